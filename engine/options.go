@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"runtime"
+)
+
+// maxShards bounds Options.Shards: Clear and Stats visit every shard.
+const maxShards = 1 << 16
+
+// Options configure an Engine. The zero value means the defaults.
+type Options struct {
+	// Shards is the number of locks, a power of two. 0 means 64 for each
+	// CPU that Go may use, so that two goroutines seldom want the same one.
+	Shards int
+
+	// InitialCapacity is the number of keys to make room for at once.
+	InitialCapacity int
+
+	// hash replaces the seeded hash; the tests use it to force collisions.
+	hash func(key []byte) uint64
+}
+
+func (o Options) withDefaults() Options {
+	if o.Shards == 0 {
+		n := 64 * runtime.GOMAXPROCS(0)
+		o.Shards = min(1<<bits.Len(uint(n-1)), maxShards)
+	}
+	return o
+}
+
+// validate reports all faults of o in one error.
+func (o Options) validate() error {
+	var faults []error
+	if o.Shards < 1 || o.Shards > maxShards || o.Shards&(o.Shards-1) != 0 {
+		faults = append(faults, fmt.Errorf("engine: Shards is %d, want a power of two from 1 to %d", o.Shards, maxShards))
+	}
+	if o.InitialCapacity < 0 {
+		faults = append(faults, fmt.Errorf("engine: InitialCapacity is %d, want 0 or more", o.InitialCapacity))
+	}
+	return errors.Join(faults...)
+}
