@@ -28,6 +28,11 @@ func (s *shard) init(capacity int) { s.records = make(map[string][]byte, capacit
 
 func (s *shard) setLocked(key, value []byte) Status {
 	if old, ok := s.records[string(key)]; ok {
+		// Storing into the map makes a string of the key, even if it is there.
+		if len(value) == len(old) {
+			copy(old, value)
+			return Updated
+		}
 		if len(value) <= cap(old) {
 			copy(old[:len(value)], value)
 			s.records[string(key)] = old[:len(value)]

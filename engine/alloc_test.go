@@ -1,0 +1,39 @@
+//go:build !race
+
+package engine_test
+
+import (
+	"fmt"
+	"testing"
+
+	"keyframe/engine"
+)
+
+// TestAllocs pins what an Apply in steady use allocates: nothing.
+func TestAllocs(t *testing.T) {
+	const keys = 1000
+	e := newEngine(t, engine.Options{})
+	var fill, b engine.Batch
+	var names [keys][]byte
+	for i := range names {
+		names[i] = fmt.Appendf(nil, "key:%012d", i)
+		fill.Add(engine.Set, names[i], []byte("a value of 20 bytes."))
+	}
+	e.Apply(&fill)
+	for _, kind := range []engine.Kind{engine.Set, engine.Add, engine.Get, engine.Contains} {
+		value := []byte("another of 20 bytes.")
+		next := 0
+		run := func() {
+			for range 32 {
+				b.Add(kind, names[next%keys], value)
+				next++
+			}
+			e.Apply(&b)
+			b.Reset()
+		}
+		run() // grows the batch to its size
+		if n := testing.AllocsPerRun(200, run); n != 0 {
+			t.Errorf("kind %d: %v allocations a batch of 32", kind, n)
+		}
+	}
+}

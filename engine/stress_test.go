@@ -1,0 +1,197 @@
+package engine_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"keyframe/engine"
+)
+
+// rounds is how long the stress tests run: under -race they are 10 times slower.
+func rounds(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
+
+// TestRenameIsAtomic moves one key forward along a line of names, while readers
+// walk the line. A reader that walks the way of the key must meet it: at each
+// name it asks for, the key is at this name or further on. One that walks
+// against it must not meet it twice. So nobody ever sees both names or neither.
+func TestRenameIsAtomic(t *testing.T) {
+	const names = 20
+	e := newEngine(t, engine.Options{Shards: 8})
+	line := make([][]byte, names)
+	for i := range line {
+		line[i] = fmt.Appendf(nil, "name%d", i)
+	}
+	for range rounds(3000) {
+		e.Clear()
+		one(e, engine.Set, string(line[0]), "v")
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for i := 1; i < names; i++ {
+				if st, _ := one(e, engine.Rename, string(line[i-1]), string(line[i])); st != engine.Renamed {
+					t.Errorf("rename %d: status %d", i, st)
+				}
+			}
+		})
+		for _, forward := range []bool{true, false} {
+			wg.Go(func() {
+				var b engine.Batch
+				for i := range line {
+					if !forward {
+						i = names - 1 - i
+					}
+					b.Add(engine.Contains, line[i], nil)
+				}
+				e.Apply(&b)
+				met := 0
+				for _, op := range b.Ops {
+					if op.Status == engine.Found {
+						met++
+					}
+				}
+				if forward && met == 0 {
+					t.Error("a reader saw neither name")
+				}
+				if !forward && met > 1 {
+					t.Error("a reader saw both names")
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// TestClearIsAtomic carries a key to and fro between shards while Clear runs: a
+// Clear that unlocks a shard before it has cleared the others leaves it alive.
+func TestClearIsAtomic(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 64})
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for g := range 2 {
+		wg.Go(func() {
+			for i := 0; !stop.Load(); i++ {
+				a, b := fmt.Sprint(g, "k", i%50), fmt.Sprint(g, "k", (i+1)%50)
+				one(e, engine.Rename, a, b)
+			}
+		})
+	}
+	for i := range rounds(5000) {
+		for g := range 2 {
+			one(e, engine.Set, fmt.Sprint(g, "k", i%50), "v")
+		}
+		e.Clear()
+		if n := e.Len(); n != 0 {
+			t.Fatalf("%d keys lived through Clear", n)
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+}
+
+// TestRenamesBothWays would hang if renames took their locks in the order of
+// their arguments.
+func TestRenamesBothWays(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 2})
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(g), 0))
+			for range rounds(20000) {
+				one(e, engine.Rename, string(rune('a'+r.IntN(8))), string(rune('a'+r.IntN(8))))
+			}
+		})
+	}
+	for i := range 4 {
+		one(e, engine.Set, string(rune('a'+i)), "v")
+	}
+	wg.Wait()
+	if e.Len() != 4 {
+		t.Errorf("renames made %d keys of 4", e.Len())
+	}
+}
+
+// TestStress runs everything at once on few keys. A value repeats one byte, so
+// one that was half written, or cut from two, is noticed.
+func TestStress(t *testing.T) {
+	for name, hash := range hashes {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, engine.Options{Shards: 4}.WithHash(hash))
+			base := newRand(t).Uint64()
+			var wg sync.WaitGroup
+			for g := range 4 {
+				wg.Go(func() { stressWorker(t, e, rand.New(rand.NewPCG(base, uint64(g)))) })
+			}
+			wg.Go(func() {
+				for range rounds(100) {
+					n := 0
+					e.Range(func(_, value []byte) bool { checkValue(t, value); n++; return true })
+					if st := e.Stats(); st.Keys < 0 || n > 200 {
+						t.Errorf("Stats has %d keys, Range saw %d", st.Keys, n)
+					}
+				}
+			})
+			wg.Wait()
+			n := 0
+			e.Range(func(_, value []byte) bool { checkValue(t, value); n++; return true })
+			if n != e.Len() {
+				t.Errorf("Len is %d, Range sees %d", e.Len(), n)
+			}
+		})
+	}
+}
+
+func stressWorker(t *testing.T, e *engine.Engine, r *rand.Rand) {
+	var b engine.Batch
+	for range rounds(1000) {
+		for range 1 + r.IntN(40) {
+			key := fmt.Appendf(nil, "key%d", r.IntN(100))
+			switch kind := kinds[r.IntN(len(kinds))]; kind {
+			case engine.Set, engine.Add:
+				n := 1 + r.IntN(100)
+				if r.IntN(100) == 0 {
+					n = r.IntN(100_000)
+				}
+				value := make([]byte, n)
+				fill := byte(r.Uint32())
+				for i := range value {
+					value[i] = fill
+				}
+				b.Add(kind, key, value)
+			case engine.Rename:
+				b.Add(kind, key, fmt.Appendf(nil, "key%d", r.IntN(100)))
+			default:
+				b.Add(kind, key, nil)
+			}
+		}
+		e.Apply(&b)
+		for _, op := range b.Ops {
+			if op.Status == engine.Pending {
+				t.Error("an executed operation is pending")
+			}
+			if op.Kind == engine.Get {
+				checkValue(t, op.Value)
+			}
+		}
+		b.Reset()
+		if r.IntN(300) == 0 {
+			e.Clear()
+		}
+	}
+}
+
+// checkValue: the values of TestStress repeat one byte.
+func checkValue(t *testing.T, value []byte) {
+	for i := range value {
+		if value[i] != value[0] {
+			t.Errorf("a torn value: byte 0 is %d, byte %d of %d is %d", value[0], i, len(value), value[i])
+			return
+		}
+	}
+}
