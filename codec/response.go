@@ -1,0 +1,139 @@
+package codec
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Every function here appends one response's JSON to dst, without framing, and
+// returns the longer slice.
+
+const numStatuses = int(StatusQueryRootInvalidType) + 1
+
+// Prebuilt pieces: all of a response but the key and the value.
+var (
+	statusHead [NumOpcodes][numStatuses]string // {"SET_RSP":{"st":1,"k":"
+	valueHead  [NumOpcodes]string              // {"GET_RSP":{"st":0,"
+	renameTail [numStatuses]string             // ","st":1}}
+	renameHead = `{"RNM_KEY_RSP":{"`
+)
+
+func init() {
+	for op := OpSet; int(op) < NumOpcodes; op++ {
+		for st := range numStatuses {
+			statusHead[op][st] = fmt.Sprintf(`{"%s_RSP":{"st":%d,"k":"`, op, st)
+			renameTail[st] = fmt.Sprintf(`","st":%d}}`, st)
+		}
+		valueHead[op] = fmt.Sprintf(`{"%s_RSP":{"st":0,"`, op)
+	}
+}
+
+// AppendResponse appends the answer for one element: its status and its key.
+func AppendResponse(dst []byte, op Opcode, arg *Arg, st Status) []byte {
+	if op == OpRename && st != StatusTypeInvalid {
+		dst = append(dst, renameHead...)
+		dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
+		dst = append(dst, `":"`...)
+		dst = appendKey(dst, arg.Value, arg.flags&valueNeedsEscape != 0)
+		return append(dst, renameTail[st]...)
+	}
+	dst = append(dst, statusHead[op][st]...)
+	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
+	return append(dst, `"}}`...)
+}
+
+// AppendValue appends the answer for a key that was found.
+func AppendValue(dst []byte, op Opcode, arg *Arg, value []byte) []byte {
+	dst = append(dst, valueHead[op]...)
+	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
+	dst = append(dst, `":`...)
+	dst = append(dst, value...)
+	return append(dst, "}}"...)
+}
+
+// AppendCount appends the answer of COUNT or CLEAR.
+func AppendCount(dst []byte, op Opcode, n int) []byte {
+	dst = append(dst, `{"`...)
+	dst = append(dst, op.String()...)
+	dst = append(dst, `_RSP":{"st":0,"cnt":`...)
+	dst = strconv.AppendInt(dst, int64(n), 10)
+	return append(dst, "}}"...)
+}
+
+// AppendServerInfo appends the answer of SERVER_INFO: the members of info, which
+// is a struct with at least one, behind the status.
+func AppendServerInfo(dst []byte, info any) []byte {
+	dst = append(dst, `{"SERVER_INFO_RSP":{"st":0,`...)
+	dst = append(dst, marshal(info)[1:]...) // without its opening brace
+	return append(dst, '}')
+}
+
+// AppendError appends the refusal of a command that Decode has not accepted.
+func AppendError(dst []byte, err error) []byte {
+	var unknown *UnknownCommandError
+	var argument *ArgumentTypeError
+	switch {
+	case errors.Is(err, ErrNotOneCommand):
+		return AppendServerError(dst, 4, err.Error())
+	case errors.As(err, &unknown):
+		dst = append(dst, `{"SERVER_ERROR":{"s":3,"m":"`...)
+		dst = append(dst, unknown.Name...)
+		return append(dst, `"}}`...)
+	case errors.As(err, &argument):
+		dst = append(dst, `{"`...)
+		dst = append(dst, argument.Op.String()...)
+		dst = append(dst, `_RSP":{"st":12,"m":"`...)
+		dst = appendEscaped(dst, []byte(argument.Error()))
+		return append(dst, `"}}`...)
+	default:
+		return AppendServerError(dst, 5, err.Error())
+	}
+}
+
+// AppendServerError appends an error that is not a command's own.
+func AppendServerError(dst []byte, s int, msg string) []byte {
+	dst = append(dst, `{"SERVER_ERROR":{"s":`...)
+	dst = strconv.AppendInt(dst, int64(s), 10)
+	dst = append(dst, `,"m":"`...)
+	dst = appendEscaped(dst, []byte(msg))
+	return append(dst, `"}}`...)
+}
+
+// appendKey appends a key as the inside of a JSON string. A key that was written
+// without escapes needs none.
+func appendKey(dst, key []byte, escape bool) []byte {
+	if !escape {
+		return append(dst, key...)
+	}
+	return appendEscaped(dst, key)
+}
+
+// appendEscaped appends UTF-8 text as the inside of a JSON string.
+func appendEscaped(dst, s []byte) []byte {
+	for i := 0; i < len(s); {
+		end := scanPlain(s, i)
+		dst = append(dst, s[i:end]...)
+		if i = end; i >= len(s) {
+			break
+		}
+		switch c := s[i]; {
+		case c >= utf8.RuneSelf:
+			dst = append(dst, c)
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c == '\n':
+			dst = append(dst, '\\', 'n')
+		case c == '\r':
+			dst = append(dst, '\\', 'r')
+		case c == '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			const hex = "0123456789abcdef"
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		i++
+	}
+	return dst
+}
