@@ -1,0 +1,103 @@
+package netio
+
+import (
+	"net"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"keyframe/codec"
+)
+
+// phase is where a connection is in its life.
+type phase uint8
+
+const (
+	phaseOpen   phase = iota // commands are served
+	phaseLinger              // the last bytes are on their way; input is thrown away
+	phaseClosed              // finished; nothing refers to it any more
+)
+
+// lingerTimeout is how long a connection that the server has closed may take to
+// read the last bytes and close its side. Closing at once would reset the
+// connection when there is unread input, and the client would lose the answer
+// that tells it why.
+const lingerTimeout = 2 * time.Second
+
+// conn is the state of one connection. It belongs to its event loop: no other
+// goroutine touches it, save for the outbox's writer, which touches the outbox.
+//
+// Frame bytes: OnTraffic lends the loop's read buffer for one call. What a turn
+// leaves over (half a frame, or commands that must wait for their turn) is
+// copied to pending, and from then on served from there, until pending is empty.
+type conn struct {
+	gc     gnet.Conn // nil once gnet has closed it
+	loop   *loop
+	remote net.Addr
+	out    outbox
+
+	framing framing
+	phase   phase
+	index   int // in loop.conns
+
+	// The input that could not be served yet: pending[start:].
+	pending []byte
+	start   int
+	// How many bytes of it hold no newline (framingLines).
+	scanned int
+
+	// ws joins fragments. assembled: a whole message is in it, being served.
+	ws        wsReader
+	assembled bool
+
+	// resume is set (More) when the first frame of the input is a command of
+	// which a part has been executed.
+	resume codec.Command
+
+	ready    bool // it waits in loop.ready for its next turn
+	paused   bool // it has MaxOutputBytes of unread responses; no turns until the client reads
+	detached bool // the client has shut its sending side down: answer what is left, then close
+
+	// Times are kept by the sweep; a turn only marks active.
+	active   bool // bytes have arrived since the last sweep
+	pinged   bool // a ping is on its way to a silent client
+	lastSeen time.Time
+	deadline time.Time // of the handshake, of lingering, of being detached
+}
+
+// hasPending tells whether there is input that no turn has used up.
+func (c *conn) hasPending() bool { return c.start < len(c.pending) || c.assembled }
+
+// keep stores what a turn has left of src, of which it used n bytes. src is
+// either the loop's read buffer or c.pending[c.start:].
+func (c *conn) keep(src []byte, n int) {
+	rest := src[n:]
+	switch {
+	case len(rest) == 0:
+		// Give the memory back: an idle connection costs little, and the
+		// next partial frame may never come.
+		c.pending, c.start = nil, 0
+	case c.pending == nil:
+		c.pending = append(make([]byte, 0, max(minPending, len(rest))), rest...)
+	default:
+		c.start += n
+		// Move the rest down only when that frees at least as much as it
+		// copies: linear work in all.
+		if c.start > len(c.pending)/2 {
+			c.pending = c.pending[:copy(c.pending, c.pending[c.start:])]
+			c.start = 0
+		}
+	}
+}
+
+// minPending is the first size of a buffer for partial frames.
+const minPending = 4 << 10
+
+// input returns the bytes to serve: what is pending, with in behind it.
+func (c *conn) input(in []byte) []byte {
+	if c.pending == nil {
+		return in
+	}
+	c.pending = append(c.pending, in...)
+	return c.pending[c.start:]
+}

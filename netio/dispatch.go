@@ -1,0 +1,248 @@
+package netio
+
+import (
+	"time"
+
+	"keyframe/codec"
+	"keyframe/engine"
+)
+
+// This file is the middle of a frame's way: payloads are decoded into the loop's
+// batch, the engine applies it, and the responses are appended to the loop's
+// output, in order.
+
+const (
+	// batchOps is how many arguments are decoded before the engine is called.
+	// Not yet measured; a batch's memory stays within a second-level cache.
+	batchOps = 1024
+
+	// A turn ends after turnOps operations or turnOutputBytes of responses,
+	// so that one connection can't keep its loop from the others. Operations
+	// of 64 KiB of the shortest elements fit, so a turn uses up at least what
+	// the read before it brought. Not yet measured.
+	turnOps         = 8192
+	turnOutputBytes = 1 << 20
+)
+
+// queued is a command that waits in the batch.
+type queued struct {
+	cmd     codec.Command
+	err     error // why it is refused; then it has no arguments
+	args    int   // how many of the loop's arguments, following those of the command before
+	at      int   // where its frame begins in the bytes being served
+	resumed bool  // an earlier batch held its first part
+}
+
+// kinds are the engine's operations behind the keyed commands.
+var kinds = [codec.NumOpcodes]engine.Kind{
+	codec.OpSet:      engine.Set,
+	codec.OpSetQ:     engine.Set,
+	codec.OpAdd:      engine.Add,
+	codec.OpAddQ:     engine.Add,
+	codec.OpGet:      engine.Get,
+	codec.OpRemove:   engine.Remove,
+	codec.OpContains: engine.Contains,
+	codec.OpRename:   engine.Rename,
+}
+
+// quiet are the commands that answer only for what failed.
+var quiet = [codec.NumOpcodes]bool{codec.OpSetQ: true, codec.OpAddQ: true}
+
+// statuses are the wire's numbers for the engine's outcomes. CONTAINS says of a
+// key that exists what ADD says, so Found is KeyExists; a GET that found its
+// key has a response of its own.
+var statuses = [...]codec.Status{
+	engine.Created:  codec.StatusKeySet,
+	engine.Updated:  codec.StatusKeyUpdated,
+	engine.Found:    codec.StatusKeyExists,
+	engine.Exists:   codec.StatusKeyExists,
+	engine.NotFound: codec.StatusKeyNotExist,
+	engine.Removed:  codec.StatusKeyRemoved,
+	engine.Renamed:  codec.StatusKeySet,
+}
+
+// spent tells whether the turn has done its share.
+func (l *loop) spent() bool { return l.ops >= turnOps || len(l.out) >= turnOutputBytes }
+
+// take decodes one payload, whose frame begins at offset at of the bytes being
+// served, into the batch. It returns false when the turn is over before the
+// command is; l.stop is then the frame to go on with and c.resume where in it.
+func (l *loop) take(c *conn, payload []byte, at int) bool {
+	q := queued{at: at}
+	before := len(l.args)
+	if c.resume.More {
+		q.resumed = true
+		l.args, q.cmd = l.dec.DecodeFrom(payload, c.resume, l.args, batchOps)
+		c.resume = codec.Command{}
+	} else {
+		l.args, q.cmd, q.err = l.dec.Decode(payload, l.args, batchOps)
+	}
+	if q.err != nil && c.framing == framingWebSocket && !codec.ValidUTF8(payload) {
+		// What is not UTF-8 is never accepted by the decoder, so only
+		// refused payloads need this look. RFC 6455 section 8.1 wants the
+		// connection failed.
+		if !l.flush(c) {
+			return false
+		}
+		l.queries++
+		l.close(c, &closeError{closeInvalidText, "the message is not UTF-8"})
+		return true
+	}
+	if q.err == nil && kinds[q.cmd.Op] == 0 {
+		if !l.flush(c) { // a COUNT sees what was set before it
+			return false
+		}
+		l.answerWhole(c, q.cmd.Op)
+		return true
+	}
+	for {
+		q.args = len(l.args) - before
+		l.ops += 1 + q.args
+		l.queue = append(l.queue, q)
+		if !q.cmd.More {
+			break
+		}
+		if !l.flush(c) {
+			return false
+		}
+		if l.spent() {
+			c.resume, l.stop = q.cmd, at
+			return false
+		}
+		before = 0 // flush has emptied the batch
+		q.resumed = true
+		l.args, q.cmd = l.dec.DecodeFrom(payload, q.cmd, l.args, batchOps)
+	}
+	if len(l.args) >= batchOps {
+		return l.flush(c)
+	}
+	return true
+}
+
+// flush executes the batch and appends its responses. It returns false when the
+// values read have used up the turn's output: l.stop and c.resume then name the
+// first element that was not executed.
+func (l *loop) flush(c *conn) bool {
+	if len(l.queue) == 0 {
+		return true
+	}
+	l.fillBatch()
+	l.batch.ReadLimit = max(1, turnOutputBytes-len(l.out))
+	l.srv.engine.Apply(&l.batch)
+	done := l.answerBatch(c)
+	l.batch.Reset()
+	l.queue, l.args = l.queue[:0], l.args[:0]
+	l.dec.Reset()
+	return done
+}
+
+// fillBatch hands the arguments that the codec has not refused to the engine.
+func (l *loop) fillBatch() {
+	args := l.args
+	for i := range l.queue {
+		q := &l.queue[i]
+		kind := kinds[q.cmd.Op]
+		for j := range args[:q.args] {
+			if arg := &args[j]; arg.Status == codec.StatusOK {
+				l.batch.Add(kind, arg.Key, arg.Value)
+			}
+		}
+		args = args[q.args:]
+	}
+}
+
+// answerBatch appends the responses of the batch, in order, and returns false at
+// the first operation that the engine has not executed.
+func (l *loop) answerBatch(c *conn) bool {
+	args := l.args
+	ops := l.batch.Ops[:l.batch.Executed()]
+	for i := range l.queue {
+		q := &l.queue[i]
+		if !q.resumed {
+			l.queries++
+		}
+		if q.err != nil {
+			mark := l.beginResponse(c)
+			l.out = codec.AppendError(l.out, q.err)
+			l.endResponse(c, mark)
+		}
+		for j := range args[:q.args] {
+			arg := &args[j]
+			if arg.Status != codec.StatusOK {
+				mark := l.beginResponse(c)
+				l.out = codec.AppendResponse(l.out, q.cmd.Op, arg, arg.Status)
+				l.endResponse(c, mark)
+				continue
+			}
+			if len(ops) == 0 {
+				c.resume = codec.Command{Op: q.cmd.Op, More: true, Next: arg.Pos}
+				l.stop = q.at
+				return false
+			}
+			l.answer(c, q.cmd.Op, arg, &ops[0])
+			ops = ops[1:]
+		}
+		args = args[q.args:]
+	}
+	return true
+}
+
+// answer appends the response of one executed operation.
+func (l *loop) answer(c *conn, opcode codec.Opcode, arg *codec.Arg, op *engine.Op) {
+	status := op.Status
+	if quiet[opcode] && (status == engine.Created || status == engine.Updated) {
+		return
+	}
+	mark := l.beginResponse(c)
+	if opcode == codec.OpGet && status == engine.Found {
+		l.out = codec.AppendValue(l.out, opcode, arg, op.Value)
+	} else {
+		l.out = codec.AppendResponse(l.out, opcode, arg, statuses[status])
+	}
+	l.endResponse(c, mark)
+}
+
+// answerWhole executes and answers a command that is about the whole store.
+func (l *loop) answerWhole(c *conn, opcode codec.Opcode) {
+	l.queries++
+	l.ops++
+	mark := l.beginResponse(c)
+	switch opcode {
+	case codec.OpCount:
+		l.out = codec.AppendCount(l.out, opcode, l.srv.engine.Len())
+	case codec.OpClear:
+		l.out = codec.AppendCount(l.out, opcode, l.srv.engine.Clear())
+	case codec.OpServerInfo:
+		l.publish()
+		l.out = codec.AppendServerInfo(l.out, l.srv.info(time.Now()))
+	default:
+		panic("BUG: netio: no answer for " + opcode.String())
+	}
+	l.endResponse(c, mark)
+}
+
+// beginResponse makes room for the frame header of a response; endResponse
+// fills it in, now that the length of what lies between is known. Most responses
+// are shorter than 126 bytes and have a header of two bytes; a longer one is
+// moved up by the difference.
+func (l *loop) beginResponse(c *conn) (mark int) {
+	if c.framing == framingWebSocket {
+		l.out = append(l.out, 0, 0)
+	}
+	return len(l.out)
+}
+
+func (l *loop) endResponse(c *conn, mark int) {
+	if c.framing == framingLines {
+		l.out = append(l.out, '\n')
+		return
+	}
+	length := len(l.out) - mark
+	var header [maxHeaderBytes]byte
+	h := appendHeader(header[:0], opText, length)
+	if more := len(h) - 2; more > 0 {
+		l.out = append(l.out, header[:more]...)
+		copy(l.out[mark+more:], l.out[mark:mark+length])
+	}
+	copy(l.out[mark-2:], h)
+}

@@ -1,0 +1,84 @@
+// Package netio is the way of a frame: from a socket to the codec and the engine,
+// and of the responses back. It is the only package that sees gnet.
+//
+// # Terms
+//
+//   - A framing is how commands are cut out of a connection's bytes: JSON Lines
+//     or WebSocket. The first bytes of a connection choose it.
+//   - An event loop is a goroutine of gnet's that waits for all its connections
+//     at once. Each connection belongs to one loop for life.
+//   - A turn is what a loop does for one connection at a time: take what has
+//     arrived, execute it, send the responses with one write.
+//   - A batch is the commands that one call of the engine executes.
+//
+// # The way of a frame
+//
+//	accept (Go's listeners) ── EnrollContext ──► an event loop
+//
+//	socket ─► gnet's read buffer ─► serve ─► turn ─► nextLine / parseHeader, unmask
+//	                                                      │ payload
+//	              codec.Decode ◄──────────────────────────┘ take
+//	                   │ arguments that alias the payload
+//	              engine.Apply                              flush
+//	                   │ statuses, values read
+//	              codec.Append… ─► loop.out ─► outbox.send ─► one write(2)
+//	                                               └─► writer goroutine, when the client is slow
+//
+// All complete commands that have arrived go through together, whether they are
+// a hundred pipelined commands or one of a hundred keys. The bytes are lent: they
+// are the loop's read buffer, which the next connection's bytes overwrite. What a
+// turn can't use up, half a frame or what is over its share, is copied to
+// conn.pending and served from there.
+//
+// # Turns and shares
+//
+// A turn ends after turnOps operations or turnOutputBytes of output, in the
+// middle of a command if need be: the connection remembers the element to go on
+// with (conn.resume), and gets its next turn after the loop has looked at the
+// other sockets. A command is checked as a whole before its first element is
+// executed, however many turns it takes.
+//
+// # Ordering
+//
+// Responses leave in the order of the commands, and within a command in the
+// order of its keys. Commands about the whole store (COUNT, CLEAR, SERVER_INFO)
+// end the batch before them. So do control frames and fragments of a WebSocket:
+// a batch that stops half way makes the turn go back to the command that it
+// stopped in, and only plain text frames and lines may be read twice.
+//
+// # Back pressure
+//
+// What a socket does not take is queued in the connection's outbox. At
+// MaxOutputBytes unread the connection gets no more turns until the client has
+// read half of it; a client that takes nothing for a second then, or that goes on
+// sending meanwhile, is closed as a slow consumer with code 1008. So a client
+// that reads is never closed for asking much at once, and the memory that a
+// connection holds is bounded by MaxOutputBytes + MaxFrameBytes and a turn's
+// share.
+//
+// # Why our own listeners and outbox
+//
+// The event loops are a gnet.Client's: loops without listeners, to which accepted
+// sockets are enrolled. gnet's server ends as a whole when accept runs out of
+// descriptors, removes whatever stands at a unix socket's path, and can't stop
+// accepting while its connections finish. gnet's outbound buffer tells nobody
+// when it drains and is dropped when the client half-closes; see outbox.
+//
+// # The end of a connection
+//
+// The last bytes (a close frame, an error) are sent, the writing side is shut
+// down, and what the client still sends is thrown away until it closes too or
+// lingerTimeout is over: closing with input unread would reset the connection and
+// could destroy those last bytes on their way.
+//
+// # Concurrency
+//
+// A conn and a loop belong to the loop's goroutine: no locks, no atomics, but for
+// the outbox, which it shares with its writer, and the published counters. Other
+// goroutines reach a loop through loop.execute only. Nothing that runs on a loop
+// may block.
+//
+// # Limits
+//
+// The package runs where gnet has epoll or kqueue: Linux, macOS, the BSDs.
+package netio

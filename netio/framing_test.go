@@ -1,0 +1,273 @@
+package netio_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"keyframe/netio"
+)
+
+// Section 1 of the wire contract, through sockets.
+
+// TestContract1JSONLines: CR before LF is white space, blank lines are ignored,
+// and an unfinished last line is not a command.
+func TestContract1JSONLines(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	c := dialLines(t, "tcp", s.tcp)
+	c.sendRaw("\n\r\n \t\n{\"SET\":{\"line_1\":1}}\r\n\n{\"SET\":{\"line_2\":2}}\n{\"SET\":{\"line_3\":3}}")
+	for _, want := range []string{`{"SET_RSP":{"st":1,"k":"line_1"}}`, `{"SET_RSP":{"st":1,"k":"line_2"}}`} {
+		if got := c.recv(); got != want {
+			t.Fatalf("got %s, want %s", got, want)
+		}
+	}
+	_ = c.Conn.(interface{ CloseWrite() error }).CloseWrite()
+	if rest := c.wantEOF(); rest != "" {
+		t.Fatalf("an unfinished line was answered: %q", rest)
+	}
+}
+
+// TestContract1HalfClose: a client that sends everything and shuts its side down,
+// as `nc` does, gets every answer, even when they exceed what sockets buffer.
+func TestContract1HalfClose(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	c := dialLines(t, "tcp", s.tcp)
+	const commands = 400
+	value := strings.Repeat("v", 60_000)
+	c.send(`{"SET":{"half_close":"` + value + `"}}`)
+	c.recv()
+	c.sendRaw(strings.Repeat("{\"GET\":[\"half_close\"]}\n", commands))
+	_ = c.Conn.(interface{ CloseWrite() error }).CloseWrite()
+	// Only now does it begin to read 24 MB.
+	lines := strings.Split(strings.TrimSuffix(c.wantEOF(), "\n"), "\n")
+	if len(lines) != commands {
+		t.Fatalf("%d responses of %d", len(lines), commands)
+	}
+	for i, line := range lines {
+		if line != `{"GET_RSP":{"st":0,"half_close":"`+value+`"}}` {
+			t.Fatalf("response %d is wrong: %.100s", i, line)
+		}
+	}
+}
+
+// TestContract1PipelineKeepsOrder sends 10,000 commands in one write.
+func TestContract1PipelineKeepsOrder(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	const commands = 10_000
+	var in, want bytes.Buffer
+	for i := range commands {
+		fmt.Fprintf(&in, "{\"SET\":{\"pipe_%06d\":%d,\"bad\":0}}\n", i, i)
+		fmt.Fprintf(&want, "{\"SET_RSP\":{\"st\":1,\"k\":\"pipe_%06d\"}}\n{\"SET_RSP\":{\"st\":6,\"k\":\"bad\"}}\n", i)
+	}
+	c := dialLines(t, "tcp", s.tcp)
+	go func() { _, _ = c.Write(in.Bytes()) }()
+	got := make([]byte, want.Len())
+	if _, err := io.ReadFull(c.r, got); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want.Bytes()) {
+		t.Fatal("the responses differ")
+	}
+}
+
+// upgradeWith sends a raw upgrade request and returns the answer.
+func upgradeWith(t *testing.T, s *testServer, request string) *http.Response {
+	t.Helper()
+	c := dialLines(t, "tcp", s.tcp)
+	c.sendRaw(request)
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	return resp
+}
+
+const goodHeaders = "Host: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+
+// TestContract1Upgrade: any path; version 13; a key is required; a bad upgrade
+// gets 400 or 426 with a reason; no extension is negotiated.
+func TestContract1Upgrade(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	for _, path := range []string{"/", "/some/path?q=1", "http://x/abs"} {
+		resp := upgradeWith(t, s, "GET "+path+" HTTP/1.1\r\n"+goodHeaders+
+			"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nSec-WebSocket-Protocol: chat\r\n\r\n")
+		if resp.StatusCode != 101 || resp.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+			t.Errorf("%s: %s %v", path, resp.Status, resp.Header)
+		}
+		if e := resp.Header.Get("Sec-WebSocket-Extensions") + resp.Header.Get("Sec-WebSocket-Protocol"); e != "" {
+			t.Errorf("%s: negotiated %q", path, e)
+		}
+	}
+	without := func(line string) string {
+		return "GET / HTTP/1.1\r\n" + strings.Replace(goodHeaders, line, "", 1) + "\r\n"
+	}
+	for _, tt := range []struct {
+		name, request string
+		status        int
+	}{
+		{"no key", without("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), 400},
+		{"bad key", strings.Replace(without(""), "dGhlIHNhbXBsZSBub25jZQ==", "short", 1), 400},
+		{"no upgrade", without("Upgrade: websocket\r\n"), 400},
+		{"no connection", without("Connection: keep-alive, Upgrade\r\n"), 400},
+		{"no version", without("Sec-WebSocket-Version: 13\r\n"), 400},
+		{"version 8", strings.Replace(without(""), "Version: 13", "Version: 8", 1), 426},
+		{"HTTP/1.0", strings.Replace(without(""), "HTTP/1.1", "HTTP/1.0", 1), 400},
+		{"no HTTP", "GET nonsense\r\n\r\n", 400},
+		{"endless headers", "GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 20_000), 400},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			resp := upgradeWith(t, s, tt.request)
+			body, err := io.ReadAll(resp.Body)
+			if resp.StatusCode != tt.status || err != nil || len(strings.TrimSpace(string(body))) == 0 {
+				t.Fatalf("%s, body %q, error %v; want %d and a reason", resp.Status, body, err, tt.status)
+			}
+			if tt.status == 426 && resp.Header.Get("Sec-WebSocket-Version") != "13" {
+				t.Fatal("426 without the version that is served")
+			}
+		})
+	}
+}
+
+// rawWebSocket upgrades by hand, for frames that no client library would send.
+func rawWebSocket(t *testing.T, s *testServer) *lineClient {
+	t.Helper()
+	c := dialLines(t, "tcp", s.tcp)
+	c.sendRaw("GET / HTTP/1.1\r\n" + goodHeaders + "\r\n")
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil || resp.StatusCode != 101 {
+		t.Fatal(resp, err)
+	}
+	return c
+}
+
+func readClose(t *testing.T, r *bufio.Reader) (code int) {
+	t.Helper()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) < 4 || b[0] != 0x88 {
+		t.Fatalf("want a close frame and the end, got %x", b)
+	}
+	return int(binary.BigEndian.Uint16(b[2:]))
+}
+
+// TestContract1CloseCodes: 1002 protocol error, 1003 binary, 1007 not UTF-8, 1009
+// too long. (1000 and 1001: TestContract1CloseHandshake, TestStop…; 1008:
+// TestContract6SlowConsumer.)
+func TestContract1CloseCodes(t *testing.T) {
+	s := startServer(t, netio.Options{MaxFrameBytes: 1000})
+	masked := func(first byte, payload string) string {
+		return string([]byte{first, 0x80 | byte(len(payload)), 0, 0, 0, 0}) + payload
+	}
+	for _, tt := range []struct {
+		name, frames string
+		code         int
+	}{
+		{"RSV bit", masked(0xC1, "{}"), 1002},
+		{"unknown opcode", masked(0x83, "{}"), 1002},
+		{"unmasked frame", "\x81\x02{}", 1002},
+		{"fragmented control frame", masked(0x09, ""), 1002},
+		{"long control frame", "\x89\xFE\x00\x7E", 1002},
+		{"bad continuation", masked(0x80, "{}"), 1002},
+		{"text inside fragments", masked(0x01, "{") + masked(0x81, "}"), 1002},
+		{"binary message", masked(0x82, `{"COUNT":{}}`), 1003},
+		{"binary message in fragments", masked(0x02, `{"COUNT"`), 1003},
+		{"text that is not UTF-8", masked(0x81, "{\"SET\":{\"abcdef\":\"\xff\"}}"), 1007},
+		{"a character cut off", masked(0x81, "{\"SET\":\xc3"), 1007},
+		{"fragments that are not UTF-8", masked(0x01, "\"\xc3") + masked(0x80, "\x28\""), 1007},
+		{"message over the limit", "\x81\xFE\x03\xE9", 1009},
+		{"fragments over the limit", "\x01\xFE\x03\x84\x00\x00\x00\x00" + strings.Repeat("x", 900) + "\x80\xE5\x00\x00\x00\x00", 1009},
+		{"close with a bad code", masked(0x88, "\x03\xED"), 1002},
+		{"close of one byte", masked(0x88, "\x03"), 1002},
+		{"close reason not UTF-8", masked(0x88, "\x03\xE8\xff"), 1007},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := rawWebSocket(t, s)
+			c.sendRaw(tt.frames)
+			if code := readClose(t, c.r); code != tt.code {
+				t.Fatalf("closed with %d, want %d", code, tt.code)
+			}
+		})
+	}
+}
+
+// TestContract1UTF8AcrossFragments: a character may be cut by a fragment's end.
+func TestContract1UTF8AcrossFragments(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	c := rawWebSocket(t, s)
+	key := "ééé😀😀😀"
+	text := `{"SET":{"` + key + `":1}}`
+	for cut := 1; cut < len(text); cut++ {
+		first, second := text[:cut], text[cut:]
+		c.sendRaw("\x01" + string([]byte{0x80 | byte(len(first))}) + "\x00\x00\x00\x00" + first)
+		c.sendRaw("\x80" + string([]byte{0x80 | byte(len(second))}) + "\x00\x00\x00\x00" + second)
+		header := make([]byte, 2)
+		_, _ = io.ReadFull(c.r, header)
+		body := make([]byte, header[1])
+		if _, err := io.ReadFull(c.r, body); err != nil || !strings.HasSuffix(string(body), `"k":"`+key+`"}}`) {
+			t.Fatalf("cut at %d: %q, %v", cut, body, err)
+		}
+	}
+}
+
+// TestContract1PingPong: a ping gets a pong with its payload; a pong that nobody
+// asked for is ignored.
+func TestContract1PingPong(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	c := rawWebSocket(t, s)
+	c.sendRaw("\x8A\x81\x00\x00\x00\x00x" + "\x89\x85\x00\x00\x00\x00hello" + "\x89\x80\x00\x00\x00\x00")
+	got := make([]byte, 9)
+	if _, err := io.ReadFull(c.r, got); err != nil || string(got) != "\x8A\x05hello\x8A\x00" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	w := dialWebSocket(t, "tcp", s.tcp)
+	ctx := w.CloseRead(w.ctx)
+	if err := w.Ping(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestContract1CloseHandshake: a client's close is answered with the same code,
+// and the commands before it are answered first.
+func TestContract1CloseHandshake(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	for _, tt := range []struct{ payload, want string }{
+		{"\x03\xE8", "\x88\x02\x03\xE8"},
+		{"\x0F\xA0bye", "\x88\x02\x0F\xA0"},
+		{"", "\x88\x00"},
+	} {
+		c := rawWebSocket(t, s)
+		c.sendRaw("\x81\x8C\x00\x00\x00\x00{\"COUNT\":{}}" + "\x88" + string([]byte{0x80 | byte(len(tt.payload))}) + "\x00\x00\x00\x00" + tt.payload + "\x81\x80")
+		if got := c.wantEOF(); got != "\x81\x1e{\"COUNT_RSP\":{\"st\":0,\"cnt\":0}}"+tt.want {
+			t.Fatalf("close %q: %q", tt.payload, got)
+		}
+	}
+	w := dialWebSocket(t, "unix", s.unix)
+	if err := w.Close(websocket.StatusNormalClosure, "done"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestContract1LargeMessages: the 8-byte length in both directions.
+func TestContract1LargeMessages(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	c := dialWebSocket(t, "tcp", s.tcp)
+	for _, n := range []int{50, 80, 81, 82, 100, 65_400, 65_480, 65_490, 65_500, 65_536, 70_000, 1 << 20, 15 << 20} {
+		value := `"` + strings.Repeat("v", n) + `"`
+		c.send(`{"SET":{"large_key":` + value + `}}`)
+		c.recv()
+		c.send(`{"GET":["large_key"]}`)
+		if got := c.recv(); got != `{"GET_RSP":{"st":0,"large_key":`+value+`}}` {
+			t.Fatalf("value of %d bytes: %d bytes came back", n, len(got))
+		}
+	}
+}

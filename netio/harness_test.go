@@ -1,0 +1,177 @@
+package netio
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"keyframe/engine"
+)
+
+// harness drives one connection's turns without gnet: the test feeds the bytes,
+// cut as it likes, and reads what the server wrote from a socket pair.
+type harness struct {
+	t      testing.TB
+	srv    *Server
+	loop   *loop
+	conn   *conn
+	events chan func()
+	socket int // the server's end; gnet would own it
+	client *os.File
+	output chan []byte // all that the client read, at the end
+}
+
+func quietLogger() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func newHarness(t testing.TB, opts Options) *harness {
+	t.Helper()
+	store, err := engine.New(engine.Options{Shards: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if opts.Logger == nil {
+		opts.Logger = quietLogger()
+	}
+	srv, err := New(store, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &harness{t: t, srv: srv, events: make(chan func(), 1000), output: make(chan []byte, 1)}
+	h.loop = srv.newLoop(nil)
+	srv.byLoop[nil] = h.loop
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.client = os.NewFile(uintptr(fds[1]), "client")
+	c := &conn{}
+	c.deadline = time.Now().Add(time.Hour)
+	c.ws.maxMessage = srv.opts.MaxFrameBytes
+	c.loop = h.loop
+	c.out.fd = fds[0]
+	h.socket = fds[0]
+	c.out.resume = int64(srv.opts.MaxOutputBytes / 2)
+	c.out.spawn = srv.background.Go
+	c.out.report = func(e outboxEvent) { h.events <- func() { h.loop.onOutbox(c, e) } }
+	h.loop.conns = append(h.loop.conns, c)
+	h.conn = c
+	srv.counters.conns.Add(1)
+	return h
+}
+
+// startReading lets the client read everything, to the end of the connection.
+func (h *harness) startReading() {
+	go func() {
+		got, _ := io.ReadAll(h.client)
+		h.output <- got
+	}()
+}
+
+// feed gives the server one piece, as a read of the event loop would: the bytes
+// are overwritten when the turn is over.
+func (h *harness) feed(piece []byte) {
+	lent := bytes.Clone(piece)
+	h.loop.serve(h.conn, lent)
+	for i := range lent {
+		lent[i] = 0xCC
+	}
+	h.runReady()
+}
+
+// runReady does what the kicker does.
+func (h *harness) runReady() {
+	for len(h.loop.ready) > 0 {
+		select {
+		case <-h.loop.kick:
+		default:
+		}
+		h.loop.runReady()
+	}
+}
+
+// finish ends the connection as a client does that shuts its side down, and
+// returns all that the server sent.
+func (h *harness) finish() []byte {
+	h.loop.onClose(h.conn, io.EOF)
+	_ = unix.Close(h.socket)
+	h.runReady()
+	for h.conn.phase != phaseClosed {
+		select {
+		case f := <-h.events:
+			f()
+			h.runReady()
+		case <-time.After(10 * time.Second):
+			h.t.Fatal("the connection does not end")
+		}
+	}
+	got := <-h.output
+	close(h.srv.stopped)
+	h.srv.background.Wait()
+	_ = h.client.Close()
+	return got
+}
+
+// roundTrip feeds a whole stream in pieces and returns what came back.
+func roundTrip(t testing.TB, opts Options, pieces ...[]byte) []byte {
+	t.Helper()
+	h := newHarness(t, opts)
+	h.startReading()
+	for _, p := range pieces {
+		h.feed(p)
+	}
+	return h.finish()
+}
+
+// serverMessages takes what a server sent apart: the payloads of the frames, with
+// "close N" for a close frame. An upgrade's answer is skipped.
+func serverMessages(t testing.TB, b []byte) (out []string) {
+	t.Helper()
+	if bytes.HasPrefix(b, []byte("HTTP/1.1 101")) {
+		_, b, _ = bytes.Cut(b, []byte("\r\n\r\n"))
+	}
+	for len(b) > 0 {
+		n, head := int(b[1]), 2
+		if b[1]&bitMask != 0 {
+			t.Fatal("the server masks")
+		}
+		switch n {
+		case len16:
+			n, head = int(b[2])<<8|int(b[3]), 4
+		case len64:
+			n, head = int(b[6])<<24|int(b[7])<<16|int(b[8])<<8|int(b[9]), 10
+		}
+		payload := b[head : head+n]
+		switch b[0] {
+		case bitFin | opText:
+			if !json.Valid(payload) {
+				t.Fatalf("the server sent a message that is not JSON: %q", payload)
+			}
+			out = append(out, string(payload))
+		case bitFin | opPong:
+			out = append(out, "pong "+string(payload))
+		case bitFin | opPing:
+			out = append(out, "ping")
+		case bitFin | opClose:
+			if n == 0 {
+				out = append(out, "close")
+				break
+			}
+			out = append(out, "close "+closeText(payload))
+		default:
+			t.Fatalf("the server sent a frame that begins with %#x", b[0])
+		}
+		b = b[head+n:]
+	}
+	return out
+}
+
+func closeText(payload []byte) string {
+	code := int(payload[0])<<8 | int(payload[1])
+	return (&closeError{code, string(payload[2:])}).Error()[len("close "):]
+}

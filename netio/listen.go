@@ -1,0 +1,82 @@
+package netio
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// listen binds one address of Options.Listen.
+//
+// The listeners are Go's own and not gnet's, which would remove whatever stands
+// at the path of a unix socket, would end the server when accept runs out of
+// descriptors, and can't stop accepting while its connections go on.
+func listen(address string) (net.Listener, error) {
+	network, addr, err := parseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	if network == "unix" {
+		if err := removeStaleSocket(addr); err != nil {
+			return nil, fmt.Errorf("netio: can't listen on %s: %w", address, err)
+		}
+	}
+	ln, err := net.Listen(network, addr)
+	if err != nil {
+		// The net package's text says "listen tcp 127.0.0.1:1987: bind: …";
+		// the reason alone reads better behind our own words.
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return nil, fmt.Errorf("netio: can't listen on %s: %w", address, err)
+	}
+	return ln, nil
+}
+
+// parseAddress takes "host:port", "tcp://host:port" and "unix:///path" apart.
+func parseAddress(address string) (network, addr string, err error) {
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = "tcp", address
+	}
+	switch scheme {
+	case "tcp":
+		if _, _, err := net.SplitHostPort(rest); err != nil {
+			return "", "", fmt.Errorf("netio: address %q: want host:port", address)
+		}
+		return "tcp", rest, nil
+	case "unix":
+		if !filepath.IsAbs(rest) {
+			return "", "", fmt.Errorf("netio: address %q: want an absolute path, as in unix:///run/keyframe.sock", address)
+		}
+		return "unix", rest, nil
+	default:
+		return "", "", fmt.Errorf("netio: address %q: unknown scheme %q, want tcp or unix", address, scheme)
+	}
+}
+
+// removeStaleSocket makes way at path when a server that has died left its
+// socket there. Anything else that stands there stays, and is an error.
+func removeStaleSocket(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return errors.New("the path exists and is not a socket")
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		_ = c.Close()
+		return errors.New("another server is listening there")
+	}
+	return os.Remove(path)
+}

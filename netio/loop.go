@@ -1,0 +1,437 @@
+package netio
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"keyframe/codec"
+	"keyframe/engine"
+)
+
+// loop is what one event loop owns: the scratch that all its connections use in
+// turn, and the list of them.
+//
+// Every method runs on the event loop's goroutine, except those that say
+// otherwise. Scratch lives here and not in conn, so that an idle connection
+// costs next to nothing and a busy one finds the scratch warm.
+type loop struct {
+	srv *Server
+	el  gnet.EventLoop
+
+	// Scratch of a turn.
+	dec   *codec.Decoder
+	args  []codec.Arg
+	queue []queued
+	batch engine.Batch
+	out   []byte // responses, sent at the end of the turn
+	ops   int    // operations and commands of the turn so far
+	stop  int    // where a turn that had to stop goes on
+
+	conns   []*conn
+	ready   []*conn       // connections with work left, for their next turn
+	running bool          // runReady is at work
+	kick    chan struct{} // wakes the kicker; capacity 1
+	queries uint64
+
+	published struct{ queries atomic.Uint64 } // what other goroutines may read
+}
+
+// maxKeptOutput is how much of an output buffer that grew a turn leaves for the
+// next one.
+const maxKeptOutput = 4 << 20
+
+func (s *Server) newLoop(el gnet.EventLoop) *loop {
+	dec, err := codec.NewDecoder(codec.Options{AnyValues: s.opts.AnyValues})
+	if err != nil {
+		panic("BUG: netio: " + err.Error()) // the options are ours
+	}
+	return &loop{srv: s, el: el, dec: dec, kick: make(chan struct{}, 1)}
+}
+
+// open takes in a connection that has been accepted.
+func (l *loop) open(c *conn, gc gnet.Conn) {
+	now := time.Now()
+	c.gc, c.loop = gc, l
+	c.ws.maxMessage = l.srv.opts.MaxFrameBytes
+	c.lastSeen = now
+	c.deadline = now.Add(l.srv.opts.HandshakeTimeout)
+	c.out.fd = gc.Fd()
+	c.out.resume = int64(l.srv.opts.MaxOutputBytes / 2)
+	c.out.spawn = l.srv.background.Go
+	c.out.report = func(e outboxEvent) { l.execute(func() { l.onOutbox(c, e) }) }
+	c.index = len(l.conns)
+	l.conns = append(l.conns, c)
+}
+
+// serve is one turn of a connection: in are the bytes that have just arrived,
+// if any. They are used up or copied when it returns.
+func (l *loop) serve(c *conn, in []byte) {
+	if c.phase != phaseOpen {
+		return
+	}
+	if l.srv.draining.Load() {
+		in = nil // what was read before is answered, no more
+	}
+	c.active = c.active || len(in) > 0
+	src := c.input(in)
+	used, more := 0, false
+	if !c.paused {
+		used, more = l.turn(c, src)
+	}
+	c.keep(src, used)
+	if err := l.send(c); err != nil {
+		l.drop(c)
+		return
+	}
+	if c.phase != phaseOpen {
+		return
+	}
+	unread := int(c.out.unread.Load())
+	c.paused = unread >= l.srv.opts.MaxOutputBytes
+	switch {
+	case (c.paused || more) && unread+len(c.pending)-c.start > l.srv.maxHeld():
+		// It sends on without reading: there is nobody to wait for.
+		l.slowConsumer(c)
+	case c.paused:
+	case more:
+		l.again(c)
+	case c.detached:
+		l.finishDetached(c)
+	case l.srv.draining.Load():
+		l.closeNow(c, &closeError{closeGoingAway, "the server is stopping"})
+	}
+}
+
+// turn serves what it can of src and returns how much of it is used up, and
+// whether there is work left that needs no further bytes.
+func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
+	l.ops = 0
+	for {
+		framing := c.framing
+		switch framing {
+		case framingUnknown:
+			c.framing = chooseFraming(src)
+		case framingHandshake:
+			used = l.serveHandshake(c, src)
+		case framingLines:
+			used, more = l.serveLines(c, src)
+		case framingWebSocket:
+			n, m := l.serveWebSocket(c, src[used:])
+			used, more = used+n, m
+		}
+		if c.framing == framing || c.phase != phaseOpen {
+			return used, more
+		}
+	}
+}
+
+// serveHandshake answers an upgrade request.
+func (l *loop) serveHandshake(c *conn, src []byte) (used int) {
+	answer, used, err := upgrade(src)
+	if errors.Is(err, errIncomplete) {
+		return 0
+	}
+	l.out = append(l.out, answer...)
+	if err != nil {
+		l.srv.log.Debug("upgrade refused", "remote", c.remote, "reason", err)
+		c.phase = phaseLinger
+		return used
+	}
+	c.framing = framingWebSocket
+	return used
+}
+
+// serveLines serves JSON Lines.
+func (l *loop) serveLines(c *conn, src []byte) (used int, more bool) {
+	for c.phase == phaseOpen {
+		if l.spent() {
+			more = used < len(src)
+			break
+		}
+		line, size, err := nextLine(src[used:], c.scanned, l.srv.opts.MaxFrameBytes)
+		if errors.Is(err, errIncomplete) {
+			c.scanned = len(src) - used
+			break
+		}
+		c.scanned = 0
+		if err != nil {
+			if !l.flush(c) {
+				return l.stop, true
+			}
+			l.close(c, errLineTooLong)
+			return len(src), false
+		}
+		if !isBlank(line) && !l.take(c, line, used) {
+			if l.stop == used {
+				c.scanned = len(line) // known to hold no newline
+			}
+			return l.stop, true
+		}
+		used += size
+	}
+	if !l.flush(c) {
+		c.scanned = 0
+		return l.stop, true
+	}
+	return used, more
+}
+
+// serveWebSocket serves WebSocket frames.
+func (l *loop) serveWebSocket(c *conn, src []byte) (used int, more bool) {
+	if c.assembled && !l.takeAssembled(c, used) {
+		return l.stop, true
+	}
+	for c.phase == phaseOpen {
+		if l.spent() {
+			more = used < len(src)
+			break
+		}
+		h, err := parseHeader(src[used:], l.srv.opts.MaxFrameBytes)
+		plain := err == nil && h.fin && h.opcode == opText
+		if err == nil && h.opcode == opBinary {
+			err = &closeError{closeUnsupported, "commands are text messages"}
+		}
+		// Plain text messages gather in the batch. Whatever else comes must
+		// not be taken before the batch is through: if the batch stops half
+		// way, the turn goes back to the command it stopped in, and what
+		// follows that command is read once more.
+		if !plain && !l.flush(c) {
+			return l.stop, true
+		}
+		var m wsMessage
+		var size int
+		if err == nil {
+			m, size, err = c.ws.take(src[used:], h)
+		}
+		if errors.Is(err, errIncomplete) {
+			break
+		}
+		if err != nil {
+			if !l.flush(c) {
+				return l.stop, true
+			}
+			l.close(c, err)
+			return len(src), false
+		}
+		at := used
+		used += size
+		switch {
+		case m.assembled:
+			c.assembled = true
+			if !l.takeAssembled(c, used) {
+				return l.stop, true
+			}
+		case m.opcode == opText:
+			if !l.take(c, m.payload, at) {
+				return l.stop, true
+			}
+		case m.opcode == opPing:
+			l.out = appendControl(l.out, opPong, m.payload)
+		case m.opcode == opClose:
+			l.close(c, closeReply(m.payload))
+		}
+	}
+	if !l.flush(c) {
+		return l.stop, true
+	}
+	return used, more
+}
+
+// takeAssembled serves the message that c.ws has joined from fragments. It goes
+// through the batch alone: the next fragment would overwrite it.
+func (l *loop) takeAssembled(c *conn, at int) bool {
+	if !l.take(c, c.ws.fragments, at) || !l.flush(c) {
+		return false
+	}
+	c.assembled = false
+	c.ws.release()
+	return true
+}
+
+// close begins the end of a connection: the last bytes are appended to the
+// output, and nothing more is read. Whatever is in the batch must be flushed.
+func (l *loop) close(c *conn, err error) {
+	var why *closeError
+	if !errors.As(err, &why) {
+		panic("BUG: netio: close without a code: " + err.Error())
+	}
+	switch {
+	case c.framing == framingWebSocket && why.code == closeNoCode:
+		l.out = appendControl(l.out, opClose, nil)
+	case c.framing == framingWebSocket:
+		l.out = appendClose(l.out, why.code, why.reason)
+	case why.code == closeTooBig:
+		l.out = codec.AppendServerError(l.out, 5, why.reason)
+		l.out = append(l.out, '\n')
+	}
+	c.phase = phaseLinger
+}
+
+// closeNow is close for a connection that is not in a turn.
+func (l *loop) closeNow(c *conn, err error) {
+	l.close(c, err)
+	if l.send(c) != nil {
+		l.drop(c)
+	}
+}
+
+// send sends the turn's output, and with the last of a connection's output
+// begins its lingering.
+func (l *loop) send(c *conn) error {
+	err := c.out.send(l.out)
+	l.out = l.out[:0]
+	if cap(l.out) > maxKeptOutput {
+		l.out = nil
+	}
+	l.publish()
+	if err == nil && c.phase == phaseLinger {
+		c.pending, c.start = nil, 0
+		c.ws.release()
+		c.deadline = time.Now().Add(lingerTimeout)
+		c.out.finish()
+	}
+	return err
+}
+
+// again gives a connection a further turn after the others have had theirs.
+func (l *loop) again(c *conn) {
+	if c.ready {
+		return
+	}
+	c.ready = true
+	l.ready = append(l.ready, c)
+	if len(l.ready) == 1 && !l.running {
+		l.kick <- struct{}{}
+	}
+}
+
+// runReady gives every connection that waits its turn.
+func (l *loop) runReady() {
+	waiting := l.ready
+	l.ready = nil
+	l.running = true
+	for _, c := range waiting {
+		c.ready = false
+		l.serve(c, nil)
+	}
+	l.running = false
+	if len(l.ready) > 0 {
+		l.kick <- struct{}{}
+	}
+}
+
+// kicker runs beside the loop and asks it to go on with the connections that
+// have work left. The loop can't ask itself: gnet runs tasks until there are no
+// more before it looks at the sockets again, so a loop that went on triggering
+// itself would never look. The way through another goroutine, taken as the last
+// thing of a task, lets it look first. At most one kick is under way: the next
+// one is sent by the runReady that this one brings about, so sending never
+// blocks.
+func (l *loop) kicker() {
+	for {
+		select {
+		case <-l.kick:
+			l.execute(l.runReady)
+		case <-l.srv.stopped:
+			return
+		}
+	}
+}
+
+// execute runs f on the loop. It may be called from any goroutine; f is dropped
+// when the loop has ended.
+func (l *loop) execute(f func()) {
+	l.srv.mu.RLock()
+	defer l.srv.mu.RUnlock()
+	if l.srv.ended {
+		return
+	}
+	_ = l.el.Execute(context.Background(), gnet.RunnableFunc(func(context.Context) error {
+		f()
+		return nil
+	}))
+}
+
+// onOutbox takes what a connection's writer reports.
+func (l *loop) onOutbox(c *conn, e outboxEvent) {
+	switch {
+	case c.phase == phaseClosed:
+	case e == outboxFailed:
+		l.drop(c)
+	case e == outboxStalled:
+		if c.phase == phaseOpen && c.paused {
+			l.slowConsumer(c)
+		}
+	case c.phase == phaseLinger:
+		if e == outboxDrained && c.detached {
+			l.drop(c)
+		}
+	case c.paused || c.detached:
+		c.paused = false
+		l.serve(c, nil)
+	}
+}
+
+// slowConsumer closes a connection whose client does not read.
+func (l *loop) slowConsumer(c *conn) {
+	l.srv.counters.slowConsumers.Add(1)
+	l.srv.log.Warn("closing a slow consumer", "remote", c.remote, "unread", c.out.unread.Load())
+	l.closeNow(c, &closeError{closePolicy, "slow consumer: responses are not being read"})
+}
+
+// onClose is gnet telling that the connection is closed.
+func (l *loop) onClose(c *conn, err error) {
+	if c.phase == phaseClosed {
+		return
+	}
+	left := c.hasPending() || c.out.writing.Load()
+	if !left || l.srv.isStopped() || !errors.Is(err, io.EOF) || c.out.detach() != nil {
+		l.drop(c)
+		return
+	}
+	// The client has shut down its sending side only, as far as anybody can
+	// tell. It has a right to the answers of what it sent.
+	c.gc, c.detached = nil, true
+	if c.phase == phaseOpen {
+		c.deadline = time.Now().Add(l.srv.opts.IdleTimeout)
+		l.again(c)
+	}
+}
+
+// finishDetached ends a detached connection: all it sent has been served.
+func (l *loop) finishDetached(c *conn) {
+	if c.out.writing.Load() {
+		return // until the writer reports
+	}
+	l.drop(c)
+}
+
+// drop ends a connection at once.
+func (l *loop) drop(c *conn) {
+	if c.phase == phaseClosed {
+		return
+	}
+	c.phase = phaseClosed
+	last := len(l.conns) - 1
+	l.conns[c.index] = l.conns[last]
+	l.conns[c.index].index = c.index
+	l.conns[last] = nil
+	l.conns = l.conns[:last]
+	c.out.abandon()
+	c.pending, c.start = nil, 0
+	c.ws.release()
+	l.srv.counters.conns.Add(-1)
+	if c.gc != nil {
+		gc := c.gc
+		c.gc = nil
+		_ = l.el.Close(gc)
+	}
+}
+
+// publish makes the loop's counters visible to other goroutines.
+func (l *loop) publish() { l.published.queries.Store(l.queries) }

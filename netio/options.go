@@ -1,0 +1,96 @@
+package netio
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+)
+
+// Defaults of Options: the wire contract's (section 6), where it names one.
+const (
+	DefaultListen           = "127.0.0.1:1987"
+	DefaultMaxFrameBytes    = 16 << 20
+	DefaultMaxConns         = 10_000
+	DefaultMaxOutputBytes   = 64 << 20
+	DefaultIdleTimeout      = 300 * time.Second
+	DefaultHandshakeTimeout = 30 * time.Second
+	DefaultStopTimeout      = 4 * time.Second
+)
+
+const (
+	// The largest MaxFrameBytes: offsets into a frame and its responses stay
+	// far from what an int of 32 bits could hold.
+	maxMaxFrameBytes = 256 << 20
+	maxLoops         = 1024
+)
+
+// Options configure a Server. The zero value means the defaults.
+type Options struct {
+	// Listen are the addresses to serve: "host:port", "tcp://host:port" or
+	// "unix:///path". Port 0 means any free port; see Server.Addrs.
+	Listen []string
+	// Loops is the number of event loops; 0 means GOMAXPROCS.
+	Loops int
+	// AnyValues accepts null, objects and arrays as values.
+	AnyValues bool
+
+	MaxFrameBytes    int           // of a message or a line, without its framing
+	MaxConns         int           // open connections
+	MaxOutputBytes   int           // responses that one client has not read yet
+	IdleTimeout      time.Duration // without a byte from the client
+	HandshakeTimeout time.Duration // from accept to the choice of a framing, upgrade included
+	StopTimeout      time.Duration // how long Stop lets clients take their answers
+
+	// Version is what SERVER_INFO tells.
+	Version string
+	// Logger takes the server's log; nil means slog.Default().
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if len(o.Listen) == 0 {
+		o.Listen = []string{DefaultListen}
+	}
+	setDefault(&o.Loops, runtime.GOMAXPROCS(0))
+	setDefault(&o.MaxFrameBytes, DefaultMaxFrameBytes)
+	setDefault(&o.MaxConns, DefaultMaxConns)
+	setDefault(&o.MaxOutputBytes, DefaultMaxOutputBytes)
+	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&o.HandshakeTimeout, DefaultHandshakeTimeout)
+	setDefault(&o.StopTimeout, DefaultStopTimeout)
+	setDefault(&o.Version, "unknown")
+	setDefault(&o.Logger, slog.Default())
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate reports all faults of o in one error.
+func (o Options) validate() error {
+	var faults []error
+	inRange := func(name string, value, low, high int) {
+		if value < low || value > high {
+			faults = append(faults, fmt.Errorf("netio: %s is %d, want %d to %d", name, value, low, high))
+		}
+	}
+	positive := func(name string, d time.Duration) {
+		if d <= 0 {
+			faults = append(faults, fmt.Errorf("netio: %s is %v, want more than 0", name, d))
+		}
+	}
+	inRange("Loops", o.Loops, 1, maxLoops)
+	inRange("MaxFrameBytes", o.MaxFrameBytes, 64, maxMaxFrameBytes)
+	inRange("MaxConns", o.MaxConns, 1, 1<<20)
+	inRange("MaxOutputBytes", o.MaxOutputBytes, 1024, 1<<40)
+	positive("IdleTimeout", o.IdleTimeout)
+	positive("HandshakeTimeout", o.HandshakeTimeout)
+	positive("StopTimeout", o.StopTimeout)
+	return errors.Join(faults...)
+}

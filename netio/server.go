@@ -1,0 +1,264 @@
+package netio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+
+	"keyframe/engine"
+)
+
+// Server serves an Engine to clients.
+//
+// Start and Stop are called once each, in this order; every other method may be
+// called from any goroutine after Start. The engine must outlive the server.
+type Server struct {
+	opts   Options
+	engine *engine.Engine
+	log    *slog.Logger
+
+	loops     *gnet.Client // the event loops; see doc.go on why a Client
+	listeners []net.Listener
+	started   time.Time
+	refusing  chan struct{} // a token for each connection being refused
+
+	counters struct {
+		conns         atomic.Int64 // open now
+		accepted      atomic.Uint64
+		refused       atomic.Uint64
+		slowConsumers atomic.Uint64
+	}
+
+	acceptors  sync.WaitGroup
+	background sync.WaitGroup // every other goroutine but gnet's
+	stopping   chan struct{}  // closed when Stop begins
+	stopped    chan struct{}  // closed when the event loops are about to end
+	draining   atomic.Bool    // no more input is taken
+
+	// mu guards byLoop, and keeps tasks from being sent to event loops that
+	// have ended: sending holds it shared, and Stop takes it to set ended.
+	mu     sync.RWMutex
+	byLoop map[gnet.EventLoop]*loop
+	ended  bool
+}
+
+// CheckOptions reports all faults of opts in one error, as New does.
+func CheckOptions(opts Options) error { return opts.withDefaults().validate() }
+
+// New returns a server for e, or an error that names every fault of opts.
+func New(e *engine.Engine, opts Options) (*Server, error) {
+	opts = opts.withDefaults()
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	return &Server{
+		opts:     opts,
+		engine:   e,
+		log:      opts.Logger,
+		refusing: make(chan struct{}, maxRefusing),
+		stopping: make(chan struct{}),
+		stopped:  make(chan struct{}),
+		byLoop:   make(map[gnet.EventLoop]*loop),
+	}, nil
+}
+
+// Start binds every address and begins to serve. After an error nothing is left
+// bound or running.
+func (s *Server) Start() error {
+	for _, address := range s.opts.Listen {
+		ln, err := listen(address)
+		if err != nil {
+			s.closeListeners()
+			return err
+		}
+		s.listeners = append(s.listeners, ln)
+	}
+	s.warnOfDescriptors()
+	loops, err := gnet.NewClient(&handler{srv: s},
+		gnet.WithNumEventLoop(s.opts.Loops),
+		gnet.WithLogger(gnetLogger{s.log}))
+	if err == nil {
+		err = loops.Start()
+	}
+	if err != nil {
+		s.closeListeners()
+		return fmt.Errorf("netio: can't start the event loops: %w", err)
+	}
+	s.loops = loops
+	s.started = time.Now()
+	s.background.Go(s.sweeper)
+	for _, ln := range s.listeners {
+		s.acceptors.Go(func() { s.accept(ln) })
+	}
+	return nil
+}
+
+// Addrs are the addresses that are being served, in the order of Options.Listen.
+func (s *Server) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(s.listeners))
+	for i, ln := range s.listeners {
+		addrs[i] = ln.Addr()
+	}
+	return addrs
+}
+
+// Stop ends the server: it stops accepting, answers the commands that have been
+// read, closes every connection (WebSockets with code 1001) and waits until the
+// clients have taken their answers, at most StopTimeout or until ctx is done.
+// When it returns no goroutine, descriptor or connection of the server is left.
+// It reports an error when connections had to be cut off.
+func (s *Server) Stop(ctx context.Context) error {
+	close(s.stopping)
+	s.closeListeners()
+	s.acceptors.Wait()
+
+	s.draining.Store(true)
+	s.eachLoop((*loop).drain)
+	cut := s.waitForClients(ctx)
+
+	close(s.stopped)
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	err := s.loops.Stop()
+	// The event loops have ended, so what was theirs may be touched here: the
+	// connections that gnet has closed already and that still had output.
+	for _, l := range s.byLoop {
+		for len(l.conns) > 0 {
+			l.drop(l.conns[len(l.conns)-1])
+		}
+	}
+	s.background.Wait()
+	if cut > 0 {
+		err = errors.Join(err, fmt.Errorf("netio: %d connections were cut off: they did not take their answers in time", cut))
+	}
+	return err
+}
+
+// waitForClients waits for the last connection to end and returns how many have
+// not.
+func (s *Server) waitForClients(ctx context.Context) (left int64) {
+	timeout := time.After(s.opts.StopTimeout)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for s.counters.conns.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			return s.counters.conns.Load()
+		case <-ctx.Done():
+			return s.counters.conns.Load()
+		}
+	}
+	return 0
+}
+
+func (s *Server) closeListeners() {
+	for _, ln := range s.listeners {
+		if err := ln.Close(); err != nil {
+			s.log.Warn("closing a listener", "address", ln.Addr(), "error", err)
+		}
+	}
+}
+
+// warnOfDescriptors tells when the process may not open as many descriptors as
+// MaxConns promises. Go has raised the soft limit to the hard one at its start.
+func (s *Server) warnOfDescriptors() {
+	const others = 64 // listeners, event loops, the runtime's own
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return
+	}
+	if limit.Cur < uint64(s.opts.MaxConns)+others {
+		s.log.Warn("the limit on open files is lower than the limit on connections",
+			"files", limit.Cur, "connections", s.opts.MaxConns)
+	}
+}
+
+// loopOf returns what we keep for one of gnet's event loops.
+func (s *Server) loopOf(el gnet.EventLoop) *loop {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.byLoop[el]
+	if l == nil {
+		l = s.newLoop(el)
+		s.byLoop[el] = l
+		s.background.Go(l.kicker)
+	}
+	return l
+}
+
+// eachLoop runs f on every event loop, and does not wait for it.
+func (s *Server) eachLoop(f func(*loop)) {
+	s.mu.RLock()
+	loops := make([]*loop, 0, len(s.byLoop))
+	for _, l := range s.byLoop {
+		loops = append(loops, l)
+	}
+	s.mu.RUnlock()
+	for _, l := range loops {
+		l.execute(func() { f(l) })
+	}
+}
+
+func (s *Server) isStopped() bool {
+	select {
+	case <-s.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// maxHeld is how many bytes may be kept for a connection that is not being
+// served: responses unread, and commands behind them.
+func (s *Server) maxHeld() int {
+	const slack = 1 << 20 // several reads of the event loop
+	return s.opts.MaxOutputBytes + s.opts.MaxFrameBytes + slack
+}
+
+// handler is what gnet calls, on the connection's event loop.
+type handler struct {
+	gnet.BuiltinEventEngine
+	srv *Server
+}
+
+// OnOpen takes a connection in. Its conn is the context it was enrolled with.
+func (h *handler) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
+	c := gc.Context().(*conn)
+	h.srv.loopOf(gc.EventLoop()).open(c, gc)
+	return nil, gnet.None
+}
+
+// OnTraffic serves what has arrived. The bytes are the loop's read buffer, which
+// all its connections share: they are lent until Discard.
+func (h *handler) OnTraffic(gc gnet.Conn) gnet.Action {
+	c := gc.Context().(*conn)
+	in, err := gc.Peek(-1)
+	if err != nil {
+		panic("BUG: netio: Peek(-1): " + err.Error())
+	}
+	c.loop.serve(c, in)
+	mangle(in)
+	if c.phase == phaseClosed {
+		return gnet.None // gnet has released it, buffer and all
+	}
+	_, _ = gc.Discard(-1) // everything; it can't fail
+	return gnet.None
+}
+
+// OnClose tells that gnet has closed the connection, or is about to.
+func (h *handler) OnClose(gc gnet.Conn, err error) gnet.Action {
+	if c, ok := gc.Context().(*conn); ok && c.loop != nil {
+		c.loop.onClose(c, err)
+	}
+	return gnet.None
+}

@@ -1,0 +1,47 @@
+package netio
+
+import (
+	"time"
+)
+
+// serverInfo is the answer to SERVER_INFO, after its status.
+type serverInfo struct {
+	KeyCnt        int    `json:"keyCnt"`
+	QryCnt        uint64 `json:"qryCnt"`
+	Version       string `json:"version"`
+	UptimeSeconds int64  `json:"uptimeSeconds"`
+	Loops         int    `json:"loops"`
+	Shards        int    `json:"shards"`
+	ConnsNow      int64  `json:"connsNow"`
+	ConnsTotal    uint64 `json:"connsTotal"`
+	ConnsRefused  uint64 `json:"connsRefused"`
+	SlowConsumers uint64 `json:"slowConsumers"`
+}
+
+// info gathers a serverInfo. Counts of other loops may lag by the turns that
+// they are in.
+func (s *Server) info(now time.Time) serverInfo {
+	stats := s.engine.Stats()
+	return serverInfo{
+		KeyCnt:        stats.Keys,
+		QryCnt:        s.queries(),
+		Version:       s.opts.Version,
+		UptimeSeconds: int64(now.Sub(s.started).Seconds()),
+		Loops:         s.opts.Loops,
+		Shards:        stats.Shards,
+		ConnsNow:      s.counters.conns.Load(),
+		ConnsTotal:    s.counters.accepted.Load(),
+		ConnsRefused:  s.counters.refused.Load(),
+		SlowConsumers: s.counters.slowConsumers.Load(),
+	}
+}
+
+// queries counts the commands received since the start.
+func (s *Server) queries() (n uint64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, l := range s.byLoop {
+		n += l.published.queries.Load()
+	}
+	return n
+}

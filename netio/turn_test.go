@@ -1,0 +1,279 @@
+package netio
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 draws one")
+
+// newRand prints its seed, so that a failure can be repeated with -seed.
+func newRand(t testing.TB) *rand.Rand {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+const upgradeRequest = "GET /any/path HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+
+// session is a stream of commands that uses every road, and what it must be
+// answered with.
+var session = []struct{ command, want string }{
+	{`{"SET":{"user1234_name":"bob","user1234_age":31}}`, `{"SET_RSP":{"st":1,"k":"user1234_name"}} {"SET_RSP":{"st":1,"k":"user1234_age"}}`},
+	{`{"GET":["user1234_name","nobody_here","key1"]}`, `{"GET_RSP":{"st":0,"user1234_name":"bob"}} {"GET_RSP":{"st":3,"k":"nobody_here"}} {"GET_RSP":{"st":6,"k":"key1"}}`},
+	{`{"COUNT":{}}`, `{"COUNT_RSP":{"st":0,"cnt":2}}`},
+	{`{"SETQ":{"quietly":true,"key1":1}}`, `{"SETQ_RSP":{"st":6,"k":"key1"}}`},
+	{`{"ADD":{"user1234_age":32,"added_key":1.0}}`, `{"ADD_RSP":{"st":4,"k":"user1234_age"}} {"ADD_RSP":{"st":1,"k":"added_key"}}`},
+	{`{"RNM_KEY":[{"added_key":"renamed"}]}`, `{"RNM_KEY_RSP":{"added_key":"renamed","st":1}}`},
+	{`{"CONTAINS":["renamed","added_key"]}`, `{"CONTAINS_RSP":{"st":4,"k":"renamed"}} {"CONTAINS_RSP":{"st":3,"k":"added_key"}}`},
+	{`{"SET":{"k\u00e9y_\"quoted\"":"\u0041\n"}}`, `{"SET_RSP":{"st":1,"k":"kéy_\"quoted\""}}`},
+	{`{"NOPE":{}}`, `{"SERVER_ERROR":{"s":3,"m":"NOPE"}}`},
+	{`[]`, `{"SERVER_ERROR":{"s":4,"m":"Only one command permitted"}}`},
+	{`{"RMV":["renamed"]}`, `{"RMV_RSP":{"st":5,"k":"renamed"}}`},
+	{`{"CLEAR":{}}`, `{"CLEAR_RSP":{"st":0,"cnt":4}}`},
+	{`{"COUNT":{}}`, `{"COUNT_RSP":{"st":0,"cnt":0}}`},
+}
+
+func sessionWant() (want []string) {
+	for _, s := range session {
+		want = append(want, strings.SplitAfter(s.want, "}} ")...)
+	}
+	for i := range want {
+		want[i] = strings.TrimSpace(want[i])
+	}
+	return want
+}
+
+func lineSession() []byte {
+	var b bytes.Buffer
+	for i, s := range session {
+		b.WriteString(s.command)
+		b.WriteString([]string{"\n", "\r\n", "\n\n \r\n"}[i%3])
+	}
+	return b.Bytes()
+}
+
+// webSocketSession sends some commands in fragments with pings between.
+func webSocketSession(pings bool) []byte {
+	b := []byte(upgradeRequest)
+	for i, s := range session {
+		if i%3 != 1 {
+			b = append(b, textFrame(s.command)...)
+			continue
+		}
+		half := len(s.command) / 2
+		b = append(b, clientFrame(false, opText, []byte(s.command[:half]), testKey)...)
+		if pings {
+			b = append(b, clientFrame(true, opPing, []byte("mid"), testKey)...)
+		}
+		b = append(b, clientFrame(true, opContinuation, []byte(s.command[half:]), testKey)...)
+	}
+	return b
+}
+
+func checkLines(t testing.TB, got []byte) {
+	t.Helper()
+	want := strings.Join(sessionWant(), "\n") + "\n"
+	if string(got) != want {
+		t.Fatalf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// TestSessionCutAnywhere: wherever the stream of a connection is cut, the answers
+// are the same, in both framings.
+func TestSessionCutAnywhere(t *testing.T) {
+	lines := lineSession()
+	for cut := range len(lines) + 1 {
+		checkLines(t, roundTrip(t, Options{}, lines[:cut], lines[cut:]))
+	}
+	frames := webSocketSession(false)
+	want := fmt.Sprint(sessionWant())
+	for cut := range len(frames) + 1 {
+		if got := fmt.Sprint(serverMessages(t, roundTrip(t, Options{}, frames[:cut], frames[cut:]))); got != want {
+			t.Fatalf("cut at %d:\n got %s\nwant %s", cut, got, want)
+		}
+	}
+}
+
+// TestSessionByteByByte sends one byte at a time.
+func TestSessionByteByByte(t *testing.T) {
+	single := func(b []byte) (pieces [][]byte) {
+		for i := range b {
+			pieces = append(pieces, b[i:i+1])
+		}
+		return pieces
+	}
+	checkLines(t, roundTrip(t, Options{}, single(lineSession())...))
+	got := serverMessages(t, roundTrip(t, Options{}, single(webSocketSession(false))...))
+	if fmt.Sprint(got) != fmt.Sprint(sessionWant()) {
+		t.Fatalf("got %s\nwant %s", got, sessionWant())
+	}
+}
+
+// TestPongKeepsItsPlace: control frames between fragments are answered at once,
+// in the order of the stream.
+func TestPongKeepsItsPlace(t *testing.T) {
+	got := serverMessages(t, roundTrip(t, Options{}, webSocketSession(true)))
+	var pongs, rest []string
+	for _, m := range got {
+		if strings.HasPrefix(m, "pong") {
+			pongs = append(pongs, m)
+		} else {
+			rest = append(rest, m)
+		}
+	}
+	if len(pongs) != 4 || fmt.Sprint(rest) != fmt.Sprint(sessionWant()) {
+		t.Fatalf("got %q", got)
+	}
+	if got[2] != "pong mid" { // after SET's two answers, before GET's
+		t.Fatalf("the first pong is not third: %q", got[:4])
+	}
+}
+
+// bigSet is one SET of n pairs.
+func bigSet(n int) []byte {
+	b := []byte(`{"SET":{`)
+	for i := range n {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = fmt.Appendf(b, `"key_%07d":%d`, i, i)
+	}
+	return append(b, "}}"...)
+}
+
+// TestLongCommandTakesSeveralTurns: a command with more elements than a turn
+// executes is answered whole and in order, with what is pipelined behind it.
+func TestLongCommandTakesSeveralTurns(t *testing.T) {
+	for _, n := range []int{batchOps - 1, batchOps, batchOps + 1, turnOps, turnOps + 1, 3*turnOps + 7} {
+		var want bytes.Buffer
+		for i := range n {
+			fmt.Fprintf(&want, "{\"SET_RSP\":{\"st\":1,\"k\":\"key_%07d\"}}\n", i)
+		}
+		fmt.Fprintf(&want, "{\"COUNT_RSP\":{\"st\":0,\"cnt\":%d}}\n", n)
+
+		stream := append(bigSet(n), "\n{\"COUNT\":{}}\n"...)
+		got := roundTrip(t, Options{}, stream[:len(stream)/2], stream[len(stream)/2:])
+		if !bytes.Equal(got, want.Bytes()) {
+			t.Fatalf("lines, %d keys: the answers differ", n)
+		}
+
+		set := bigSet(n)
+		frames := append([]byte(upgradeRequest), clientFrame(false, opText, set[:100], testKey)...)
+		frames = append(frames, clientFrame(true, opContinuation, set[100:], testKey)...)
+		frames = append(frames, textFrame(`{"COUNT":{}}`)...)
+		messages := serverMessages(t, roundTrip(t, Options{}, frames))
+		if strings.Join(messages, "\n")+"\n" != want.String() {
+			t.Fatalf("fragmented message, %d keys: the answers differ", n)
+		}
+	}
+}
+
+// TestInvalidLongCommandExecutesNothing: the fault stands behind more elements
+// than one batch holds.
+func TestInvalidLongCommandExecutesNothing(t *testing.T) {
+	set := bigSet(3 * batchOps)
+	set = append(set[:len(set)-2], `,"broken_key":01}}`...)
+	got := roundTrip(t, Options{}, append(set, "\n{\"COUNT\":{}}\n"...))
+	lines := strings.Split(strings.TrimSpace(string(got)), "\n")
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], `{"SERVER_ERROR":{"s":5,`) || lines[1] != `{"COUNT_RSP":{"st":0,"cnt":0}}` {
+		t.Fatalf("got %q", lines)
+	}
+}
+
+// TestReadsBeyondATurn: what GETs read takes many turns, and each is answered
+// once, in order, though the turn stops in the middle of commands.
+func TestReadsBeyondATurn(t *testing.T) {
+	value := `"` + strings.Repeat("v", 100_000) + `"`
+	var in, want bytes.Buffer
+	fmt.Fprintf(&in, "{\"SET\":{\"big_key\":%s,\"small_key\":1}}\n", value)
+	want.WriteString("{\"SET_RSP\":{\"st\":1,\"k\":\"big_key\"}}\n{\"SET_RSP\":{\"st\":1,\"k\":\"small_key\"}}\n")
+	for range 5 {
+		in.WriteString("{\"GET\":[\"small_key\",\"" + strings.Repeat("big_key\",\"", 20) + "no_such_key\",7]}\n{\"SERVER_INFO\":{}}\n{\"GET\":[\"small_key\"]}\n")
+	}
+	h := newHarness(t, Options{})
+	h.startReading()
+	h.feed(in.Bytes())
+	got := h.finish()
+
+	wantCount := 2 + 5*(1+20+2+1+1)
+	lines := strings.Split(strings.TrimSuffix(string(got), "\n"), "\n")
+	if len(lines) != wantCount {
+		t.Fatalf("%d responses, want %d", len(lines), wantCount)
+	}
+	if !strings.HasPrefix(string(got), want.String()) {
+		t.Fatal("the responses begin wrongly")
+	}
+	block := lines[2:27]
+	for i := range 5 {
+		next := lines[2+i*25 : 27+i*25]
+		for j := range next {
+			if j != 23 && next[j] != block[j] {
+				t.Fatalf("block %d, response %d differs from the first block's", i, j)
+			}
+		}
+		if !strings.Contains(next[23], fmt.Sprintf(`"qryCnt":%d,`, 3+3*i)) {
+			t.Fatalf("SERVER_INFO %d: %.100s", i, next[23])
+		}
+	}
+}
+
+// TestRandomPieces sends a long mixed stream in random pieces.
+func TestRandomPieces(t *testing.T) {
+	rng := newRand(t)
+	var stream []byte
+	var want strings.Builder
+	for range 300 {
+		stream = append(stream, lineSession()...)
+		want.WriteString(strings.Join(sessionWant(), "\n") + "\n")
+	}
+	var pieces [][]byte
+	for rest := stream; len(rest) > 0; {
+		n := min(1+rng.IntN(1<<rng.IntN(17)), len(rest))
+		pieces = append(pieces, rest[:n])
+		rest = rest[n:]
+	}
+	if got := roundTrip(t, Options{}, pieces...); string(got) != want.String() {
+		t.Fatal("the answers differ")
+	}
+}
+
+// FuzzConnection: whatever arrives, however it is cut, the server survives, sends
+// only whole frames or lines, and the cut makes no difference.
+func FuzzConnection(f *testing.F) {
+	f.Add(lineSession(), uint64(1))
+	f.Add(webSocketSession(true), uint64(2))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint64(3))
+	f.Add([]byte("GE"), uint64(4))
+	f.Add(append([]byte(upgradeRequest), 0x81, 0xFE, 0xFF), uint64(5))
+	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
+		if bytes.Contains(stream, []byte("SERVER_INFO")) {
+			t.Skip("its answer tells the time")
+		}
+		opts := Options{MaxFrameBytes: 4096}
+		whole := roundTrip(t, opts, stream)
+		rng := rand.New(rand.NewPCG(seed, 0))
+		var pieces [][]byte
+		for rest := stream; len(rest) > 0; {
+			n := 1 + rng.IntN(len(rest))
+			pieces = append(pieces, rest[:n])
+			rest = rest[n:]
+		}
+		cut := roundTrip(t, opts, pieces...)
+		if !bytes.Equal(whole, cut) {
+			t.Fatalf("whole:\n%q\nin pieces:\n%q", whole, cut)
+		}
+		if bytes.HasPrefix(whole, []byte("HTTP/1.1 101")) {
+			serverMessages(t, whole)
+		}
+	})
+}
