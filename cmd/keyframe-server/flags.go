@@ -1,0 +1,174 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/pflag"
+
+	"keyframe/netio"
+)
+
+// release is the version of the source tree.
+const release = "0.1.0"
+
+// config is what the command line says.
+type config struct {
+	server    netio.Options
+	pprof     string
+	logFormat string
+	logLevel  slog.Level
+	version   bool
+}
+
+const usage = `Usage: keyframe-server [flags]
+
+Serves a JSON key-value store in memory. One port speaks both framings: a
+connection that begins with an HTTP GET becomes a WebSocket (one command a
+message), any other speaks JSON Lines (one command a line). Try it:
+
+  printf '{"SET":{"user1234_name":"bob"}}\n' | nc -q1 127.0.0.1 1987
+
+Flags:
+%s
+Sizes take units: 16MiB, 64KiB, 1GB. Durations too: 30s, 5m.
+
+SIGINT or SIGTERM stops the server: it answers what it has read, closes every
+connection and exits, within 5 seconds. Exit status: 0 stopped, 1 could not
+start, 2 wrong usage.
+`
+
+// parseFlags reads the command line. It prints the help itself.
+func parseFlags(args []string, stdout io.Writer) (*config, error) {
+	cfg := &config{}
+	o := &cfg.server
+	fs := pflag.NewFlagSet("keyframe-server", pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.Usage = func() { fmt.Fprintf(stdout, usage, fs.FlagUsages()) }
+
+	fs.StringArrayVarP(&o.Listen, "listen", "l", []string{netio.DefaultListen}, "`address` to serve, repeatable: host:port, tcp://host:port or unix:///path")
+	values := choice{value: "scalar", choices: []string{"scalar", "any"}}
+	fs.Var(&values, "values", "what may be stored: scalar (strings, numbers, booleans) or any (null, objects and arrays too)")
+	fs.Var(newSize(&o.MaxFrameBytes, netio.DefaultMaxFrameBytes), "max-frame", "the longest command, as a message or a line")
+	fs.IntVar(&o.MaxConns, "max-conns", netio.DefaultMaxConns, "how many connections may be open at once")
+	fs.Var(newSize(&o.MaxOutputBytes, netio.DefaultMaxOutputBytes), "max-output", "responses that one client may leave unread before it is closed as a slow consumer")
+	fs.DurationVar(&o.IdleTimeout, "idle-timeout", netio.DefaultIdleTimeout, "close a connection that sends nothing for so long (a WebSocket is pinged first)")
+	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", netio.DefaultHandshakeTimeout, "close a connection that has not begun to speak after so long")
+	fs.IntVar(&o.Loops, "loops", 0, "event loops; 0 means one for each CPU")
+	fs.StringVar(&cfg.pprof, "pprof", "", "serve net/http/pprof at this loopback `address`, such as 127.0.0.1:6060 (off by default)")
+	format := choice{value: "text", choices: []string{"text", "json"}}
+	fs.Var(&format, "log-format", "text or json, on standard error")
+	fs.TextVar(&cfg.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	fs.BoolVar(&cfg.version, "version", false, "print the version and exit")
+
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: everything is a flag", fs.Arg(0))
+	}
+	o.AnyValues = values.value == "any"
+	o.StopTimeout = netio.DefaultStopTimeout
+	cfg.logFormat = format.value
+	if cfg.pprof != "" {
+		if err := checkLoopback(cfg.pprof); err != nil {
+			return nil, err
+		}
+	}
+	// Options takes 0 for "the default"; on the command line it is a mistake.
+	for _, name := range []string{"max-frame", "max-conns", "max-output", "idle-timeout", "handshake-timeout"} {
+		if v := fs.Lookup(name).Value.String(); v == "0" || v == "0 B" || v == "0s" {
+			return nil, fmt.Errorf("--%s must be more than 0", name)
+		}
+	}
+	if o.Loops < 0 {
+		return nil, fmt.Errorf("--loops must not be negative")
+	}
+	return cfg, netio.CheckOptions(*o)
+}
+
+// logger makes a logger in the format that the flags choose.
+func (c *config) logger(w io.Writer, level slog.Level) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if c.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// checkLoopback refuses an address that other machines could reach: profiles
+// show what the process holds in memory.
+func checkLoopback(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("--pprof %q: want host:port", address)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--pprof %q: want a loopback address such as 127.0.0.1:6060", address)
+	}
+	return nil
+}
+
+// version is the release, with the revision that the binary was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return release
+	}
+	revision, dirty := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision" && len(s.Value) >= 12:
+			revision = "+" + s.Value[:12]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = ".dirty"
+		}
+	}
+	if revision == "" {
+		return release
+	}
+	return release + revision + dirty
+}
+
+// size is a flag that takes a number of bytes, with or without a unit.
+type size struct{ bytes *int }
+
+func newSize(field *int, value int) size {
+	*field = value
+	return size{field}
+}
+
+func (s size) Set(text string) error {
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n > 1<<40 {
+		return fmt.Errorf("want a size such as 16MiB")
+	}
+	*s.bytes = int(n)
+	return nil
+}
+
+func (s size) String() string { return humanize.IBytes(uint64(*s.bytes)) }
+func (size) Type() string     { return "size" }
+
+// choice is a flag with a few possible values.
+type choice struct {
+	value   string
+	choices []string
+}
+
+func (c *choice) Set(text string) error {
+	for _, v := range c.choices {
+		if text == v {
+			c.value = v
+			return nil
+		}
+	}
+	return fmt.Errorf("want one of %v", c.choices)
+}
+
+func (c *choice) String() string { return c.value }
+func (c *choice) Type() string   { return c.choices[0] + "|" + c.choices[1] }

@@ -1,0 +1,109 @@
+// Command keyframe-server serves the Keyframe key-value store over WebSocket and
+// JSON Lines. See the README for a first session, or run it with --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"keyframe/codec"
+	"keyframe/engine"
+	"keyframe/netio"
+)
+
+// Exit statuses, as the README gives them.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is main with its surroundings as arguments; it returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	cfg, err := parseFlags(args, stdout)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return exitOK
+	case err != nil:
+		fmt.Fprintf(stderr, "keyframe-server: %s\nTry --help.\n", oneLine(err))
+		return exitUsage
+	case cfg.version:
+		fmt.Fprintf(stdout, "keyframe-server %s\n", version())
+		return exitOK
+	}
+	if err := serve(cfg, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "keyframe-server: %s\n", oneLine(err))
+		return exitFailure
+	}
+	return exitOK
+}
+
+// serve runs the server until SIGINT or SIGTERM.
+func serve(cfg *config, stdout, stderr io.Writer) error {
+	log := cfg.logger(stderr, cfg.logLevel)
+	// gnet and other libraries that log on their own use the default logger.
+	slog.SetDefault(log)
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+
+	store, err := engine.New(engine.Options{})
+	if err != nil {
+		return err
+	}
+	defer store.Close() // it reports only a second close
+
+	opts := cfg.server
+	opts.Logger = log
+	opts.Version = version()
+	srv, err := netio.New(store, opts)
+	if err != nil {
+		return err
+	}
+	if cfg.pprof != "" {
+		profiles, err := startPprof(cfg.pprof, log)
+		if err != nil {
+			return err
+		}
+		defer profiles.Close() // it holds nothing that could be lost
+	}
+	if err := srv.Start(); err != nil {
+		return err
+	}
+
+	var addrs []string
+	for _, a := range srv.Addrs() {
+		addrs = append(addrs, a.Network()+"://"+a.String())
+	}
+	// Whoever started the server waits for this line, so the log level does
+	// not apply to it.
+	cfg.logger(stdout, slog.LevelInfo).Info("ready",
+		"listen", strings.Join(addrs, " "),
+		"framings", "WebSocket, JSON Lines",
+		"version", version(),
+		"json", codec.Backend())
+
+	<-ctx.Done()
+	stop() // a second signal ends the process at once
+	log.Info("stopping", "deadline", opts.StopTimeout)
+	if err := srv.Stop(context.Background()); err != nil {
+		log.Warn("stopped", "note", err)
+		return nil // clients that don't read are not the server's failure
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// oneLine joins the lines of a joined error.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -1,0 +1,245 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// patience is how long a test waits for a thing until it gives up on it.
+const patience = 30 * time.Second
+
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "keyframe")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "keyframe-server")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the server: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// process is a running server.
+type process struct {
+	*exec.Cmd
+	ready  string // its first line
+	addr   string // host:port of its first listener
+	stderr *bytes.Buffer
+}
+
+var firstAddr = regexp.MustCompile(`tcp://([0-9.:]+)`)
+
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(binary, args...), stderr: new(bytes.Buffer)}
+	p.Stderr = p.stderr
+	out, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Process.Kill() })
+	p.ready, err = bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		_ = p.Wait()
+		t.Fatalf("no ready line: %v\n%s", err, p.stderr)
+	}
+	if m := firstAddr.FindStringSubmatch(p.ready); m != nil {
+		p.addr = m[1]
+	}
+	return p
+}
+
+// wait waits for the process to end and returns its exit status.
+func (p *process) wait(t *testing.T) int {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Wait() }()
+	select {
+	case err := <-ended:
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return p.ProcessState.ExitCode()
+	case <-time.After(patience):
+		t.Fatal("it does not end")
+		return 0
+	}
+}
+
+func runToEnd(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	p := &process{Cmd: exec.Command(binary, args...)}
+	p.Stdout, p.Stderr = &out, &errs
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return p.wait(t), out.String(), errs.String()
+}
+
+func TestReadyLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	p := start(t, "--listen", "127.0.0.1:0", "--listen", "unix://"+path, "--log-level", "error")
+	for _, want := range []string{"msg=ready", "tcp://127.0.0.1:", "unix://" + path, "WebSocket, JSON Lines", "version=0.1.0", "json=sonic"} {
+		if !strings.Contains(p.ready, want) {
+			t.Errorf("the ready line lacks %q: %s", want, p.ready)
+		}
+	}
+	for _, dial := range [][2]string{{"tcp", p.addr}, {"unix", path}} {
+		c, err := net.Dial(dial[0], dial[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, `{"SET":{"user1234_name":"bob","user1234_age":31}}`+"\n")
+		line, err := bufio.NewReader(c).ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, `{"SET_RSP":{"st":`) {
+			t.Fatalf("%q, %v", line, err)
+		}
+		_ = c.Close()
+	}
+}
+
+func TestReadyLineAsJSON(t *testing.T) {
+	p := start(t, "--listen", "tcp://127.0.0.1:0", "--log-format", "json")
+	var line struct{ Msg, Listen, Version string }
+	if err := json.Unmarshal([]byte(p.ready), &line); err != nil || line.Msg != "ready" || line.Version == "" {
+		t.Fatalf("%v: %s", err, p.ready)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	for _, signal := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			p := start(t, "--listen", "127.0.0.1:0")
+			ctx := t.Context()
+			ws, _, err := websocket.Dial(ctx, "ws://"+p.addr, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// One that never reads and one in the middle of a command.
+			deaf, err := net.Dial("tcp", p.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.WriteString(deaf, `{"SET":{"big_value":"`+strings.Repeat("v", 1<<20)+"\"}}\n"+strings.Repeat("{\"GET\":[\"big_value\"]}\n", 60)+"{")
+			if err := ws.Write(ctx, websocket.MessageText, []byte(`{"COUNT":{}}`)); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := ws.Read(ctx); err != nil {
+				t.Fatal(err)
+			}
+			begin := time.Now()
+			if err := p.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := ws.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+				t.Fatalf("closed with %v, want 1001", err)
+			}
+			if status := p.wait(t); status != 0 {
+				t.Fatalf("exit status %d\n%s", status, p.stderr)
+			}
+			t.Logf("it took %v", time.Since(begin))
+		})
+	}
+}
+
+func TestFailures(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close() // a test's listener
+	for _, tt := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"--listen", taken.Addr().String()}, 1, "address already in use"},
+		{[]string{"--listen", "unix:///no/such/dir/s"}, 1, "no such file or directory"},
+		{[]string{"--listen", "127.0.0.1:0", "--pprof", taken.Addr().String()}, 1, "address already in use"},
+		{[]string{"--no-such-flag"}, 2, "no-such-flag"},
+		{[]string{"--values", "some"}, 2, "scalar"},
+		{[]string{"--max-frame", "lots"}, 2, "want a size"},
+		{[]string{"--max-frame", "0"}, 2, "more than 0"},
+		{[]string{"--max-conns", "0"}, 2, "more than 0"},
+		{[]string{"--max-conns", "-1"}, 2, "MaxConns"},
+		{[]string{"--idle-timeout", "0s"}, 2, "more than 0"},
+		{[]string{"--idle-timeout", "soon"}, 2, "idle-timeout"},
+		{[]string{"--loops", "-1"}, 2, "negative"},
+		{[]string{"--pprof", "0.0.0.0:6060"}, 2, "loopback"},
+		{[]string{"--pprof", "6060"}, 2, "host:port"},
+		{[]string{"--log-level", "loud"}, 2, "log-level"},
+		{[]string{"serve"}, 2, "unexpected argument"},
+	} {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			status, stdout, stderr := runToEnd(t, tt.args...)
+			if status != tt.status || !strings.Contains(stderr, tt.want) || stdout != "" {
+				t.Fatalf("status %d, want %d\nstdout: %s\nstderr: %s", status, tt.status, stdout, stderr)
+			}
+			if first, _, _ := strings.Cut(stderr, "\n"); !strings.HasPrefix(first, "keyframe-server: ") {
+				t.Fatalf("not one clear sentence: %s", stderr)
+			}
+		})
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	status, out, _ := runToEnd(t, "--help")
+	if status != 0 {
+		t.Fatal(status)
+	}
+	for _, flag := range []string{"--listen", "--values", "--max-frame", "--max-conns", "--max-output", "--idle-timeout", "--handshake-timeout", "--loops", "--pprof", "--log-format", "--log-level", "--version", "127.0.0.1:1987", "16 MiB"} {
+		if !strings.Contains(out, flag) {
+			t.Errorf("the help lacks %q", flag)
+		}
+	}
+	if status, out, _ := runToEnd(t, "--version"); status != 0 || !strings.HasPrefix(out, "keyframe-server 0.1.0") {
+		t.Fatal(status, out)
+	}
+}
+
+func TestPprof(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	_ = ln.Close()
+	start(t, "--listen", "127.0.0.1:0", "--pprof", addr)
+	resp, err := http.Get("http://" + addr + "/debug/pprof/goroutine?debug=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() // it is only read
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !bytes.Contains(body, []byte("goroutine profile")) {
+		t.Fatalf("%v: %.200s", err, body)
+	}
+}
