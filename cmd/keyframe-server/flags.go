@@ -31,7 +31,7 @@ Serves a JSON key-value store in memory. One port speaks both framings: a
 connection that begins with an HTTP GET becomes a WebSocket (one command a
 message), any other speaks JSON Lines (one command a line). Try it:
 
-  printf '{"SET":{"user1234_name":"bob"}}\n' | nc -q1 127.0.0.1 1987
+  printf '{"SET":{"user1234_name":"bob"}}\n' | nc -N 127.0.0.1 1987
 
 Flags:
 %s
