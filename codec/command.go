@@ -31,6 +31,17 @@ const (
 	shapeEmpty                    // an empty object
 )
 
+// opening is the byte that an argument of the shape begins with.
+func (s shape) opening() byte {
+	if s == shapeKeys || s == shapeRenames {
+		return '['
+	}
+	return '{'
+}
+
+// closing is the byte that it ends with.
+func (s shape) closing() byte { return s.opening() + 2 } // ASCII: '{'+2 is '}', '['+2 is ']'
+
 // commands says what there is to know of each opcode.
 var commands = [NumOpcodes]struct {
 	name  string

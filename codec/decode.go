@@ -1,47 +1,6 @@
 package codec
 
-import (
-	"errors"
-	"fmt"
-	"unicode/utf8"
-)
-
-// Defaults and rules of the wire contract.
-const (
-	DefaultMaxKeyBytes = 65_535
-	DefaultMaxDepth    = 128
-	minKeyChars        = 6
-)
-
-// Options configure a Decoder. The zero value means the defaults.
-type Options struct {
-	AnyValues   bool // null, objects and arrays are values too
-	MaxKeyBytes int  // of a key, unescaped
-	MaxDepth    int  // of nested arrays and objects
-}
-
-func (o Options) withDefaults() Options {
-	if o.MaxKeyBytes == 0 {
-		o.MaxKeyBytes = DefaultMaxKeyBytes
-	}
-	if o.MaxDepth == 0 {
-		o.MaxDepth = DefaultMaxDepth
-	}
-	return o
-}
-
-// validate reports all faults of o in one error.
-func (o Options) validate() error {
-	var faults []error
-	if o.MaxKeyBytes < minKeyChars {
-		faults = append(faults, fmt.Errorf("codec: MaxKeyBytes is %d, want %d or more", o.MaxKeyBytes, minKeyChars))
-	}
-	// sonic's own recursion ends at 4,096.
-	if o.MaxDepth < 1 || o.MaxDepth > 4000 {
-		faults = append(faults, fmt.Errorf("codec: MaxDepth is %d, want 1 to 4000", o.MaxDepth))
-	}
-	return errors.Join(faults...)
-}
+import "slices"
 
 // Decoder turns payloads into commands. It owns the scratch that unescaped keys
 // live in. It belongs to one goroutine.
@@ -80,376 +39,404 @@ func (d *Decoder) Reset() {
 //
 // The arguments alias the payload, which must not change while they are in use.
 func (d *Decoder) Decode(payload []byte, args []Arg, max int) ([]Arg, Command, error) {
-	before, scratch := len(args), len(d.scratch)
-	out, cmd, err := d.decode(payload, args, max)
+	w := walk{d: d, b: payload, args: args, room: max}
+	scratch := len(d.scratch)
+	cmd, err := w.payload()
 	if err != nil {
 		d.scratch = d.scratch[:scratch]
-		return out[:before], Command{}, err
-	}
-	return out, cmd, nil
-}
-
-func (d *Decoder) decode(b []byte, args []Arg, max int) ([]Arg, Command, error) {
-	i := skipSpace(b, 0)
-	if i >= len(b) || b[i] != '{' {
-		return args, Command{}, d.refuseTop(b, i)
-	}
-	i = skipSpace(b, i+1)
-	if i < len(b) && b[i] == '}' {
-		return args, Command{}, atEnd(b, i+1, ErrNotOneCommand)
-	}
-	if i >= len(b) || b[i] != '"' {
-		return args, Command{}, syntaxAt(b, i, "a command's name in quotes")
-	}
-	name := i + 1
-	nameEnd, how, serr := scanString(b, name)
-	if serr != nil {
-		return args, Command{}, serr
-	}
-	i, serr = colon(b, nameEnd+1)
-	if serr != nil {
-		return args, Command{}, serr
-	}
-	cmd := Command{Op: d.lookup(b, name, nameEnd, how)}
-
-	// What is wrong with the command, if the text around it turns out right.
-	var refusal error
-	s := commands[cmd.Op].shape
-	switch empty := emptyEnd(b, i, s); {
-	case empty > 0:
-		i = empty
-	case cmd.Op != 0 && s != shapeEmpty && i < len(b) && b[i] == s.opening():
-		w := walk{d: d, b: b, args: args, max: len(args) + max}
-		i, serr = w.run(skipSpace(b, i+1), s)
-		args, cmd.More, cmd.Next = w.args, w.more, w.next
-	default:
-		refusal = &ArgumentTypeError{cmd.Op, takes[s]}
-		if cmd.Op == 0 {
-			refusal = &UnknownCommandError{string(b[name:nameEnd])}
-		}
-		i, _, serr = d.value(b, i)
-	}
-	if serr != nil {
-		return args, Command{}, serr
-	}
-	i = skipSpace(b, i)
-	if i < len(b) && b[i] == ',' {
-		return args, Command{}, d.refuseMembers(b, i)
-	}
-	if i >= len(b) || b[i] != '}' {
-		return args, Command{}, syntaxAt(b, i, "',' or '}'")
-	}
-	if err := atEnd(b, i+1, refusal); err != nil {
 		return args, Command{}, err
 	}
-	return args, cmd, nil
+	return w.args, cmd, nil
 }
 
 // DecodeFrom appends at most max further elements of a payload that Decode has
-// accepted, beginning at cmd.Next. The payload is not checked again; another one
-// gives nonsense, but no harm.
+// accepted, beginning at cmd.Next. What follows those is not looked at; a payload
+// that Decode has not accepted gives nonsense, but no harm.
 func (d *Decoder) DecodeFrom(payload []byte, cmd Command, args []Arg, max int) ([]Arg, Command) {
 	cmd.More = false
-	if int(cmd.Op) >= NumOpcodes || cmd.Next < 0 || cmd.Next > len(payload) {
+	if cmd.Op == 0 || int(cmd.Op) >= NumOpcodes || cmd.Next < 0 || cmd.Next > len(payload) {
 		return args, cmd
 	}
-	w := walk{d: d, b: payload, args: args, max: len(args) + max, trusted: true}
-	w.run(cmd.Next, commands[cmd.Op].shape)
-	cmd.More, cmd.Next = w.more, w.next
+	w := walk{d: d, b: payload, args: args, room: max, checked: true}
+	_, err := w.elements(cmd.Next, commands[cmd.Op].shape)
+	if err != nil || !w.more {
+		return w.args, cmd
+	}
+	cmd.More, cmd.Next = true, w.next
 	return w.args, cmd
 }
 
-// opening is the byte that an argument of the shape begins with.
-func (s shape) opening() byte {
-	if s == shapeKeys || s == shapeRenames {
-		return '['
-	}
-	return '{'
-}
-
-// closing is the byte that it ends with.
-func (s shape) closing() byte { return s.opening() + ('}' - '{') } // ASCII: as far as from '[' to ']'
-
-// emptyEnd returns the index behind an argument of shape s at b[i] that has no
-// elements, and 0 when it has some or is something else.
-func emptyEnd(b []byte, i int, s shape) int {
-	if s == 0 || i >= len(b) || b[i] != s.opening() {
-		return 0
-	}
-	if i = skipSpace(b, i+1); i < len(b) && b[i] == s.closing() {
-		return i + 1
-	}
-	return 0
-}
-
-// walk goes through the elements of an argument.
+// walk is one pass over a payload.
 type walk struct {
 	d       *Decoder
 	b       []byte
 	args    []Arg
-	max     int  // of len(args)
-	trusted bool // the payload has been checked: stop when args is full
+	room    int  // for so many more arguments
+	checked bool // the payload is known to be right: stop when there is no room
 	more    bool // there is an element that did not fit
 	next    int  // its offset
+
+	spare Arg // takes the elements that don't fit, which are only checked
 }
 
-// run walks from the element at i to the end of the argument, and returns the
-// index behind that. Elements that don't fit are checked all the same.
-func (w *walk) run(i int, s shape) (end int, err *SyntaxError) {
+// The beginnings of the usual commands as they are usually written: eight bytes.
+const (
+	beginSet = '{' | '"'<<8 | 'S'<<16 | 'E'<<24 | 'T'<<32 | '"'<<40 | ':'<<48 | '{'<<56
+	beginAdd = '{' | '"'<<8 | 'A'<<16 | 'D'<<24 | 'D'<<32 | '"'<<40 | ':'<<48 | '{'<<56
+	beginGet = '{' | '"'<<8 | 'G'<<16 | 'E'<<24 | 'T'<<32 | '"'<<40 | ':'<<48 | '['<<56
+	beginRmv = '{' | '"'<<8 | 'R'<<16 | 'M'<<24 | 'V'<<32 | '"'<<40 | ':'<<48 | '['<<56
+)
+
+// payload decodes all of it.
+func (w *walk) payload() (cmd Command, err error) {
 	b := w.b
-	closing := s.closing()
-	for {
-		full := len(w.args) >= w.max
-		if full && !w.more {
-			w.more, w.next = true, i
-			if w.trusted {
-				return i, nil
-			}
+	if len(b) >= 8 {
+		switch uncheckedLoad64(b, 0) {
+		case beginSet:
+			cmd.Op = OpSet
+		case beginAdd:
+			cmd.Op = OpAdd
+		case beginGet:
+			cmd.Op = OpGet
+		case beginRmv:
+			cmd.Op = OpRemove
 		}
-		switch s {
-		case shapePairs:
-			i, err = w.pair(i, full)
-		case shapeKeys:
-			i, err = w.key(i, full)
+	}
+	i := 7
+	if cmd.Op == 0 {
+		if i, cmd.Op, err = w.name(); err != nil {
+			return cmd, err
+		}
+	}
+	// What is wrong with the command, if the text around it turns out right.
+	var refusal error
+	var fault *SyntaxError
+	s := commands[cmd.Op].shape
+	switch {
+	case cmd.Op == 0:
+		refusal = w.unknown()
+		i, _, fault = w.d.value(b, i)
+	case i >= len(b) || b[i] != s.opening():
+		refusal = &ArgumentTypeError{cmd.Op, takes[s]}
+		i, _, fault = w.d.value(b, i)
+	default:
+		first := skipSpace(b, i+1)
+		switch {
+		case first < len(b) && b[first] == s.closing():
+			i = first + 1
+		case s == shapeEmpty:
+			refusal = &ArgumentTypeError{cmd.Op, takes[s]}
+			i, _, fault = w.d.value(b, i)
 		default:
-			i, err = w.rename(i, full)
+			i, fault = w.elements(first, s)
+			cmd.More, cmd.Next = w.more, w.next
 		}
-		if err != nil {
+	}
+	if fault != nil {
+		return cmd, fault
+	}
+	if i+1 == len(b) && b[i] == '}' {
+		return cmd, refusal
+	}
+	if i = skipSpace(b, i); i < len(b) && b[i] == ',' {
+		return cmd, w.d.refuseMembers(b, i)
+	}
+	if i >= len(b) || b[i] != '}' {
+		return cmd, syntaxAt(b, i, "',' or '}'")
+	}
+	return cmd, atEnd(b, i+1, refusal)
+}
+
+// name decodes a payload's beginning: the brace, the command's name, the colon.
+// It returns the index of the argument.
+func (w *walk) name() (argument int, op Opcode, _ error) {
+	b := w.b
+	i := skipSpace(b, 0)
+	if i >= len(b) || b[i] != '{' {
+		return 0, 0, w.d.refuseTop(b, i)
+	}
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		return 0, 0, atEnd(b, i+1, ErrNotOneCommand)
+	}
+	if i >= len(b) || b[i] != '"' {
+		return 0, 0, syntaxAt(b, i, "a command's name in quotes")
+	}
+	end, how, err := scanString(b, i+1)
+	if err != nil {
+		return 0, 0, err
+	}
+	name := b[i+1 : end]
+	// A name with an unpaired surrogate is no command's.
+	if how&textEscaped == 0 {
+		op = lookup(name)
+	} else if how&textSurrogate == 0 {
+		scratch := unescape(w.d.scratch, name)
+		op = lookup(scratch[len(w.d.scratch):])
+	}
+	i, err = colon(b, end+1)
+	if err != nil {
+		return 0, 0, err
+	}
+	return i, op, nil
+}
+
+// unknown makes the error about a name that is no command's, which name has
+// accepted.
+func (w *walk) unknown() error {
+	start := skipSpace(w.b, skipSpace(w.b, 0)+1) + 1
+	end, _, _ := scanString(w.b, start)
+	return &UnknownCommandError{string(w.b[start:end])}
+}
+
+// elements decodes the elements of an argument, of which there is at least one,
+// from the one at i on. It returns the index behind the argument.
+func (w *walk) elements(i int, s shape) (end int, err *SyntaxError) {
+	switch s {
+	case shapePairs:
+		return w.pairs(i)
+	case shapeKeys:
+		return w.keys(i)
+	case shapeRenames:
+		return w.renames(i)
+	}
+	return i, nil
+}
+
+// add returns the argument to decode the element at i into: a new one, or w.spare
+// if there is no room. nil means that there is no need to.
+func (w *walk) add(i int) *Arg {
+	if w.room > 0 {
+		w.room--
+		if len(w.args) == cap(w.args) {
+			w.args = slices.Grow(w.args, 1)
+		}
+		w.args = w.args[:len(w.args)+1]
+		return &w.args[len(w.args)-1]
+	}
+	if !w.more {
+		w.more, w.next = true, i
+		if w.checked {
+			return nil
+		}
+	}
+	return &w.spare
+}
+
+// drop takes back the argument that add has returned last: there was a fault.
+func (w *walk) drop(a *Arg) {
+	if a != &w.spare {
+		w.args = w.args[:len(w.args)-1]
+	}
+}
+
+// pairs decodes the members of a SET.
+func (w *walk) pairs(i int) (end int, err *SyntaxError) {
+	b := w.b
+	for {
+		a := w.add(i)
+		if a == nil {
+			return i, nil
+		}
+		a.Pos = i
+		if i >= len(b) || b[i] != '"' {
+			w.drop(a)
+			return 0, syntaxAt(b, i, "a name in quotes")
+		}
+		end = scanPlain(b, i+1)
+		if end < len(b) && b[end] == '"' {
+			a.Key = b[i+1 : end : end]
+			a.Status, a.flags = w.plainStatus(end-i-1), 0
+		} else if end, err = w.carefulKey(a, i+1, end); err != nil {
+			w.drop(a)
 			return 0, err
 		}
-		i = skipSpace(b, i)
-		if i < len(b) && b[i] == ',' {
-			i = skipSpace(b, i+1)
-			continue
+		i = end + 1
+		if i+1 < len(b) && b[i] == ':' && b[i+1] > ' ' {
+			i++
+		} else if i, err = colon(b, i); err != nil {
+			w.drop(a)
+			return 0, err
 		}
-		if i >= len(b) || b[i] != closing {
-			return 0, syntaxAt(b, i, "',' or '"+string(closing)+"'")
-		}
-		return i + 1, nil
-	}
-}
-
-// add appends an element, or drops it when the arguments are full.
-func (w *walk) add(full bool, a Arg) {
-	if !full {
-		w.args = append(w.args, a)
-	}
-}
-
-// pair decodes the member of a SET that begins at b[i].
-func (w *walk) pair(i int, full bool) (end int, err *SyntaxError) {
-	b := w.b
-	if i >= len(b) || b[i] != '"' {
-		return 0, syntaxAt(b, i, "a key in quotes")
-	}
-	a := Arg{Pos: i}
-	keyEnd, how, err := scanString(b, i+1)
-	if err != nil {
-		return 0, err
-	}
-	if how == textPlain {
-		a.Key = b[i+1 : keyEnd : keyEnd]
-		a.Status = w.d.plainKeyStatus(a.Key)
-	} else if a.Key, a.Status, a.flags, err = w.d.carefulKey(b, i+1, keyEnd, how, full); err != nil {
-		return 0, err
-	}
-	i, err = colon(b, keyEnd+1)
-	if err != nil {
-		return 0, err
-	}
-	var scalar bool
-	if i < len(b) && b[i] == '"' {
-		scalar = true
-		end, _, err = scanString(b, i+1)
-		end++
-	} else {
-		end, scalar, err = w.d.value(b, i)
-	}
-	if err != nil {
-		return 0, err
-	}
-	if a.Status == StatusOK && !scalar && !w.d.opts.AnyValues {
-		a.Status = StatusTypeInvalid
-	}
-	a.Value = b[i:end:end]
-	w.add(full, a)
-	return end, nil
-}
-
-// key decodes the element of a GET that begins at b[i].
-func (w *walk) key(i int, full bool) (end int, err *SyntaxError) {
-	b := w.b
-	a := Arg{Pos: i}
-	if i >= len(b) || b[i] != '"' {
-		end, _, err = w.d.value(b, i)
-		a.Status = StatusTypeInvalid
-		w.add(full, a)
-		return end, err
-	}
-	keyEnd, how, err := scanString(b, i+1)
-	if err != nil {
-		return 0, err
-	}
-	if how == textPlain {
-		a.Key = b[i+1 : keyEnd : keyEnd]
-		a.Status = w.d.plainKeyStatus(a.Key)
-	} else if a.Key, a.Status, a.flags, err = w.d.carefulKey(b, i+1, keyEnd, how, full); err != nil {
-		return 0, err
-	}
-	w.add(full, a)
-	return keyEnd + 1, nil
-}
-
-// rename decodes the element of a RNM_KEY that begins at b[i].
-func (w *walk) rename(i int, full bool) (end int, err *SyntaxError) {
-	b := w.b
-	oldStart, oldEnd, oldHow, newStart, newEnd, newHow := 0, 0, textPlain, 0, 0, textPlain
-	ok := false
-	// The one form that is a rename; anything else is a value of another type,
-	// or no JSON, and is looked at from its start once more.
-	if i < len(b) && b[i] == '{' {
-		if oldStart = skipSpace(b, i+1) + 1; oldStart <= len(b) && b[oldStart-1] == '"' {
-			if oldEnd, oldHow, err = scanString(b, oldStart); err == nil {
-				if newStart, err = colon(b, oldEnd+1); err == nil && newStart < len(b) && b[newStart] == '"' {
-					newStart++
-					if newEnd, newHow, err = scanString(b, newStart); err == nil {
-						end = skipSpace(b, newEnd+1)
-						ok = end < len(b) && b[end] == '}'
-					}
-				}
+		if i < len(b) && b[i] == '"' {
+			end = scanPlain(b, i+1)
+			if end >= len(b) || b[end] != '"' {
+				end, _, err = carefulString(b, i+1, end)
+			}
+			end++
+		} else {
+			var scalar bool
+			end, scalar, err = w.d.value(b, i)
+			if !scalar && !w.d.opts.AnyValues && a.Status == StatusOK {
+				a.Status = StatusTypeInvalid
 			}
 		}
+		if err != nil {
+			w.drop(a)
+			return 0, err
+		}
+		a.Value = b[i:end:end]
+		if i, err = separator(b, end, '}'); i == 0 {
+			return skipSpace(b, end) + 1, err
+		}
 	}
-	a := Arg{Pos: i}
-	if !ok {
-		end, _, err = w.d.value(b, i)
-		a.Status = StatusTypeInvalid
-		w.add(full, a)
-		return end, err
+}
+
+// keys decodes the elements of a GET.
+func (w *walk) keys(i int) (end int, err *SyntaxError) {
+	b := w.b
+	for {
+		a := w.add(i)
+		if a == nil {
+			return i, nil
+		}
+		a.Pos, a.Value = i, nil
+		if i < len(b) && b[i] == '"' {
+			end = scanPlain(b, i+1)
+			if end < len(b) && b[end] == '"' {
+				a.Key = b[i+1 : end : end]
+				a.Status, a.flags = w.plainStatus(end-i-1), 0
+			} else {
+				end, err = w.carefulKey(a, i+1, end)
+			}
+			end++
+		} else {
+			a.Key, a.Status, a.flags = nil, StatusTypeInvalid, 0
+			end, _, err = w.d.value(b, i)
+		}
+		if err != nil {
+			w.drop(a)
+			return 0, err
+		}
+		if i, err = separator(b, end, ']'); i == 0 {
+			return skipSpace(b, end) + 1, err
+		}
 	}
-	var newStatus Status
-	var newFlags argFlags
-	if a.Key, a.Status, a.flags, err = w.d.carefulKey(b, oldStart, oldEnd, oldHow, full); err != nil {
+}
+
+// renames decodes the elements of a RNM_KEY.
+func (w *walk) renames(i int) (end int, err *SyntaxError) {
+	b := w.b
+	for {
+		a := w.add(i)
+		if a == nil {
+			return i, nil
+		}
+		*a = Arg{Pos: i}
+		end, err = w.rename(a, i)
+		if end == 0 && err == nil {
+			*a = Arg{Pos: i, Status: StatusTypeInvalid}
+			end, _, err = w.d.value(b, i)
+		}
+		if err != nil {
+			w.drop(a)
+			return 0, err
+		}
+		if i, err = separator(b, end, ']'); i == 0 {
+			return skipSpace(b, end) + 1, err
+		}
+	}
+}
+
+// rename decodes the object {"old":"new"} at b[i] into a. It returns 0 for
+// anything else, be it a value of another kind or no JSON.
+func (w *walk) rename(a *Arg, i int) (end int, err *SyntaxError) {
+	b := w.b
+	if i >= len(b) || b[i] != '{' {
+		return 0, nil
+	}
+	from := skipSpace(b, i+1) + 1
+	if from > len(b) || b[from-1] != '"' {
+		return 0, nil
+	}
+	fromEnd, _, err := scanString(b, from)
+	if err != nil {
+		return 0, nil
+	}
+	to, err := colon(b, fromEnd+1)
+	if err != nil || to >= len(b) || b[to] != '"' {
+		return 0, nil
+	}
+	to++
+	toEnd, _, err := scanString(b, to)
+	if err != nil {
+		return 0, nil
+	}
+	end = skipSpace(b, toEnd+1)
+	if end >= len(b) || b[end] != '}' {
+		return 0, nil
+	}
+	// It is a rename, and both names are keys.
+	var renamed Arg
+	if _, err = w.carefulKey(a, from, from); err != nil {
 		return 0, err
 	}
-	if a.Value, newStatus, newFlags, err = w.d.carefulKey(b, newStart, newEnd, newHow, full); err != nil {
+	if _, err = w.carefulKey(&renamed, to, to); err != nil {
 		return 0, err
 	}
-	if newFlags != 0 {
+	a.Value = renamed.Key
+	if renamed.flags != 0 {
 		a.flags |= valueNeedsEscape
 	}
 	if a.Status == StatusOK {
-		a.Status = newStatus
+		a.Status = renamed.Status
 	}
-	w.add(full, a)
 	return end + 1, nil
 }
 
-// plainKeyStatus judges the length of a key of printable ASCII.
-func (d *Decoder) plainKeyStatus(key []byte) Status {
-	if len(key) < minKeyChars || len(key) > d.opts.MaxKeyBytes {
+// separator expects a comma, and returns the index of what follows it and white
+// space; or 0, if there is the closing byte instead, or an error.
+func separator(b []byte, i int, closing byte) (next int, err *SyntaxError) {
+	if i+1 < len(b) && b[i] == ',' && b[i+1] > ' ' {
+		return i + 1, nil
+	}
+	i = skipSpace(b, i)
+	if i < len(b) && b[i] == ',' {
+		return skipSpace(b, i+1), nil
+	}
+	if i >= len(b) || b[i] != closing {
+		return 0, syntaxAt(b, i, "',' or '"+string(closing)+"'")
+	}
+	return 0, nil
+}
+
+// plainStatus judges a key of n printable ASCII characters.
+func (w *walk) plainStatus(n int) Status {
+	if n < minKeyChars || n > w.d.opts.MaxKeyBytes {
 		return StatusKeyLengthInvalid
 	}
 	return StatusOK
 }
 
-// carefulKey makes a key of the string b[i:end], which scanString has accepted.
-// With discard the key is only checked, and no scratch is used up.
-func (d *Decoder) carefulKey(b []byte, i, end int, how text, discard bool) (key []byte, st Status, flags argFlags, err *SyntaxError) {
-	key = b[i:end:end]
-	if how&textEscaped != 0 {
-		flags = keyNeedsEscape
-		start := len(d.scratch)
-		grown, err := unescape(d.scratch, b, i, end)
-		if err != nil {
-			return nil, 0, 0, err
-		}
-		// Earlier keys stay valid when the scratch has moved: they hold on
-		// to where it was.
-		d.scratch = grown
-		key = grown[start:len(grown):len(grown)]
-		if discard {
-			d.scratch = grown[:start]
-		}
-	}
-	if len(key) > d.opts.MaxKeyBytes || len(key) < minKeyChars || how != textPlain && utf8.RuneCount(key) < minKeyChars {
-		st = StatusKeyLengthInvalid
-	}
-	return key, st, flags, nil
-}
-
-// value checks the value at b[i] and returns the index behind it. scalar tells
-// whether it is a string, a number or a boolean.
-func (d *Decoder) value(b []byte, i int) (end int, scalar bool, err *SyntaxError) {
-	if i >= len(b) {
-		return 0, false, syntaxAt(b, i, "a value")
-	}
-	switch c := b[i]; {
-	case c == '"':
-		end, _, err = scanString(b, i+1)
-		return end + 1, true, err
-	case c == '-' || isDigit(c):
-		end, err = scanNumber(b, i)
-		return end, true, err
-	case c == 't':
-		end, err = literal(b, i, "true")
-		return end, true, err
-	case c == 'f':
-		end, err = literal(b, i, "false")
-		return end, true, err
-	case c == 'n':
-		end, err = literal(b, i, "null")
-		return end, false, err
-	case c == '{' || c == '[':
-		end, err = d.nested(b, i)
-		return end, false, err
-	}
-	return 0, false, syntaxAt(b, i, "a value")
-}
-
-func literal(b []byte, i int, word string) (end int, err *SyntaxError) {
-	end = i + len(word)
-	if end > len(b) || string(b[i:end]) != word {
-		return 0, &SyntaxError{i, "not a value (" + word + " is one)"}
-	}
-	return end, nil
-}
-
-// nested checks the object or array at b[i]. The strings and the depth are
-// checked here; sonic checks the grammar between them.
-func (d *Decoder) nested(b []byte, i int) (end int, err *SyntaxError) {
-	depth := 0
-	for j := i; j < len(b); j++ {
-		switch b[j] {
-		case '"':
-			if j, _, err = scanString(b, j+1); err != nil {
-				return 0, err
-			}
-		case '{', '[':
-			if depth++; depth > d.opts.MaxDepth {
-				return 0, &SyntaxError{j, fmt.Sprintf("nesting deeper than %d", d.opts.MaxDepth)}
-			}
-		case '}', ']':
-			if depth--; depth == 0 {
-				return j + 1, checkGrammar(b[i:j+1], i)
-			}
-		}
-	}
-	// No end. If what is there is wrong before its end, that is the fault.
-	if err := checkGrammar(b[i:], i); err != nil {
+// carefulKey decodes the key whose first byte, after its quote, is at start into
+// a; the bytes from there to i are known to be plain. It returns the index of the
+// closing quote.
+func (w *walk) carefulKey(a *Arg, start, i int) (end int, err *SyntaxError) {
+	end, how, err := carefulString(w.b, start, i)
+	if err != nil {
 		return 0, err
 	}
-	return 0, &SyntaxError{len(b), "unexpected end"}
-}
-
-// colon expects a colon, with white space around it, from b[i] on, and returns
-// the index of what follows.
-func colon(b []byte, i int) (int, *SyntaxError) {
-	i = skipSpace(b, i)
-	if i >= len(b) || b[i] != ':' {
-		return 0, syntaxAt(b, i, "':'")
+	key := w.b[start:end:end]
+	a.flags = 0
+	if how&textEscaped != 0 {
+		if how&textSurrogate != 0 {
+			if lone := loneSurrogate(w.b, start, end); lone >= 0 {
+				return 0, &SyntaxError{lone, "unpaired surrogate in a key"}
+			}
+		}
+		a.flags = keyNeedsEscape
+		n := len(w.d.scratch)
+		w.d.scratch = unescape(w.d.scratch, key)
+		key = slices.Clip(w.d.scratch[n:])
+		if w.more { // the element does not fit, so nobody will look at the key
+			w.d.scratch = w.d.scratch[:n]
+		}
 	}
-	return skipSpace(b, i+1), nil
+	a.Key, a.Status = key, StatusOK
+	if len(key) > w.d.opts.MaxKeyBytes || len(key) < minKeyChars || how&textUnicode|how&textEscaped != 0 && fewerChars(key, minKeyChars) {
+		a.Status = StatusKeyLengthInvalid
+	}
+	return end, nil
 }
 
 // atEnd requires that nothing but white space follows, and returns refusal if
@@ -464,7 +451,7 @@ func atEnd(b []byte, i int, refusal error) error {
 // refuseTop says what is wrong with a payload that is not an object.
 func (d *Decoder) refuseTop(b []byte, i int) error {
 	if i >= len(b) {
-		return &SyntaxError{len(b), "unexpected end, want a command"}
+		return syntaxAt(b, i, "a command")
 	}
 	end, _, err := d.value(b, i)
 	if err != nil {
@@ -477,41 +464,21 @@ func (d *Decoder) refuseTop(b []byte, i int) error {
 // after the comma at b[i].
 func (d *Decoder) refuseMembers(b []byte, i int) error {
 	for {
-		i = skipSpace(b, i+1)
-		if i >= len(b) || b[i] != '"' {
-			return syntaxAt(b, i, "a name in quotes")
-		}
-		end, _, err := scanString(b, i+1)
-		if err != nil {
+		var err *SyntaxError
+		if i, err = memberName(b, skipSpace(b, i+1)); err != nil {
 			return err
 		}
-		if i, err = colon(b, end+1); err != nil {
+		var end int
+		if end, _, err = d.value(b, i); err != nil {
 			return err
 		}
-		if i, _, err = d.value(b, i); err != nil {
-			return err
-		}
-		i = skipSpace(b, i)
-		if i < len(b) && b[i] == ',' {
-			continue
-		}
-		if i >= len(b) || b[i] != '}' {
+		i = skipSpace(b, end)
+		if i >= len(b) || b[i] != ',' && b[i] != '}' {
 			return syntaxAt(b, i, "',' or '}'")
 		}
-		return atEnd(b, i+1, ErrNotOneCommand)
+		if b[i] == '}' {
+			break
+		}
 	}
-}
-
-// lookup finds the opcode of the name in b[i:end]. A name with an unpaired
-// surrogate is no command's.
-func (d *Decoder) lookup(b []byte, i, end int, how text) Opcode {
-	if how&textEscaped == 0 {
-		return lookup(b[i:end])
-	}
-	start := len(d.scratch)
-	name, err := unescape(d.scratch, b, i, end)
-	if err != nil {
-		return 0
-	}
-	return lookup(name[start:])
+	return atEnd(b, i+1, ErrNotOneCommand)
 }

@@ -1,11 +1,9 @@
 package codec
 
 import (
-	"encoding/json"
-	"errors"
-	"unicode/utf8"
-
 	"github.com/bytedance/sonic"
+	"github.com/bytedance/sonic/unquote"
+	"github.com/bytedance/sonic/utf8"
 )
 
 // This file is the package's only use of sonic.
@@ -20,25 +18,38 @@ func Backend() string {
 	return "encoding/json"
 }
 
-// ValidUTF8 tells whether b is valid UTF-8. (sonic's own check is not exported
-// on every platform; the standard library's runs eight ASCII bytes at a time.)
-func ValidUTF8(b []byte) bool { return utf8.Valid(b) }
+// ValidUTF8 tells whether b is valid UTF-8.
+func ValidUTF8(b []byte) bool { return utf8.Validate(b) }
 
-// checkGrammar checks a nested value whose strings have been checked: sonic.Valid
-// looks for a string's end only, and lets pass raw control characters, illegal
-// escapes and bytes that are not UTF-8. at is the value's offset in the payload.
-func checkGrammar(b []byte, at int) *SyntaxError {
-	if sonic.Valid(b) {
-		return nil
+// shortUTF8 is the length below which sonic's validation does not pay, see utf8.go.
+const shortUTF8 = 48
+
+func validUTF8(b []byte) bool {
+	if len(b) < shortUTF8 {
+		return validShortUTF8(b)
 	}
-	// sonic does not say where; encoding/json does. This is the way of an
-	// error, where time does not matter.
-	var syntax *json.SyntaxError
-	if err := json.Unmarshal(b, new(json.RawMessage)); errors.As(err, &syntax) {
-		offset := min(max(int(syntax.Offset)-1, 0), len(b))
-		return &SyntaxError{at + offset, syntax.Error()}
+	return utf8.Validate(b)
+}
+
+// validGrammar tells whether b is a JSON value, provided that its strings are
+// right: sonic.Valid looks for a string's end only, and lets pass raw control
+// characters, illegal escapes and bytes that are not UTF-8.
+func validGrammar(b []byte) bool { return sonic.Valid(b) }
+
+// unescape appends what the string with the inside s says to dst. s must be right
+// and without unpaired surrogates: sonic would make U+FFFD of one, and two
+// different keys would be one.
+func unescape(dst, s []byte) []byte {
+	// sonic writes at most len(s) bytes to where it is told to, and wants that
+	// much room. Earlier keys hold on to where the scratch was before it grew.
+	if cap(dst)-len(dst) < len(s) {
+		dst = append(make([]byte, 0, 2*cap(dst)+len(s)), dst...)
 	}
-	return &SyntaxError{at, "not a value"}
+	room := dst[len(dst):]
+	if err := unquote.IntoBytes(stringView(s), &room); err != 0 {
+		panic("BUG: codec: sonic can't unquote " + string(s))
+	}
+	return dst[:len(dst)+len(room)]
 }
 
 // marshal encodes one of our own structs.

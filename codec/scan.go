@@ -1,43 +1,67 @@
 package codec
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
 )
 
-// This file scans strings. Plain text, which nearly all of it is, goes eight
-// bytes at a time; everything else byte by byte.
+// This file scans what JSON is made of: strings, numbers, words, white space.
+// Nothing here knows commands.
+//
+// Strings have a fast path and a careful one. The fast path, scanPlain, goes over
+// printable ASCII eight bytes at a time and stops at anything else. Most strings
+// are over there. The careful path, carefulString, goes on with escapes and other
+// characters. Neither says what is wrong with a string: when one is, faultyString
+// looks at it once more, byte by byte, for the exact place.
 
 const (
 	lowBits  = 0x0101010101010101
 	highBits = 0x8080808080808080
 )
 
-// special returns a word whose highest bit of a byte is set where w's byte is a
-// quote, a backslash, a control character or not ASCII. Only the lowest set bit
-// is to be trusted: the subtractions may borrow from the bytes above it.
+// special marks, by the highest bit of the byte, where w has a quote, a backslash,
+// a control character or a byte that is not ASCII. Only the lowest mark is to be
+// trusted: a subtraction that underflows borrows from the byte above. (In Go, minus
+// and | bind equally: the parentheses matter.)
 //
-//	x - 0x01 underflows for x == 0; so does x - 0x20 for x < 0x20
+//	x - 0x01 underflows for x == 0, so x^'\\' - 0x01 does for a backslash;
+//	x^0x02 swaps 0x20 and 0x22 and keeps control characters among themselves,
+//	so x^0x02 - 0x21 underflows for control characters and the quote at once.
 func special(w uint64) uint64 {
-	quote := (w ^ '"'*lowBits) - lowBits
-	backslash := (w ^ '\\'*lowBits) - lowBits
-	control := w - 0x20*lowBits
-	return (quote | backslash | control | w) & highBits
+	return (((w ^ 0x02*lowBits) - 0x21*lowBits) | ((w ^ '\\'*lowBits) - lowBits) | w) & highBits
+}
+
+// stops is special without the bytes that are not ASCII.
+func stops(w uint64) uint64 {
+	return (((w ^ 0x02*lowBits) - 0x21*lowBits) | ((w ^ '\\'*lowBits) - lowBits)) &^ w & highBits
 }
 
 // scanPlain returns the index of the first byte of b, from i on, that is not
-// plain: a quote, a backslash, a control character, a byte that is not ASCII.
+// plain: a quote, a backslash, a control character, a byte that is not ASCII; or
+// len(b). i must not be beyond len(b).
 func scanPlain(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
-		if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+		if m := special(uncheckedLoad64(b, i)); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
-	for ; i < len(b); i++ {
-		if c := b[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			break
-		}
+	if len(b) < 8 {
+		return scanPlainBytes(b, i)
+	}
+	// The last bytes: those before i are shifted out, and what comes in from
+	// above are zeros, which stop the scan at len(b).
+	w := uncheckedLoad64(b, len(b)-8) >> (uint(i+8-len(b)) * 8 & 63)
+	if i == len(b) {
+		return i // a shift by 64
+	}
+	return i + bits.TrailingZeros64(special(w))>>3
+}
+
+// scanPlainBytes is scanPlain byte by byte: its twin, and its part for texts of
+// less than eight bytes.
+func scanPlainBytes(b []byte, i int) int {
+	for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' && b[i] < utf8.RuneSelf {
+		i++
 	}
 	return i
 }
@@ -46,9 +70,10 @@ func scanPlain(b []byte, i int) int {
 type text uint8
 
 const (
-	textPlain   text = 0
-	textUnicode text = 1 // it holds bytes that are not ASCII
-	textEscaped text = 2 // it holds escapes
+	textPlain     text = 0
+	textUnicode   text = 1 << iota // it holds bytes that are not ASCII
+	textEscaped                    // it holds escapes
+	textSurrogate                  // some of them are \uD800 to \uDFFF
 )
 
 // scanString checks the string whose first byte, after its quote, is at i. It
@@ -58,135 +83,166 @@ func scanString(b []byte, i int) (end int, how text, err *SyntaxError) {
 	if end < len(b) && b[end] == '"' {
 		return end, textPlain, nil
 	}
-	return scanStringSlow(b, end)
+	return carefulString(b, i, end)
 }
 
-// scanStringSlow goes on at the first byte that is not plain.
-func scanStringSlow(b []byte, i int) (end int, how text, err *SyntaxError) {
+// carefulString is scanString where the bytes from start to i are known to be
+// plain, and b[i] is not, or the end.
+func carefulString(b []byte, start, i int) (end int, how text, err *SyntaxError) {
 	for {
-		i = scanPlain(b, i)
-		if i >= len(b) {
-			return 0, 0, &SyntaxError{len(b), "unexpected end in a string"}
-		}
-		switch c := b[i]; {
-		case c == '"':
-			return i, how, nil
-		case c == '\\':
-			n, err := checkEscape(b, i)
-			if err != nil {
-				return 0, 0, err
+		for i+8 <= len(b) {
+			w := uncheckedLoad64(b, i)
+			m := stops(w)
+			if m == 0 {
+				if w&highBits != 0 {
+					how |= textUnicode
+				}
+				i += 8
+				continue
 			}
-			how |= textEscaped
-			i += n
-		case c < 0x20:
-			return 0, 0, &SyntaxError{i, "raw control character in a string"}
+			n := bits.TrailingZeros64(m) &^ 7
+			if w&(1<<n-1)&highBits != 0 { // the bytes below the stop
+				how |= textUnicode
+			}
+			i += n >> 3
+			break
+		}
+		for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
+			if b[i] >= utf8.RuneSelf {
+				how |= textUnicode
+			}
+			i++
+		}
+		if i >= len(b) || b[i] < 0x20 {
+			return 0, 0, faultyString(b, start)
+		}
+		if b[i] == '"' {
+			if how&textUnicode != 0 && !validUTF8(b[start:i]) {
+				return 0, 0, faultyString(b, start)
+			}
+			return i, how, nil
+		}
+		how |= textEscaped
+		switch {
+		case i+1 >= len(b):
+			return 0, 0, faultyString(b, start)
+		case b[i+1] == 'u':
+			if i+6 > len(b) {
+				return 0, 0, faultyString(b, start)
+			}
+			r := hex4(b[i+2:])
+			if r < 0 {
+				return 0, 0, faultyString(b, start)
+			}
+			if r >= 0xD800 && r <= 0xDFFF {
+				how |= textSurrogate
+			}
+			i += 6
+		case classes[b[i+1]]&classEscape != 0:
+			i += 2
 		default:
+			return 0, 0, faultyString(b, start)
+		}
+	}
+}
+
+// faultyString says what is wrong with the string whose first byte is at i, and
+// where: at the first byte that no valid string could have there.
+func faultyString(b []byte, i int) *SyntaxError {
+	for i < len(b) {
+		switch c := b[i]; {
+		case c < 0x20:
+			return &SyntaxError{i, "raw control character in a string"}
+		case c >= utf8.RuneSelf:
 			r, n := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && n == 1 {
-				return 0, 0, &SyntaxError{i, "invalid UTF-8 in a string"}
+				return &SyntaxError{i, "invalid UTF-8 in a string"}
 			}
-			how |= textUnicode
 			i += n
+		case c == '\\':
+			if i++; i >= len(b) {
+				break
+			}
+			if b[i] != 'u' {
+				if classes[b[i]]&classEscape == 0 {
+					return &SyntaxError{i, "illegal escape in a string"}
+				}
+				i++
+				break
+			}
+			i++
+			for end := i + 4; i < end && i < len(b); i++ {
+				if hexValues[b[i]] < 0 {
+					return &SyntaxError{i, `\u needs four hexadecimal digits`}
+				}
+			}
+		case c == '"':
+			panic("BUG: codec: nothing is wrong with the string " + string(b[:i]))
+		default:
+			i++
 		}
 	}
+	return &SyntaxError{len(b), "unexpected end in a string"}
 }
 
-// checkEscape returns the length of the escape at b[i], a backslash.
-func checkEscape(b []byte, i int) (n int, err *SyntaxError) {
-	if i+1 >= len(b) {
-		return 0, &SyntaxError{len(b), "unexpected end in a string"}
-	}
-	switch b[i+1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return 2, nil
-	case 'u':
-		for j := i + 2; j < i+6; j++ {
-			if j >= len(b) {
-				return 0, &SyntaxError{len(b), "unexpected end in a string"}
-			}
-			if hexValue(b[j]) < 0 {
-				return 0, &SyntaxError{j, `\u needs four hexadecimal digits`}
-			}
-		}
-		return 6, nil
-	}
-	return 0, &SyntaxError{i, "illegal escape in a string"}
+// classes of bytes, for the tests that are not worth a chain of comparisons.
+const (
+	classEscape = 1 << iota // may follow a backslash, but for u
+	classSpace              // white space
+	classDigit
+)
+
+var classes = [256]uint8{
+	'"': classEscape, '\\': classEscape, '/': classEscape, 'b': classEscape,
+	'f': classEscape, 'n': classEscape, 'r': classEscape, 't': classEscape,
+	' ': classSpace, '\t': classSpace, '\r': classSpace, '\n': classSpace,
+	'0': classDigit, '1': classDigit, '2': classDigit, '3': classDigit, '4': classDigit,
+	'5': classDigit, '6': classDigit, '7': classDigit, '8': classDigit, '9': classDigit,
 }
 
-func hexValue(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
+// hexValues are the values of hexadecimal digits, -1 for other bytes.
+var hexValues = func() (v [256]int8) {
+	for c := range v {
+		v[c] = -1
 	}
-	return -1
+	for i, c := range "0123456789abcdef" {
+		v[c] = int8(i)
+	}
+	for i, c := range "ABCDEF" {
+		v[c] = int8(10 + i)
+	}
+	return v
+}()
+
+// hex4 returns the value of four hexadecimal digits; less than 0 if they aren't.
+func hex4(b []byte) int {
+	_ = b[3]
+	return int(hexValues[b[0]])<<12 | int(hexValues[b[1]])<<8 | int(hexValues[b[2]])<<4 | int(hexValues[b[3]])
 }
 
-// unescape appends what the string in b[i:end] says to dst. scanString must have
-// accepted it with textEscaped. It fails for a surrogate without its other half:
-// that is no character, and a name must be made of characters.
-//
-// sonic's unquote would replace such a surrogate by U+FFFD, and two different
-// keys would become one; so this is ours.
-func unescape(dst, b []byte, i, end int) ([]byte, *SyntaxError) {
+// loneSurrogate returns the index of the first surrogate in the string b[i:end]
+// that has not got its other half, -1 if there is none. carefulString must have
+// accepted the string.
+func loneSurrogate(b []byte, i, end int) int {
 	for i < end {
-		if c := b[i]; c != '\\' {
-			dst = append(dst, c)
+		if b[i] != '\\' {
 			i++
 			continue
 		}
-		switch c := b[i+1]; c {
-		case 'u':
-			r, n := unescapeRune(b, i, end)
-			if n == 0 {
-				return dst, &SyntaxError{i, "unpaired surrogate in a key"}
-			}
-			dst = utf8.AppendRune(dst, r)
-			i += n
+		if b[i+1] != 'u' {
+			i += 2
 			continue
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		default:
-			dst = append(dst, c)
 		}
-		i += 2
+		switch r := hex4(b[i+2:]); {
+		case r < 0xD800 || r > 0xDFFF:
+			i += 6
+		case r < 0xDC00 && i+12 <= end && b[i+6] == '\\' && b[i+7] == 'u' && hex4(b[i+8:])&^0x3FF == 0xDC00:
+			i += 12
+		default:
+			return i
+		}
 	}
-	return dst, nil
-}
-
-// unescapeRune decodes the \u escape at b[i], and the one behind it when the two
-// are a surrogate pair. n is the length of what it took; 0 for an unpaired one.
-func unescapeRune(b []byte, i, end int) (r rune, n int) {
-	r = hex4(b[i+2:])
-	if r < 0xD800 || r > 0xDFFF {
-		return r, 6
-	}
-	if r >= 0xDC00 || i+12 > end || b[i+6] != '\\' || b[i+7] != 'u' {
-		return 0, 0
-	}
-	low := hex4(b[i+8:])
-	if low < 0xDC00 || low > 0xDFFF {
-		return 0, 0
-	}
-	return (r-0xD800)<<10 | (low - 0xDC00) + 0x10000, 12
-}
-
-func hex4(b []byte) (r rune) {
-	for _, c := range b[:4] {
-		r = r<<4 | rune(hexValue(c))
-	}
-	return r
+	return -1
 }
 
 // scanNumber checks the number at b[i] and returns the index behind it.
@@ -198,7 +254,7 @@ func scanNumber(b []byte, i int) (end int, err *SyntaxError) {
 	case i < len(b) && b[i] == '0':
 		i++
 		if i < len(b) && isDigit(b[i]) {
-			return 0, &SyntaxError{i, "a number with a leading zero"}
+			return 0, &SyntaxError{i, "a digit after a leading zero"}
 		}
 	case i < len(b) && isDigit(b[i]):
 		i = skipDigits(b, i)
@@ -234,10 +290,23 @@ func skipDigits(b []byte, i int) int {
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
+// scanWord expects true, false or null at b[i] and returns the index behind it.
+func scanWord(b []byte, i int, word string) (end int, err *SyntaxError) {
+	if end = i + len(word); end <= len(b) && string(b[i:end]) == word {
+		return end, nil
+	}
+	for j := range len(word) {
+		if i+j >= len(b) || b[i+j] != word[j] {
+			return 0, syntaxAt(b, i+j, word)
+		}
+	}
+	panic("BUG: codec: nothing is wrong with " + word)
+}
+
 // skipSpace returns the index of the first byte from i on that is not white
-// space: space, tab, line feed, carriage return.
+// space. It is small enough to be inlined.
 func skipSpace(b []byte, i int) int {
-	for i < len(b) && b[i] <= ' ' && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+	for i < len(b) && classes[b[i]]&classSpace != 0 {
 		i++
 	}
 	return i

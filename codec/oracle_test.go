@@ -1,0 +1,361 @@
+package codec_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"keyframe/codec"
+)
+
+// The oracle decodes a command with encoding/json and nothing of the codec. It
+// follows the wire contract sentence by sentence and does not care for speed.
+//
+// encoding/json is more lenient than the contract in two things, both on purpose
+// of its authors: it accepts bytes that are not UTF-8, and it replaces unpaired
+// surrogates by U+FFFD. The oracle checks both on its own. A third difference is
+// the depth: 10,000 there, a limit of ours here.
+
+// outcome is what a payload comes to.
+type outcome struct {
+	refusal int // 0, or s 5, s 4, s 3, or st 12
+	op      string
+	args    []element
+}
+
+type element struct {
+	key, value string
+	status     codec.Status
+}
+
+func (o outcome) String() string { return fmt.Sprintf("refusal %d, %s %q", o.refusal, o.op, o.args) }
+
+const (
+	oraclePairs = iota + 1
+	oracleKeys
+	oracleRenames
+	oracleNothing
+)
+
+var oracleCommands = map[string]int{
+	"SET": oraclePairs, "SETQ": oraclePairs, "ADD": oraclePairs, "ADDQ": oraclePairs,
+	"GET": oracleKeys, "RMV": oracleKeys, "CONTAINS": oracleKeys, "RNM_KEY": oracleRenames,
+	"COUNT": oracleNothing, "CLEAR": oracleNothing, "SERVER_INFO": oracleNothing,
+}
+
+// member is a member of an object, as text; name is unescaped.
+type member struct{ rawName, name, value string }
+
+var errNotObject, errNotArray = errors.New("not an object"), errors.New("not an array")
+
+func members(text string) (all []member, err error) {
+	dec := json.NewDecoder(strings.NewReader(text))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return nil, errNotObject
+	}
+	for dec.More() {
+		from := dec.InputOffset()
+		t, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		raw := strings.TrimLeft(text[from:dec.InputOffset()], " \t\r\n,")
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, err
+		}
+		all = append(all, member{raw, t.(string), string(value)})
+	}
+	return all, nil
+}
+
+func elements(text string) (all []string, err error) {
+	dec := json.NewDecoder(strings.NewReader(text))
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return nil, errNotArray
+	}
+	for dec.More() {
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, err
+		}
+		all = append(all, string(value))
+	}
+	return all, nil
+}
+
+// depth of nested arrays and objects of valid JSON.
+func depth(text string) (deepest int) {
+	dec := json.NewDecoder(strings.NewReader(text))
+	for now := 0; ; {
+		t, err := dec.Token()
+		if err != nil {
+			return deepest
+		}
+		switch t {
+		case json.Delim('['), json.Delim('{'):
+			now++
+			deepest = max(deepest, now)
+		case json.Delim(']'), json.Delim('}'):
+			now--
+		}
+	}
+}
+
+var escapes = regexp.MustCompile(`\\u[dD][89abAB][[:xdigit:]]{2}\\u[dD][c-fC-F][[:xdigit:]]{2}|\\u[[:xdigit:]]{4}|\\.`)
+
+// loneSurrogate tells whether the text of a string has a surrogate without its
+// other half.
+func loneSurrogate(text string) bool {
+	for _, e := range escapes.FindAllString(text, -1) {
+		if len(e) == 6 && strings.ContainsRune("dD", rune(e[2])) && strings.ContainsRune("89abcdefABCDEF", rune(e[3])) {
+			return true
+		}
+	}
+	return false
+}
+
+func oracle(payload []byte, opts codec.Options) outcome {
+	if opts.MaxKeyBytes == 0 {
+		opts.MaxKeyBytes = 65535
+	}
+	if opts.MaxDepth == 0 {
+		opts.MaxDepth = 128
+	}
+	invalid := outcome{refusal: 5}
+	if !json.Valid(payload) || !utf8.Valid(payload) {
+		return invalid
+	}
+	tooDeep := func(text string) bool { return depth(text) > opts.MaxDepth }
+
+	all, err := members(string(payload))
+	if err != nil || len(all) != 1 {
+		for _, m := range all {
+			if tooDeep(m.value) {
+				return invalid
+			}
+			// The first member is decoded before it is known not to be alone.
+			if m == all[0] && oracleArgument(m.name, m.value, opts).refusal == 5 {
+				return invalid
+			}
+		}
+		if err != nil && tooDeep(string(payload)) {
+			return invalid
+		}
+		return outcome{refusal: 4}
+	}
+	if loneSurrogate(all[0].rawName) {
+		all[0].name = ""
+	}
+	return oracleArgument(all[0].name, all[0].value, opts)
+}
+
+// oracleArgument decodes the argument of a command.
+func oracleArgument(name, text string, opts codec.Options) outcome {
+	out := outcome{op: name}
+	invalid := outcome{refusal: 5}
+	wrong := outcome{refusal: 12, op: name}
+	if depth(text) > opts.MaxDepth+2 {
+		return invalid
+	}
+	status := func(keys ...string) codec.Status {
+		for _, k := range keys {
+			if utf8.RuneCountInString(k) < 6 || len(k) > opts.MaxKeyBytes {
+				return codec.StatusKeyLengthInvalid
+			}
+		}
+		return codec.StatusOK
+	}
+	// An argument of the wrong type is a value like any other.
+	refused := func(o outcome) outcome {
+		if depth(text) > opts.MaxDepth {
+			return invalid
+		}
+		return o
+	}
+	switch oracleCommands[name] {
+	case oraclePairs:
+		all, err := members(text)
+		if err != nil {
+			return refused(wrong)
+		}
+		for _, m := range all {
+			if loneSurrogate(m.rawName) || depth(m.value) > opts.MaxDepth {
+				return invalid
+			}
+			e := element{m.name, m.value, status(m.name)}
+			if strings.ContainsRune("n[{", rune(m.value[0])) && !opts.AnyValues && e.status == codec.StatusOK {
+				e.status = codec.StatusTypeInvalid
+			}
+			out.args = append(out.args, e)
+		}
+	case oracleKeys:
+		all, err := elements(text)
+		if err != nil {
+			return refused(wrong)
+		}
+		for _, v := range all {
+			if depth(v) > opts.MaxDepth {
+				return invalid
+			}
+			if v[0] != '"' {
+				out.args = append(out.args, element{status: codec.StatusTypeInvalid})
+				continue
+			}
+			var key string
+			if json.Unmarshal([]byte(v), &key) != nil || loneSurrogate(v) {
+				return invalid
+			}
+			out.args = append(out.args, element{key: key, status: status(key)})
+		}
+	case oracleRenames:
+		all, err := elements(text)
+		if err != nil {
+			return refused(wrong)
+		}
+		for _, v := range all {
+			if depth(v) > opts.MaxDepth {
+				return invalid
+			}
+			pair, err := members(v)
+			var to string
+			if err != nil || len(pair) != 1 || pair[0].value[0] != '"' || json.Unmarshal([]byte(pair[0].value), &to) != nil {
+				out.args = append(out.args, element{status: codec.StatusTypeInvalid})
+				continue
+			}
+			if loneSurrogate(pair[0].rawName) || loneSurrogate(pair[0].value) {
+				return invalid
+			}
+			out.args = append(out.args, element{pair[0].name, to, status(pair[0].name, to)})
+		}
+	case oracleNothing:
+		if all, err := members(text); err != nil || len(all) > 0 {
+			return refused(wrong)
+		}
+	default:
+		return refused(outcome{refusal: 3})
+	}
+	return out
+}
+
+// decodeAll decodes a payload with the codec, all elements at once.
+func decodeAll(t testing.TB, d *codec.Decoder, payload []byte) (outcome, error) {
+	t.Helper()
+	return decodeSteps(t, d, payload, 1<<30)
+}
+
+// decodeSteps decodes a payload with the codec, at most max elements at a time.
+func decodeSteps(t testing.TB, d *codec.Decoder, payload []byte, max int) (outcome, error) {
+	t.Helper()
+	d.Reset()
+	args, cmd, err := d.Decode(payload, nil, max)
+	if err != nil {
+		if len(args) != 0 || cmd.More {
+			t.Errorf("%.200q: refused, and yet there are %d arguments", payload, len(args))
+		}
+		return outcome{refusal: refusal(t, err), op: refusedOp(err)}, err
+	}
+	for step := len(args); cmd.More; {
+		if step != max {
+			t.Fatalf("%.200q: more to come after %d arguments, want %d", payload, step, max)
+		}
+		before := len(args)
+		args, cmd = d.DecodeFrom(payload, cmd, args, max)
+		if step = len(args) - before; step == 0 {
+			t.Fatalf("%.200q: more to come, but nothing came at byte %d", payload, cmd.Next)
+		}
+	}
+	out := outcome{op: cmd.Op.String()}
+	for _, a := range args {
+		e := element{string(a.Key), string(a.Value), a.Status}
+		out.args = append(out.args, e)
+	}
+	return out, nil
+}
+
+func refusal(t testing.TB, err error) int {
+	t.Helper()
+	var syntax *codec.SyntaxError
+	var unknown *codec.UnknownCommandError
+	var argument *codec.ArgumentTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return 5
+	case errors.Is(err, codec.ErrNotOneCommand):
+		return 4
+	case errors.As(err, &unknown):
+		return 3
+	case errors.As(err, &argument):
+		return 12
+	}
+	t.Fatalf("an error of no known type: %v", err)
+	return 0
+}
+
+func refusedOp(err error) string {
+	var argument *codec.ArgumentTypeError
+	if errors.As(err, &argument) {
+		return argument.Op.String()
+	}
+	return ""
+}
+
+// firstFault is the offset of the first byte that encoding/json or the UTF-8
+// check objects to, -1 if there is none.
+func firstFault(payload []byte) int {
+	fault := -1
+	var raw json.RawMessage
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(payload, &raw); errors.As(err, &syntax) {
+		// It counts from 1, but for the end. At the end it tries a space first.
+		fault = int(syntax.Offset)
+		atEnd := strings.HasPrefix(syntax.Error(), "unexpected end") ||
+			strings.HasPrefix(syntax.Error(), "invalid character ' '") && fault == len(payload) && payload[fault-1] != ' '
+		if !atEnd {
+			fault--
+		}
+	} else if err != nil && !errors.Is(err, io.EOF) {
+		return -1
+	}
+	for i := 0; i < len(payload) && (fault < 0 || i < fault); {
+		r, n := utf8.DecodeRune(payload[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return fault
+}
+
+// requireAgreement fails when codec and oracle differ about a payload, or the
+// response to it is no JSON.
+func requireAgreement(t testing.TB, d *codec.Decoder, opts codec.Options, payload []byte) {
+	t.Helper()
+	kept := bytes.Clone(payload)
+	got, err := decodeAll(t, d, payload)
+	want := oracle(payload, opts)
+	if got.String() != want.String() {
+		t.Fatalf("%.300q:\n got %.600v (%v)\nwant %.600v", payload, got, err, want)
+	}
+	if !bytes.Equal(kept, payload) {
+		t.Fatalf("%.300q: decoding has changed the payload", kept)
+	}
+	var syntax *codec.SyntaxError
+	if errors.As(err, &syntax) {
+		ours := strings.Contains(syntax.Msg, "surrogate") || strings.Contains(syntax.Msg, "deeper")
+		if fault := firstFault(payload); !ours && syntax.Offset != fault {
+			t.Fatalf("%.300q: %v, want the fault at byte %d", payload, err, fault)
+		}
+	}
+	if err != nil {
+		if body := codec.AppendError(nil, err); !json.Valid(body) || !utf8.Valid(body) {
+			t.Fatalf("%.300q: the refusal is no JSON: %q", payload, body)
+		}
+	}
+}
