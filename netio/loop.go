@@ -3,7 +3,6 @@ package netio
 import (
 	"context"
 	"errors"
-	"io"
 	"sync/atomic"
 	"time"
 
@@ -253,33 +252,6 @@ func (l *loop) takeAssembled(c *conn, at int) bool {
 	return true
 }
 
-// close begins the end of a connection: the last bytes are appended to the
-// output, and nothing more is read. Whatever is in the batch must be flushed.
-func (l *loop) close(c *conn, err error) {
-	var why *closeError
-	if !errors.As(err, &why) {
-		panic("BUG: netio: close without a code: " + err.Error())
-	}
-	switch {
-	case c.framing == framingWebSocket && why.code == closeNoCode:
-		l.out = appendControl(l.out, opClose, nil)
-	case c.framing == framingWebSocket:
-		l.out = appendClose(l.out, why.code, why.reason)
-	case why.code == closeTooBig:
-		l.out = codec.AppendServerError(l.out, 5, why.reason)
-		l.out = append(l.out, '\n')
-	}
-	c.phase = phaseLinger
-}
-
-// closeNow is close for a connection that is not in a turn.
-func (l *loop) closeNow(c *conn, err error) {
-	l.close(c, err)
-	if l.send(c) != nil {
-		l.drop(c)
-	}
-}
-
 // send sends the turn's output, and with the last of a connection's output
 // begins its lingering.
 func (l *loop) send(c *conn) error {
@@ -374,62 +346,6 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 	case c.paused || c.detached:
 		c.paused = false
 		l.serve(c, nil)
-	}
-}
-
-// slowConsumer closes a connection whose client does not read.
-func (l *loop) slowConsumer(c *conn) {
-	l.srv.counters.slowConsumers.Add(1)
-	l.srv.log.Warn("closing a slow consumer", "remote", c.remote, "unread", c.out.unread.Load())
-	l.closeNow(c, &closeError{closePolicy, "slow consumer: responses are not being read"})
-}
-
-// onClose is gnet telling that the connection is closed.
-func (l *loop) onClose(c *conn, err error) {
-	if c.phase == phaseClosed {
-		return
-	}
-	left := c.hasPending() || c.out.writing.Load()
-	if !left || l.srv.isStopped() || !errors.Is(err, io.EOF) || c.out.detach() != nil {
-		l.drop(c)
-		return
-	}
-	// The client has shut down its sending side only, as far as anybody can
-	// tell. It has a right to the answers of what it sent.
-	c.gc, c.detached = nil, true
-	if c.phase == phaseOpen {
-		c.deadline = time.Now().Add(l.srv.opts.IdleTimeout)
-		l.again(c)
-	}
-}
-
-// finishDetached ends a detached connection: all it sent has been served.
-func (l *loop) finishDetached(c *conn) {
-	if c.out.writing.Load() {
-		return // until the writer reports
-	}
-	l.drop(c)
-}
-
-// drop ends a connection at once.
-func (l *loop) drop(c *conn) {
-	if c.phase == phaseClosed {
-		return
-	}
-	c.phase = phaseClosed
-	last := len(l.conns) - 1
-	l.conns[c.index] = l.conns[last]
-	l.conns[c.index].index = c.index
-	l.conns[last] = nil
-	l.conns = l.conns[:last]
-	c.out.abandon()
-	c.pending, c.start = nil, 0
-	c.ws.release()
-	l.srv.counters.conns.Add(-1)
-	if c.gc != nil {
-		gc := c.gc
-		c.gc = nil
-		_ = l.el.Close(gc)
 	}
 }
 
