@@ -1,12 +1,22 @@
 package codec
 
-import "slices"
+import (
+	"math"
+	"math/bits"
+	"slices"
+)
 
 // Decoder turns payloads into commands. It owns the scratch that unescaped keys
 // live in. It belongs to one goroutine.
 type Decoder struct {
 	opts    Options
 	scratch []byte
+
+	// Of the payload that is being decoded.
+	limit   int  // of arguments, the caller's included
+	next    int  // the offset of the first element beyond it, -1 if there is none
+	checked bool // the payload is known to be right: go no further than limit
+	spare   Arg  // takes the elements beyond it, which are only checked
 }
 
 // NewDecoder returns a decoder, or an error that names every fault of opts.
@@ -39,44 +49,46 @@ func (d *Decoder) Reset() {
 //
 // The arguments alias the payload, which must not change while they are in use.
 func (d *Decoder) Decode(payload []byte, args []Arg, max int) ([]Arg, Command, error) {
-	w := walk{d: d, b: payload, args: args, room: max}
+	d.begin(len(args), max, false)
 	scratch := len(d.scratch)
-	cmd, err := w.payload()
+	out, op, err := d.payload(payload, args)
 	if err != nil {
 		d.scratch = d.scratch[:scratch]
 		return args, Command{}, err
 	}
-	return w.args, cmd, nil
+	return out, d.command(op), nil
 }
 
 // DecodeFrom appends at most max further elements of a payload that Decode has
 // accepted, beginning at cmd.Next. What follows those is not looked at; a payload
 // that Decode has not accepted gives nonsense, but no harm.
 func (d *Decoder) DecodeFrom(payload []byte, cmd Command, args []Arg, max int) ([]Arg, Command) {
-	cmd.More = false
 	if cmd.Op == 0 || int(cmd.Op) >= NumOpcodes || cmd.Next < 0 || cmd.Next > len(payload) {
-		return args, cmd
+		return args, Command{Op: cmd.Op}
 	}
-	w := walk{d: d, b: payload, args: args, room: max, checked: true}
-	_, err := w.elements(cmd.Next, commands[cmd.Op].shape)
-	if err != nil || !w.more {
-		return w.args, cmd
+	d.begin(len(args), max, true)
+	out, _, err := d.elements(payload, cmd.Next, args, commands[cmd.Op].shape)
+	if err != nil {
+		return args, Command{Op: cmd.Op}
 	}
-	cmd.More, cmd.Next = true, w.next
-	return w.args, cmd
+	return out, d.command(cmd.Op)
 }
 
-// walk is one pass over a payload.
-type walk struct {
-	d       *Decoder
-	b       []byte
-	args    []Arg
-	room    int  // for so many more arguments
-	checked bool // the payload is known to be right: stop when there is no room
-	more    bool // there is an element that did not fit
-	next    int  // its offset
+func (d *Decoder) begin(args, max int, checked bool) {
+	d.limit, d.next, d.checked = args+max, -1, checked
+	if d.limit < args { // it has overflowed, or max is less than 0
+		d.limit = args
+		if max > 0 {
+			d.limit = math.MaxInt
+		}
+	}
+}
 
-	spare Arg // takes the elements that don't fit, which are only checked
+func (d *Decoder) command(op Opcode) Command {
+	if d.next < 0 {
+		return Command{Op: op}
+	}
+	return Command{Op: op, More: true, Next: d.next}
 }
 
 // The beginnings of the usual commands as they are usually written: eight bytes.
@@ -88,72 +100,69 @@ const (
 )
 
 // payload decodes all of it.
-func (w *walk) payload() (cmd Command, err error) {
-	b := w.b
+func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) {
 	if len(b) >= 8 {
 		switch uncheckedLoad64(b, 0) {
 		case beginSet:
-			cmd.Op = OpSet
+			op = OpSet
 		case beginAdd:
-			cmd.Op = OpAdd
+			op = OpAdd
 		case beginGet:
-			cmd.Op = OpGet
+			op = OpGet
 		case beginRmv:
-			cmd.Op = OpRemove
+			op = OpRemove
 		}
 	}
 	i := 7
-	if cmd.Op == 0 {
-		if i, cmd.Op, err = w.name(); err != nil {
-			return cmd, err
+	if op == 0 {
+		if i, op, err = d.name(b); err != nil {
+			return args, op, err
 		}
 	}
 	// What is wrong with the command, if the text around it turns out right.
 	var refusal error
 	var fault *SyntaxError
-	s := commands[cmd.Op].shape
+	s := commands[op].shape
 	switch {
-	case cmd.Op == 0:
-		refusal = w.unknown()
-		i, _, fault = w.d.value(b, i)
+	case op == 0:
+		refusal = unknown(b)
+		i, _, fault = d.value(b, i)
 	case i >= len(b) || b[i] != s.opening():
-		refusal = &ArgumentTypeError{cmd.Op, takes[s]}
-		i, _, fault = w.d.value(b, i)
+		refusal = &ArgumentTypeError{op, takes[s]}
+		i, _, fault = d.value(b, i)
 	default:
 		first := skipSpace(b, i+1)
 		switch {
 		case first < len(b) && b[first] == s.closing():
 			i = first + 1
 		case s == shapeEmpty:
-			refusal = &ArgumentTypeError{cmd.Op, takes[s]}
-			i, _, fault = w.d.value(b, i)
+			refusal = &ArgumentTypeError{op, takes[s]}
+			i, _, fault = d.value(b, i)
 		default:
-			i, fault = w.elements(first, s)
-			cmd.More, cmd.Next = w.more, w.next
+			args, i, fault = d.elements(b, first, args, s)
 		}
 	}
 	if fault != nil {
-		return cmd, fault
+		return args, op, fault
 	}
 	if i+1 == len(b) && b[i] == '}' {
-		return cmd, refusal
+		return args, op, refusal
 	}
 	if i = skipSpace(b, i); i < len(b) && b[i] == ',' {
-		return cmd, w.d.refuseMembers(b, i)
+		return args, op, d.refuseMembers(b, i)
 	}
 	if i >= len(b) || b[i] != '}' {
-		return cmd, syntaxAt(b, i, "',' or '}'")
+		return args, op, syntaxAt(b, i, "',' or '}'")
 	}
-	return cmd, atEnd(b, i+1, refusal)
+	return args, op, atEnd(b, i+1, refusal)
 }
 
 // name decodes a payload's beginning: the brace, the command's name, the colon.
 // It returns the index of the argument.
-func (w *walk) name() (argument int, op Opcode, _ error) {
-	b := w.b
+func (d *Decoder) name(b []byte) (argument int, op Opcode, _ error) {
 	i := skipSpace(b, 0)
 	if i >= len(b) || b[i] != '{' {
-		return 0, 0, w.d.refuseTop(b, i)
+		return 0, 0, d.refuseTop(b, i)
 	}
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
@@ -171,8 +180,8 @@ func (w *walk) name() (argument int, op Opcode, _ error) {
 	if how&textEscaped == 0 {
 		op = lookup(name)
 	} else if how&textSurrogate == 0 {
-		scratch := unescape(w.d.scratch, name)
-		op = lookup(scratch[len(w.d.scratch):])
+		scratch := unescape(d.scratch, name)
+		op = lookup(scratch[len(d.scratch):])
 	}
 	i, err = colon(b, end+1)
 	if err != nil {
@@ -183,165 +192,212 @@ func (w *walk) name() (argument int, op Opcode, _ error) {
 
 // unknown makes the error about a name that is no command's, which name has
 // accepted.
-func (w *walk) unknown() error {
-	start := skipSpace(w.b, skipSpace(w.b, 0)+1) + 1
-	end, _, _ := scanString(w.b, start)
-	return &UnknownCommandError{string(w.b[start:end])}
+func unknown(b []byte) error {
+	start := skipSpace(b, skipSpace(b, 0)+1) + 1
+	end, _, _ := scanString(b, start)
+	return &UnknownCommandError{string(b[start:end])}
 }
 
 // elements decodes the elements of an argument, of which there is at least one,
 // from the one at i on. It returns the index behind the argument.
-func (w *walk) elements(i int, s shape) (end int, err *SyntaxError) {
+func (d *Decoder) elements(b []byte, i int, args []Arg, s shape) (_ []Arg, end int, err *SyntaxError) {
 	switch s {
 	case shapePairs:
-		return w.pairs(i)
+		return d.pairs(b, i, args)
 	case shapeKeys:
-		return w.keys(i)
+		return d.keys(b, i, args)
 	case shapeRenames:
-		return w.renames(i)
+		return d.renames(b, i, args)
 	}
-	return i, nil
+	return args, i, nil
 }
 
-// add returns the argument to decode the element at i into: a new one, or w.spare
-// if there is no room. nil means that there is no need to.
-func (w *walk) add(i int) *Arg {
-	if w.room > 0 {
-		w.room--
-		if len(w.args) == cap(w.args) {
-			w.args = slices.Grow(w.args, 1)
+// add adds an argument, to decode the element at i into. Beyond the limit that is
+// the decoder's spare one, or nil if there is no need to go on.
+func (d *Decoder) add(args []Arg, i int) ([]Arg, *Arg) {
+	if len(args) < d.limit {
+		if len(args) == cap(args) {
+			args = slices.Grow(args, 1)
 		}
-		w.args = w.args[:len(w.args)+1]
-		return &w.args[len(w.args)-1]
+		args = args[:len(args)+1]
+		return args, &args[len(args)-1]
 	}
-	if !w.more {
-		w.more, w.next = true, i
-		if w.checked {
-			return nil
+	if d.next < 0 {
+		d.next = i
+		if d.checked {
+			return args, nil
 		}
 	}
-	return &w.spare
-}
-
-// drop takes back the argument that add has returned last: there was a fault.
-func (w *walk) drop(a *Arg) {
-	if a != &w.spare {
-		w.args = w.args[:len(w.args)-1]
-	}
+	return args, &d.spare
 }
 
 // pairs decodes the members of a SET.
-func (w *walk) pairs(i int) (end int, err *SyntaxError) {
-	b := w.b
+//
+// The two string scans, the common case of add, and the steps from key to value to
+// key are spelled out here and not called: a pair takes two thirds of the time so.
+func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
+	n := len(b)
 	for {
-		a := w.add(i)
-		if a == nil {
-			return i, nil
+		var a *Arg
+		if len(args) < cap(args) && len(args) < d.limit {
+			args = args[:len(args)+1]
+			a = &args[len(args)-1]
+		} else if args, a = d.add(args, i); a == nil {
+			return args, i, nil
 		}
 		a.Pos = i
-		if i >= len(b) || b[i] != '"' {
-			w.drop(a)
-			return 0, syntaxAt(b, i, "a name in quotes")
+		if i >= n || b[i] != '"' {
+			return args, 0, syntaxAt(b, i, "a name in quotes")
 		}
-		end = scanPlain(b, i+1)
-		if end < len(b) && b[end] == '"' {
+
+		for end = i + 1; end+8 <= n; end += 8 { // scanPlain
+			if m := special(uncheckedLoad64(b, end)); m != 0 {
+				end += bits.TrailingZeros64(m) >> 3
+				goto keyScanned
+			}
+		}
+		end = scanPlain(b, end)
+	keyScanned:
+		if uint(end) < uint(n) && b[end] == '"' {
 			a.Key = b[i+1 : end : end]
-			a.Status, a.flags = w.plainStatus(end-i-1), 0
-		} else if end, err = w.carefulKey(a, i+1, end); err != nil {
-			w.drop(a)
-			return 0, err
+			a.Status, a.flags = StatusOK, 0
+			if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) {
+				a.Status = StatusKeyLengthInvalid
+			}
+		} else if end, err = d.carefulKey(b, a, i+1, end); err != nil {
+			return args, 0, err
 		}
+
 		i = end + 1
-		if i+1 < len(b) && b[i] == ':' && b[i+1] > ' ' {
+		switch {
+		case i+2 < n && b[i] == ':' && b[i+1] > ' ':
 			i++
-		} else if i, err = colon(b, i); err != nil {
-			w.drop(a)
-			return 0, err
+		case i+2 < n && b[i] == ':' && b[i+1] == ' ' && b[i+2] > ' ':
+			i += 2
+		default:
+			if i, err = colon(b, i); err != nil {
+				return args, 0, err
+			}
 		}
-		if i < len(b) && b[i] == '"' {
-			end = scanPlain(b, i+1)
-			if end >= len(b) || b[end] != '"' {
-				end, _, err = carefulString(b, i+1, end)
+
+		if i < n && b[i] == '"' {
+			for end = i + 1; end+8 <= n; end += 8 { // scanPlain
+				if m := special(uncheckedLoad64(b, end)); m != 0 {
+					end += bits.TrailingZeros64(m) >> 3
+					goto valueScanned
+				}
+			}
+			end = scanPlain(b, end)
+		valueScanned:
+			if uint(end) >= uint(n) || b[end] != '"' {
+				if end, _, err = carefulString(b, i+1, end); err != nil {
+					return args, 0, err
+				}
 			}
 			end++
 		} else {
 			var scalar bool
-			end, scalar, err = w.d.value(b, i)
-			if !scalar && !w.d.opts.AnyValues && a.Status == StatusOK {
+			if end, scalar, err = d.value(b, i); err != nil {
+				return args, 0, err
+			}
+			if !scalar && !d.opts.AnyValues && a.Status == StatusOK {
 				a.Status = StatusTypeInvalid
 			}
 		}
-		if err != nil {
-			w.drop(a)
-			return 0, err
-		}
 		a.Value = b[i:end:end]
+
+		if end+1 < n {
+			if b[end] == ',' && b[end+1] > ' ' {
+				i = end + 1
+				continue
+			}
+			if b[end] == '}' {
+				return args, end + 1, nil
+			}
+		}
 		if i, err = separator(b, end, '}'); i == 0 {
-			return skipSpace(b, end) + 1, err
+			return args, skipSpace(b, end) + 1, err
 		}
 	}
 }
 
-// keys decodes the elements of a GET.
-func (w *walk) keys(i int) (end int, err *SyntaxError) {
-	b := w.b
+// keys decodes the elements of a GET, like pairs.
+func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
+	n := len(b)
 	for {
-		a := w.add(i)
-		if a == nil {
-			return i, nil
+		var a *Arg
+		if len(args) < cap(args) && len(args) < d.limit {
+			args = args[:len(args)+1]
+			a = &args[len(args)-1]
+		} else if args, a = d.add(args, i); a == nil {
+			return args, i, nil
 		}
 		a.Pos, a.Value = i, nil
-		if i < len(b) && b[i] == '"' {
-			end = scanPlain(b, i+1)
-			if end < len(b) && b[end] == '"' {
+		if i < n && b[i] == '"' {
+			for end = i + 1; end+8 <= n; end += 8 { // scanPlain
+				if m := special(uncheckedLoad64(b, end)); m != 0 {
+					end += bits.TrailingZeros64(m) >> 3
+					goto scanned
+				}
+			}
+			end = scanPlain(b, end)
+		scanned:
+			if uint(end) < uint(n) && b[end] == '"' {
 				a.Key = b[i+1 : end : end]
-				a.Status, a.flags = w.plainStatus(end-i-1), 0
-			} else {
-				end, err = w.carefulKey(a, i+1, end)
+				a.Status, a.flags = StatusOK, 0
+				if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) {
+					a.Status = StatusKeyLengthInvalid
+				}
+			} else if end, err = d.carefulKey(b, a, i+1, end); err != nil {
+				return args, 0, err
 			}
 			end++
 		} else {
 			a.Key, a.Status, a.flags = nil, StatusTypeInvalid, 0
-			end, _, err = w.d.value(b, i)
+			if end, _, err = d.value(b, i); err != nil {
+				return args, 0, err
+			}
 		}
-		if err != nil {
-			w.drop(a)
-			return 0, err
+		if end+1 < n {
+			if b[end] == ',' && b[end+1] > ' ' {
+				i = end + 1
+				continue
+			}
+			if b[end] == ']' {
+				return args, end + 1, nil
+			}
 		}
 		if i, err = separator(b, end, ']'); i == 0 {
-			return skipSpace(b, end) + 1, err
+			return args, skipSpace(b, end) + 1, err
 		}
 	}
 }
 
 // renames decodes the elements of a RNM_KEY.
-func (w *walk) renames(i int) (end int, err *SyntaxError) {
-	b := w.b
+func (d *Decoder) renames(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
 	for {
-		a := w.add(i)
-		if a == nil {
-			return i, nil
+		var a *Arg
+		if args, a = d.add(args, i); a == nil {
+			return args, i, nil
 		}
 		*a = Arg{Pos: i}
-		end, err = w.rename(a, i)
+		end, err = d.rename(b, a, i)
 		if end == 0 && err == nil {
 			*a = Arg{Pos: i, Status: StatusTypeInvalid}
-			end, _, err = w.d.value(b, i)
+			end, _, err = d.value(b, i)
 		}
 		if err != nil {
-			w.drop(a)
-			return 0, err
+			return args, 0, err
 		}
 		if i, err = separator(b, end, ']'); i == 0 {
-			return skipSpace(b, end) + 1, err
+			return args, skipSpace(b, end) + 1, err
 		}
 	}
 }
 
 // rename decodes the object {"old":"new"} at b[i] into a. It returns 0 for
 // anything else, be it a value of another kind or no JSON.
-func (w *walk) rename(a *Arg, i int) (end int, err *SyntaxError) {
-	b := w.b
+func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *SyntaxError) {
 	if i >= len(b) || b[i] != '{' {
 		return 0, nil
 	}
@@ -368,10 +424,10 @@ func (w *walk) rename(a *Arg, i int) (end int, err *SyntaxError) {
 	}
 	// It is a rename, and both names are keys.
 	var renamed Arg
-	if _, err = w.carefulKey(a, from, from); err != nil {
+	if _, err = d.carefulKey(b, a, from, from); err != nil {
 		return 0, err
 	}
-	if _, err = w.carefulKey(&renamed, to, to); err != nil {
+	if _, err = d.carefulKey(b, &renamed, to, to); err != nil {
 		return 0, err
 	}
 	a.Value = renamed.Key
@@ -400,40 +456,32 @@ func separator(b []byte, i int, closing byte) (next int, err *SyntaxError) {
 	return 0, nil
 }
 
-// plainStatus judges a key of n printable ASCII characters.
-func (w *walk) plainStatus(n int) Status {
-	if n < minKeyChars || n > w.d.opts.MaxKeyBytes {
-		return StatusKeyLengthInvalid
-	}
-	return StatusOK
-}
-
 // carefulKey decodes the key whose first byte, after its quote, is at start into
 // a; the bytes from there to i are known to be plain. It returns the index of the
 // closing quote.
-func (w *walk) carefulKey(a *Arg, start, i int) (end int, err *SyntaxError) {
-	end, how, err := carefulString(w.b, start, i)
+func (d *Decoder) carefulKey(b []byte, a *Arg, start, i int) (end int, err *SyntaxError) {
+	end, how, err := carefulString(b, start, i)
 	if err != nil {
 		return 0, err
 	}
-	key := w.b[start:end:end]
+	key := b[start:end:end]
 	a.flags = 0
 	if how&textEscaped != 0 {
 		if how&textSurrogate != 0 {
-			if lone := loneSurrogate(w.b, start, end); lone >= 0 {
+			if lone := loneSurrogate(b, start, end); lone >= 0 {
 				return 0, &SyntaxError{lone, "unpaired surrogate in a key"}
 			}
 		}
 		a.flags = keyNeedsEscape
-		n := len(w.d.scratch)
-		w.d.scratch = unescape(w.d.scratch, key)
-		key = slices.Clip(w.d.scratch[n:])
-		if w.more { // the element does not fit, so nobody will look at the key
-			w.d.scratch = w.d.scratch[:n]
+		n := len(d.scratch)
+		d.scratch = unescape(d.scratch, key)
+		key = slices.Clip(d.scratch[n:])
+		if d.next >= 0 { // the element does not fit, so nobody will look at the key
+			d.scratch = d.scratch[:n]
 		}
 	}
 	a.Key, a.Status = key, StatusOK
-	if len(key) > w.d.opts.MaxKeyBytes || len(key) < minKeyChars || how&textUnicode|how&textEscaped != 0 && fewerChars(key, minKeyChars) {
+	if len(key) > d.opts.MaxKeyBytes || len(key) < minKeyChars || how&textUnicode|how&textEscaped != 0 && fewerChars(key, minKeyChars) {
 		a.Status = StatusKeyLengthInvalid
 	}
 	return end, nil

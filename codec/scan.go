@@ -45,16 +45,23 @@ func scanPlain(b []byte, i int) int {
 			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
+	if w, ok := load64(b, i); ok {
+		return i + bits.TrailingZeros64(special(w))>>3
+	}
+	return scanPlainBytes(b, i)
+}
+
+// load64 returns the eight bytes of b from i on, the first one lowest. Bytes beyond
+// the end are zeros, which both special and stops mark: a scan ends at len(b). It
+// can't for texts of less than eight bytes.
+func load64(b []byte, i int) (w uint64, ok bool) {
+	if i+8 <= len(b) {
+		return uncheckedLoad64(b, i), true
+	}
 	if len(b) < 8 {
-		return scanPlainBytes(b, i)
+		return 0, false
 	}
-	// The last bytes: those before i are shifted out, and what comes in from
-	// above are zeros, which stop the scan at len(b).
-	w := uncheckedLoad64(b, len(b)-8) >> (uint(i+8-len(b)) * 8 & 63)
-	if i == len(b) {
-		return i // a shift by 64
-	}
-	return i + bits.TrailingZeros64(special(w))>>3
+	return uncheckedLoad64(b, len(b)-8) >> (uint(i+8-len(b)) * 8), true
 }
 
 // scanPlainBytes is scanPlain byte by byte: its twin, and its part for texts of
@@ -89,61 +96,85 @@ func scanString(b []byte, i int) (end int, how text, err *SyntaxError) {
 // carefulString is scanString where the bytes from start to i are known to be
 // plain, and b[i] is not, or the end.
 func carefulString(b []byte, start, i int) (end int, how text, err *SyntaxError) {
+	var doubt, due uint64 // see sequences
 	for {
-		for i+8 <= len(b) {
-			w := uncheckedLoad64(b, i)
-			m := stops(w)
-			if m == 0 {
-				if w&highBits != 0 {
-					how |= textUnicode
-				}
-				i += 8
-				continue
-			}
-			n := bits.TrailingZeros64(m) &^ 7
-			if w&(1<<n-1)&highBits != 0 { // the bytes below the stop
-				how |= textUnicode
-			}
-			i += n >> 3
-			break
+		w, ok := load64(b, i)
+		if !ok {
+			return carefulStringBytes(b, start, i, how)
 		}
-		for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
-			if b[i] >= utf8.RuneSelf {
-				how |= textUnicode
-			}
-			i++
+		m := stops(w)
+		n := 64
+		if m != 0 {
+			n = bits.TrailingZeros64(m) &^ 7
+			w &= 1<<n - 1 // the bytes before the stop
 		}
-		if i >= len(b) || b[i] < 0x20 {
-			return 0, 0, faultyString(b, start)
+		if w&highBits|due != 0 {
+			how |= textUnicode
+			var d uint64
+			d, due = sequences(w, due)
+			doubt |= d
 		}
-		if b[i] == '"' {
-			if how&textUnicode != 0 && !validUTF8(b[start:i]) {
-				return 0, 0, faultyString(b, start)
+		i += n >> 3
+		if m == 0 {
+			continue
+		}
+		if i < len(b) && b[i] == '"' {
+			if doubt != 0 && !validUTF8(b[start:i]) {
+				break
 			}
 			return i, how, nil
 		}
-		how |= textEscaped
+		n, how = escape(b, i, how)
+		if n == 0 {
+			break
+		}
+		i += n
+	}
+	return 0, 0, faultyString(b, start)
+}
+
+// carefulStringBytes goes on with carefulString at the end of a text of less than
+// eight bytes.
+func carefulStringBytes(b []byte, start, i int, how text) (end int, _ text, err *SyntaxError) {
+	for i < len(b) && b[i] != '"' {
+		n := 1
 		switch {
-		case i+1 >= len(b):
-			return 0, 0, faultyString(b, start)
-		case b[i+1] == 'u':
-			if i+6 > len(b) {
-				return 0, 0, faultyString(b, start)
-			}
-			r := hex4(b[i+2:])
-			if r < 0 {
-				return 0, 0, faultyString(b, start)
-			}
-			if r >= 0xD800 && r <= 0xDFFF {
-				how |= textSurrogate
-			}
-			i += 6
-		case classes[b[i+1]]&classEscape != 0:
-			i += 2
-		default:
+		case b[i] >= utf8.RuneSelf:
+			how |= textUnicode
+		case b[i] < 0x20 || b[i] == '\\':
+			n, how = escape(b, i, how)
+		}
+		if n == 0 {
 			return 0, 0, faultyString(b, start)
 		}
+		i += n
 	}
+	if i >= len(b) || how&textUnicode != 0 && !validUTF8(b[start:i]) {
+		return 0, 0, faultyString(b, start)
+	}
+	return i, how, nil
+}
+
+// escape returns the length of the escape at b[i], and what a string with it is.
+// It is 0 when there is none.
+func escape(b []byte, i int, how text) (int, text) {
+	if i+1 >= len(b) || b[i] != '\\' {
+		return 0, how
+	}
+	if classes[b[i+1]]&classEscape != 0 {
+		return 2, how | textEscaped
+	}
+	if b[i+1] != 'u' || i+6 > len(b) {
+		return 0, how
+	}
+	r := hex4(b[i+2:])
+	if r < 0 {
+		return 0, how
+	}
+	if r >= 0xD800 && r <= 0xDFFF {
+		how |= textSurrogate
+	}
+	return 6, how | textEscaped
 }
 
 // faultyString says what is wrong with the string whose first byte is at i, and
