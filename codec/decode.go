@@ -16,7 +16,8 @@ type Decoder struct {
 	limit   int  // of arguments, the caller's included
 	next    int  // the offset of the first element beyond it, -1 if there is none
 	checked bool // the payload is known to be right: go no further than limit
-	spare   Arg  // takes the elements beyond it, which are only checked
+	utf8    uint8
+	spare   Arg // takes the elements beyond it, which are only checked
 }
 
 // NewDecoder returns a decoder, or an error that names every fault of opts.
@@ -76,6 +77,10 @@ func (d *Decoder) DecodeFrom(payload []byte, cmd Command, args []Arg, max int) (
 
 func (d *Decoder) begin(args, max int, checked bool) {
 	d.limit, d.next, d.checked = args+max, -1, checked
+	d.utf8 = utf8Unknown
+	if checked {
+		d.utf8 = utf8Valid
+	}
 	if d.limit < args { // it has overflowed, or max is less than 0
 		d.limit = args
 		if max > 0 {
@@ -125,7 +130,7 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) 
 	s := commands[op].shape
 	switch {
 	case op == 0:
-		refusal = unknown(b)
+		refusal = d.unknown(b)
 		i, _, fault = d.value(b, i)
 	case i >= len(b) || b[i] != s.opening():
 		refusal = &ArgumentTypeError{op, takes[s]}
@@ -171,7 +176,7 @@ func (d *Decoder) name(b []byte) (argument int, op Opcode, _ error) {
 	if i >= len(b) || b[i] != '"' {
 		return 0, 0, syntaxAt(b, i, "a command's name in quotes")
 	}
-	end, how, err := scanString(b, i+1)
+	end, how, err := d.scanString(b, i+1)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -192,9 +197,9 @@ func (d *Decoder) name(b []byte) (argument int, op Opcode, _ error) {
 
 // unknown makes the error about a name that is no command's, which name has
 // accepted.
-func unknown(b []byte) error {
+func (d *Decoder) unknown(b []byte) error {
 	start := skipSpace(b, skipSpace(b, 0)+1) + 1
-	end, _, _ := scanString(b, start)
+	end, _, _ := d.scanString(b, start)
 	return &UnknownCommandError{string(b[start:end])}
 }
 
@@ -237,6 +242,7 @@ func (d *Decoder) add(args []Arg, i int) ([]Arg, *Arg) {
 // key are spelled out here and not called: a pair takes two thirds of the time so.
 func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
 	n := len(b)
+	var tail uint64
 	for {
 		var a *Arg
 		if len(args) < cap(args) && len(args) < d.limit {
@@ -250,21 +256,25 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Syn
 			return args, 0, syntaxAt(b, i, "a name in quotes")
 		}
 
-		for end = i + 1; end+8 <= n; end += 8 { // scanPlain
-			if m := special(uncheckedLoad64(b, end)); m != 0 {
+		var seen uint64
+		for end = i + 1; end+8 <= n; end += 8 { // scan
+			w := uncheckedLoad64(b, end)
+			seen |= w
+			if m := stops(w); m != 0 {
 				end += bits.TrailingZeros64(m) >> 3
 				goto keyScanned
 			}
 		}
-		end = scanPlain(b, end)
+		end, tail = scan(b, end)
+		seen |= tail
 	keyScanned:
-		if uint(end) < uint(n) && b[end] == '"' {
+		if uint(end) < uint(n) && b[end] == '"' && (seen&highBits == 0 || d.utf8 == utf8Valid) {
 			a.Key = b[i+1 : end : end]
 			a.Status, a.flags = StatusOK, 0
-			if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) {
+			if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || seen&highBits != 0 && fewerChars(a.Key, minKeyChars) {
 				a.Status = StatusKeyLengthInvalid
 			}
-		} else if end, err = d.carefulKey(b, a, i+1, end); err != nil {
+		} else if end, err = d.escapedKey(b, a, i+1, end, seen); err != nil {
 			return args, 0, err
 		}
 
@@ -281,16 +291,20 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Syn
 		}
 
 		if i < n && b[i] == '"' {
-			for end = i + 1; end+8 <= n; end += 8 { // scanPlain
-				if m := special(uncheckedLoad64(b, end)); m != 0 {
+			var seen uint64
+			for end = i + 1; end+8 <= n; end += 8 { // scan
+				w := uncheckedLoad64(b, end)
+				seen |= w
+				if m := stops(w); m != 0 {
 					end += bits.TrailingZeros64(m) >> 3
 					goto valueScanned
 				}
 			}
-			end = scanPlain(b, end)
+			end, tail = scan(b, end)
+			seen |= tail
 		valueScanned:
-			if uint(end) >= uint(n) || b[end] != '"' {
-				if end, _, err = carefulString(b, i+1, end); err != nil {
+			if uint(end) >= uint(n) || b[end] != '"' || seen&highBits != 0 && d.utf8 != utf8Valid {
+				if end, _, err = d.escaped(b, i+1, end, seen); err != nil {
 					return args, 0, err
 				}
 			}
@@ -324,6 +338,7 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Syn
 // keys decodes the elements of a GET, like pairs.
 func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
 	n := len(b)
+	var tail uint64
 	for {
 		var a *Arg
 		if len(args) < cap(args) && len(args) < d.limit {
@@ -334,21 +349,25 @@ func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *Synt
 		}
 		a.Pos, a.Value = i, nil
 		if i < n && b[i] == '"' {
-			for end = i + 1; end+8 <= n; end += 8 { // scanPlain
-				if m := special(uncheckedLoad64(b, end)); m != 0 {
+			var seen uint64
+			for end = i + 1; end+8 <= n; end += 8 { // scan
+				w := uncheckedLoad64(b, end)
+				seen |= w
+				if m := stops(w); m != 0 {
 					end += bits.TrailingZeros64(m) >> 3
 					goto scanned
 				}
 			}
-			end = scanPlain(b, end)
+			end, tail = scan(b, end)
+			seen |= tail
 		scanned:
-			if uint(end) < uint(n) && b[end] == '"' {
+			if uint(end) < uint(n) && b[end] == '"' && (seen&highBits == 0 || d.utf8 == utf8Valid) {
 				a.Key = b[i+1 : end : end]
 				a.Status, a.flags = StatusOK, 0
-				if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) {
+				if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || seen&highBits != 0 && fewerChars(a.Key, minKeyChars) {
 					a.Status = StatusKeyLengthInvalid
 				}
-			} else if end, err = d.carefulKey(b, a, i+1, end); err != nil {
+			} else if end, err = d.escapedKey(b, a, i+1, end, seen); err != nil {
 				return args, 0, err
 			}
 			end++
@@ -405,7 +424,7 @@ func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *SyntaxError) {
 	if from > len(b) || b[from-1] != '"' {
 		return 0, nil
 	}
-	fromEnd, _, err := scanString(b, from)
+	fromEnd, _, err := d.scanString(b, from)
 	if err != nil {
 		return 0, nil
 	}
@@ -414,7 +433,7 @@ func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *SyntaxError) {
 		return 0, nil
 	}
 	to++
-	toEnd, _, err := scanString(b, to)
+	toEnd, _, err := d.scanString(b, to)
 	if err != nil {
 		return 0, nil
 	}
@@ -424,10 +443,10 @@ func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *SyntaxError) {
 	}
 	// It is a rename, and both names are keys.
 	var renamed Arg
-	if _, err = d.carefulKey(b, a, from, from); err != nil {
+	if _, err = d.escapedKey(b, a, from, from, 0); err != nil {
 		return 0, err
 	}
-	if _, err = d.carefulKey(b, &renamed, to, to); err != nil {
+	if _, err = d.escapedKey(b, &renamed, to, to, 0); err != nil {
 		return 0, err
 	}
 	a.Value = renamed.Key
@@ -456,11 +475,10 @@ func separator(b []byte, i int, closing byte) (next int, err *SyntaxError) {
 	return 0, nil
 }
 
-// carefulKey decodes the key whose first byte, after its quote, is at start into
-// a; the bytes from there to i are known to be plain. It returns the index of the
-// closing quote.
-func (d *Decoder) carefulKey(b []byte, a *Arg, start, i int) (end int, err *SyntaxError) {
-	end, how, err := carefulString(b, start, i)
+// escapedKey decodes the key whose first byte, after its quote, is at start into a;
+// scan has come as far as i. It returns the index of the closing quote.
+func (d *Decoder) escapedKey(b []byte, a *Arg, start, i int, seen uint64) (end int, err *SyntaxError) {
+	end, how, err := d.escaped(b, start, i, seen)
 	if err != nil {
 		return 0, err
 	}
@@ -513,7 +531,7 @@ func (d *Decoder) refuseTop(b []byte, i int) error {
 func (d *Decoder) refuseMembers(b []byte, i int) error {
 	for {
 		var err *SyntaxError
-		if i, err = memberName(b, skipSpace(b, i+1)); err != nil {
+		if i, err = d.memberName(b, skipSpace(b, i+1)); err != nil {
 			return err
 		}
 		var end int

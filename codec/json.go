@@ -21,16 +21,6 @@ func Backend() string {
 // ValidUTF8 tells whether b is valid UTF-8.
 func ValidUTF8(b []byte) bool { return utf8.Validate(b) }
 
-// shortUTF8 is the length below which sonic's validation does not pay, see utf8.go.
-const shortUTF8 = 48
-
-func validUTF8(b []byte) bool {
-	if len(b) < shortUTF8 {
-		return validShortUTF8(b)
-	}
-	return utf8.Validate(b)
-}
-
 // validGrammar tells whether b is a JSON value, provided that its strings are
 // right: sonic.Valid looks for a string's end only, and lets pass raw control
 // characters, illegal escapes and bytes that are not UTF-8.

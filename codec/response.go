@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 )
 
 // Every function here appends one response's JSON to dst, without framing, and
@@ -113,14 +112,12 @@ func appendKey(dst, key []byte, escape bool) []byte {
 // appendEscaped appends UTF-8 text as the inside of a JSON string.
 func appendEscaped(dst, s []byte) []byte {
 	for i := 0; i < len(s); {
-		end := scanPlain(s, i)
+		end, _ := scan(s, i)
 		dst = append(dst, s[i:end]...)
 		if i = end; i >= len(s) {
 			break
 		}
 		switch c := s[i]; {
-		case c >= utf8.RuneSelf:
-			dst = append(dst, c)
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
 		case c == '\n':

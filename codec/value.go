@@ -19,16 +19,16 @@ func (d *Decoder) value(b []byte, i int) (end int, scalar bool, err *SyntaxError
 		end, err = scanWord(b, i, "null")
 		return end, false, err
 	default:
-		end, err = scanScalar(b, i)
+		end, err = d.scanScalar(b, i)
 		return end, true, err
 	}
 }
 
 // scanScalar checks the string, number or boolean at b[i].
-func scanScalar(b []byte, i int) (end int, err *SyntaxError) {
+func (d *Decoder) scanScalar(b []byte, i int) (end int, err *SyntaxError) {
 	switch c := b[i]; {
 	case c == '"':
-		end, _, err = scanString(b, i+1)
+		end, _, err = d.scanString(b, i+1)
 		return end + 1, err
 	case isDigit(c) || c == '-':
 		return scanNumber(b, i)
@@ -47,7 +47,7 @@ func (d *Decoder) nested(b []byte, i int) (end int, err *SyntaxError) {
 	for j := i; j < len(b); j++ {
 		switch b[j] {
 		case '"':
-			if j, _, err = scanString(b, j+1); err != nil {
+			if j, _, err = d.scanString(b, j+1); err != nil {
 				return d.careful(b, i)
 			}
 		case '{', '[':
@@ -88,7 +88,7 @@ func (d *Decoder) careful(b []byte, i int) (end int, err *SyntaxError) {
 				break // an empty one; it is closed below
 			}
 			if closing == '}' {
-				if i, err = memberName(b, i); err != nil {
+				if i, err = d.memberName(b, i); err != nil {
 					return 0, err
 				}
 			}
@@ -96,7 +96,7 @@ func (d *Decoder) careful(b []byte, i int) (end int, err *SyntaxError) {
 		case i < len(b) && b[i] == 'n':
 			i, err = scanWord(b, i, "null")
 		case i < len(b):
-			i, err = scanScalar(b, i)
+			i, err = d.scanScalar(b, i)
 		default:
 			err = syntaxAt(b, i, "a value")
 		}
@@ -120,7 +120,7 @@ func (d *Decoder) careful(b []byte, i int) (end int, err *SyntaxError) {
 			}
 			i++
 			if closing == '}' {
-				if i, err = memberName(b, skipSpace(b, i)); err != nil {
+				if i, err = d.memberName(b, skipSpace(b, i)); err != nil {
 					return 0, err
 				}
 			}
@@ -134,11 +134,11 @@ func (d *Decoder) careful(b []byte, i int) (end int, err *SyntaxError) {
 
 // memberName expects a name in quotes and a colon from b[i] on, and returns the
 // index of what follows.
-func memberName(b []byte, i int) (int, *SyntaxError) {
+func (d *Decoder) memberName(b []byte, i int) (int, *SyntaxError) {
 	if i >= len(b) || b[i] != '"' {
 		return 0, syntaxAt(b, i, "a name in quotes")
 	}
-	end, _, err := scanString(b, i+1)
+	end, _, err := d.scanString(b, i+1)
 	if err != nil {
 		return 0, err
 	}
