@@ -2,7 +2,9 @@ package netio
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -15,7 +17,9 @@ const (
 	// so; more than these are closed without a word.
 	maxRefusing = 64
 	// refuseTimeout bounds how long telling one of them may take.
-	refuseTimeout = 5 * time.Second
+	refuseTimeout = 3 * time.Second
+	// refuseAtOnce bounds a write to a socket that is certain to have room.
+	refuseAtOnce = 10 * time.Millisecond
 	// maxAcceptDelay bounds the wait after a failed accept.
 	maxAcceptDelay = time.Second
 )
@@ -26,6 +30,9 @@ func (s *Server) accept(ln net.Listener) {
 	var delay time.Duration
 	for {
 		nc, err := ln.Accept()
+		if err == nil {
+			err = s.admit(nc)
+		}
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -34,53 +41,56 @@ func (s *Server) accept(ln net.Listener) {
 				s.log.Error("accept failed, trying again", "address", ln.Addr(), "error", err)
 			}
 			delay = min(max(2*delay, 5*time.Millisecond), maxAcceptDelay)
-			s.sleep(delay)
-			continue
-		}
-		if delay > 0 {
+			select {
+			case <-time.After(delay):
+			case <-s.stopping.Done():
+			}
+		case delay > 0:
 			s.log.Info("accepting again", "address", ln.Addr())
 			delay = 0
 		}
-		if s.counters.conns.Add(1) > int64(s.opts.MaxConns) {
-			s.counters.conns.Add(-1)
-			s.counters.refused.Add(1)
-			s.refuse(nc)
-			continue
-		}
-		s.counters.accepted.Add(1)
-		c := &conn{remote: nc.RemoteAddr()}
-		if _, err := s.loops.EnrollContext(nc, c); err != nil {
-			s.counters.conns.Add(-1)
-			s.log.Error("a connection could not be given to an event loop", "remote", c.remote, "error", err)
-		}
 	}
 }
 
-// sleep waits, or until the server stops.
-func (s *Server) sleep(d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-s.stopping:
+// admit gives a connection to an event loop, or refuses it. An error means that
+// this could not be done; the connection is closed.
+func (s *Server) admit(nc net.Conn) error {
+	if s.counters.conns.Add(1) > int64(s.opts.MaxConns) {
+		s.counters.conns.Add(-1)
+		s.counters.refused.Add(1)
+		s.refuse(nc)
+		return nil
 	}
+	if _, err := s.loops.EnrollContext(nc, &conn{remote: nc.RemoteAddr()}); err != nil {
+		s.counters.conns.Add(-1)
+		return fmt.Errorf("giving the connection to an event loop: %w", err)
+	}
+	s.counters.accepted.Add(1)
+	return nil
 }
+
+const tooManyConns = "too many connections"
 
 // refuse tells a client that the connection limit is reached, in the framing
-// that its first bytes choose, and closes the connection.
+// that its first bytes choose, and closes the connection. When too many are being
+// told so at once, it gets the answer of JSON Lines without being listened to.
 func (s *Server) refuse(nc net.Conn) {
 	select {
 	case s.refusing <- struct{}{}:
 	default:
+		_ = nc.SetDeadline(time.Now().Add(refuseAtOnce))
+		_, _ = nc.Write(refusalLine())
 		_ = nc.Close()
 		return
 	}
 	s.background.Go(func() {
 		defer func() { <-s.refusing }()
-		defer nc.Close() // nothing was kept for later
+		defer nc.Close()
 		_ = nc.SetDeadline(time.Now().Add(min(refuseTimeout, s.opts.HandshakeTimeout)))
+		// A stop does not wait for clients that say nothing.
+		defer context.AfterFunc(s.stopping, func() { _ = nc.SetDeadline(time.Now()) })()
 		answer := refusal(nc)
-		if answer == nil {
-			return
-		}
+		_ = nc.SetWriteDeadline(time.Now().Add(refuseTimeout))
 		if _, err := nc.Write(answer); err != nil {
 			return
 		}
@@ -97,23 +107,25 @@ func (s *Server) refuse(nc net.Conn) {
 	})
 }
 
-// refusal reads until the framing is known, the upgrade request to its end, and
-// returns the answer.
+// refusal reads until the framing is known, an upgrade request to its end or a
+// line's beginning, or until the deadline, and returns the answer.
 func refusal(nc net.Conn) []byte {
-	const reason = "too many connections"
 	var got []byte
 	buf := make([]byte, 4096)
-	for len(got) < maxRequestBytes {
+	for {
 		n, err := nc.Read(buf)
 		got = append(got, buf[:n]...)
+		kind := chooseFraming(got)
+		whole := bytes.Contains(got, []byte("\r\n\r\n")) || len(got) >= maxRequestBytes
 		switch {
-		case err != nil:
-			return nil
-		case chooseFraming(got) == framingLines:
-			return append(codec.AppendServerError(nil, 5, reason), '\n')
-		case bytes.Contains(got, []byte("\r\n\r\n")):
-			return httpError(http.StatusServiceUnavailable, reason)
+		case kind == framingLines, err != nil && kind == framingUnknown:
+			return refusalLine()
+		case whole, err != nil:
+			return httpError(http.StatusServiceUnavailable, tooManyConns)
 		}
 	}
-	return httpError(http.StatusServiceUnavailable, reason)
+}
+
+func refusalLine() []byte {
+	return append(codec.AppendServerError(nil, 5, tooManyConns), '\n')
 }

@@ -28,6 +28,7 @@ func (l *loop) close(c *conn, err error) {
 		l.out = append(l.out, '\n')
 	}
 	c.phase = phaseLinger
+	c.deadline = time.Time{} // send sets it, or the outbox when it has drained
 }
 
 // closeNow is close for a connection that is not in a turn.
@@ -43,6 +44,9 @@ func (l *loop) slowConsumer(c *conn) {
 	l.srv.counters.slowConsumers.Add(1)
 	l.srv.log.Warn("closing a slow consumer", "remote", c.remote, "unread", c.out.unread.Load())
 	l.closeNow(c, &closeError{closePolicy, "slow consumer: responses are not being read"})
+	if c.phase == phaseLinger && c.deadline.IsZero() {
+		c.deadline = time.Now().Add(lingerTimeout) // it has had its time to read
+	}
 }
 
 // onClose is gnet telling that the connection is closed.
@@ -59,7 +63,6 @@ func (l *loop) onClose(c *conn, err error) {
 	// tell. It has a right to the answers of what it sent.
 	c.gc, c.detached = nil, true
 	if c.phase == phaseOpen {
-		c.deadline = time.Now().Add(l.srv.opts.IdleTimeout)
 		l.again(c)
 	}
 }
@@ -68,6 +71,14 @@ func (l *loop) onClose(c *conn, err error) {
 func (l *loop) finishDetached(c *conn) {
 	if c.out.writing.Load() {
 		return // until the writer reports
+	}
+	l.drop(c)
+}
+
+// cutOff ends a connection whose client has had its time to take what is left.
+func (l *loop) cutOff(c *conn) {
+	if c.out.unread.Load() > 0 {
+		l.srv.counters.cutOff.Add(1)
 	}
 	l.drop(c)
 }

@@ -31,7 +31,7 @@ const lingerTimeout = 2 * time.Second
 // leaves over (half a frame, or commands that must wait for their turn) is
 // copied to pending, and from then on served from there, until pending is empty.
 type conn struct {
-	gc     gnet.Conn // nil once gnet has closed it
+	gc     gnet.Conn // nil while gnet does not know it: detached, parked
 	loop   *loop
 	remote net.Addr
 	out    outbox
@@ -54,15 +54,18 @@ type conn struct {
 	// which a part has been executed.
 	resume codec.Command
 
-	ready    bool // it waits in loop.ready for its next turn
-	paused   bool // it has MaxOutputBytes of unread responses; no turns until the client reads
-	detached bool // the client has shut its sending side down: answer what is left, then close
+	ready     bool // it waits in loop.ready for its next turn
+	paused    bool // it had MaxOutputBytes of unread responses; no turns until the client has read
+	parked    bool // too much is pending: gnet does not watch the socket, so that TCP pushes back
+	unparking bool // and is about to be watched again
+	detached  bool // the client has shut its sending side down: answer what is left, then close
 
 	// Times are kept by the sweep; a turn only marks active.
-	active   bool // bytes have arrived since the last sweep
-	pinged   bool // a ping is on its way to a silent client
-	lastSeen time.Time
-	deadline time.Time // of the handshake, of lingering, of being detached
+	active     bool  // bytes have arrived since the last sweep
+	pinged     bool  // a ping is on its way to a silent client
+	lastUnread int64 // at the last sweep
+	lastSeen   time.Time
+	deadline   time.Time // of the handshake, of lingering; zero: none
 }
 
 // hasPending tells whether there is input that no turn has used up.
@@ -72,6 +75,7 @@ func (c *conn) hasPending() bool { return c.start < len(c.pending) || c.assemble
 // either the loop's read buffer or c.pending[c.start:].
 func (c *conn) keep(src []byte, n int) {
 	rest := src[n:]
+	mangle(src[:n])
 	switch {
 	case len(rest) == 0:
 		// Give the memory back: an idle connection costs little, and the

@@ -17,11 +17,15 @@ const (
 	batchOps = 1024
 
 	// A turn ends after turnOps operations or turnOutputBytes of responses,
-	// so that one connection can't keep its loop from the others. Operations
-	// of 64 KiB of the shortest elements fit, so a turn uses up at least what
-	// the read before it brought. Not yet measured.
+	// so that one connection can't keep its loop from the others. Not yet
+	// measured.
 	turnOps         = 8192
 	turnOutputBytes = 1 << 20
+
+	// A payload of more than bigPayload bytes is not decoded before the batch
+	// in front of it is through: a batch that stops half way would have it
+	// decoded again in each of its turns.
+	bigPayload = 64 << 10
 )
 
 // queued is a command that waits in the batch.
@@ -68,6 +72,9 @@ func (l *loop) spent() bool { return l.ops >= turnOps || len(l.out) >= turnOutpu
 // served, into the batch. It returns false when the turn is over before the
 // command is; l.stop is then the frame to go on with and c.resume where in it.
 func (l *loop) take(c *conn, payload []byte, at int) bool {
+	if len(payload) > bigPayload && !l.flush(c) {
+		return false
+	}
 	q := queued{at: at}
 	before := len(l.args)
 	if c.resume.More {
@@ -131,6 +138,9 @@ func (l *loop) flush(c *conn) bool {
 	l.srv.engine.Apply(&l.batch)
 	done := l.answerBatch(c)
 	l.batch.Reset()
+	// What they refer to may be as large as a frame, and gone otherwise.
+	clear(l.queue)
+	clear(l.args)
 	l.queue, l.args = l.queue[:0], l.args[:0]
 	l.dec.Reset()
 	return done

@@ -50,11 +50,15 @@
 //
 // What a socket does not take is queued in the connection's outbox. At
 // MaxOutputBytes unread the connection gets no more turns until the client has
-// read half of it; a client that takes nothing for a second then, or that goes on
-// sending meanwhile, is closed as a slow consumer with code 1008. So a client
-// that reads is never closed for asking much at once, and the memory that a
-// connection holds is bounded by MaxOutputBytes + MaxFrameBytes and a turn's
-// share.
+// read half of it. Commands that arrive meanwhile wait in conn.pending; at
+// parkBytes of them gnet is made to stop reading the socket (see park), and TCP
+// makes the client wait. So a client may pipeline without limit and ask for any
+// number of answers, and gets them as fast as it reads. One that takes nothing
+// for writePatience then is closed as a slow consumer, with code 1008.
+//
+// A connection holds at most MaxOutputBytes and a turn's output unread,
+// parkBytes and a frame of input, and a message that is being joined from
+// fragments; buffers that grow may have as much again as slack.
 //
 // # Why our own listeners and outbox
 //

@@ -73,6 +73,14 @@ func (h *harness) startReading() {
 	}()
 }
 
+// startDiscarding lets the client read everything and keep nothing.
+func (h *harness) startDiscarding() {
+	go func() {
+		_, _ = io.Copy(io.Discard, h.client)
+		h.output <- nil
+	}()
+}
+
 // feed gives the server one piece, as a read of the event loop would: the bytes
 // are overwritten when the turn is over.
 func (h *harness) feed(piece []byte) {
@@ -92,6 +100,29 @@ func (h *harness) runReady() {
 		default:
 		}
 		h.loop.runReady()
+	}
+}
+
+// runEvents does what the writer's reports bring about; with wait at least one.
+func (h *harness) runEvents(wait bool) {
+	h.t.Helper()
+	for {
+		select {
+		case f := <-h.events:
+			f()
+			h.runReady()
+			wait = false
+		default:
+			if !wait {
+				return
+			}
+			select {
+			case f := <-h.events:
+				h.events <- f
+			case <-time.After(10 * time.Second):
+				h.t.Fatal("the writer reports nothing")
+			}
+		}
 	}
 }
 

@@ -105,6 +105,15 @@ func TestContract6ConnectionLimit(t *testing.T) {
 	if resp.StatusCode != 503 {
 		t.Fatal(resp.Status)
 	}
+	// Many that say nothing don't keep others from being told.
+	for range 100 {
+		dialLines(t, "tcp", s.tcp)
+	}
+	late := dialLines(t, "tcp", s.tcp)
+	late.send(`{"COUNT":{}}`)
+	if got := late.recv(); got != `{"SERVER_ERROR":{"s":5,"m":"too many connections"}}` {
+		t.Fatalf("got %q", got)
+	}
 	// Those that are in are served, and a place that becomes free is given away.
 	converse(t, b, []exchange{{`{"SET":{}}`, nil}})
 	_ = a.Close()
@@ -142,11 +151,18 @@ func TestContract6SlowConsumer(t *testing.T) {
 	})
 	t.Run("one that sends on without reading", func(t *testing.T) {
 		c := dialLines(t, "tcp", s.tcp)
+		_ = c.SetDeadline(time.Now().Add(10 * patience))
 		line := []byte(strings.Repeat("{\"GET\":[\"slow_consumer\"]}\n", 1000))
+		sent := 0
 		for {
-			if _, err := c.Write(line); err != nil {
-				break // reset: the server has thrown it out
+			n, err := c.Write(line)
+			if sent += n; err != nil {
+				break
 			}
+		}
+		// What it could send is what sockets buffer and the server lets wait.
+		if n := serverInfo(t, s)["slowConsumers"]; n != 3.0 || sent > 32<<20 {
+			t.Fatalf("%v slow consumers, %d bytes sent", n, sent)
 		}
 	})
 }
@@ -174,6 +190,30 @@ func TestContract6ReaderIsNotSlow(t *testing.T) {
 			}
 		})
 	}
+	t.Run("pipelined without end", func(t *testing.T) {
+		// The commands alone are more than the server lets wait: it stops
+		// reading them until the client has read.
+		c := dialLines(t, "tcp", s.tcp)
+		const commands = 300_000
+		go func() {
+			batch := strings.Repeat("{\"GET\":[\"small_value\",\"no_such_key\"]}\n", 1000)
+			for range commands / 1000 {
+				if _, err := io.WriteString(c, batch); err != nil {
+					return
+				}
+			}
+		}()
+		c.send(`{"SET":{"small_value":"` + strings.Repeat("s", 200) + `"}}`)
+		waitFor(t, "the server to be full", after(300*time.Millisecond))
+		answers := 0
+		for set := false; answers < 2*commands; {
+			if got := c.recv(); strings.HasPrefix(got, `{"SET_RSP"`) {
+				set = true
+			} else if answers++; set && answers%2 == 1 && answers > commands && !strings.Contains(got, "sss") {
+				t.Fatalf("answer %d: %s", answers, got)
+			}
+		}
+	})
 	if n := serverInfo(t, s)["slowConsumers"]; n != 0.0 {
 		t.Fatalf("%v slow consumers", n)
 	}
@@ -191,10 +231,7 @@ func TestContract6HandshakeTimeout(t *testing.T) {
 	// A connection that has begun to speak may be silent for longer.
 	c := dialLines(t, "tcp", s.tcp)
 	c.sendRaw("{")
-	waitFor(t, "three timeouts to pass", func() func() bool {
-		start := time.Now()
-		return func() bool { return time.Since(start) > 150*time.Millisecond }
-	}())
+	waitFor(t, "three timeouts to pass", after(150*time.Millisecond))
 	c.sendRaw("\"COUNT\":{}}\n")
 	c.recv()
 }
@@ -219,6 +256,15 @@ func TestContract6IdleTimeout(t *testing.T) {
 	got := dead.wantEOF()
 	if !strings.HasPrefix(got, "\x89\x00\x88") {
 		t.Fatalf("want a ping and a close, got %q", got)
+	}
+	// One that answers its pings by hand is pinged again and again.
+	answering := rawWebSocket(t, s)
+	for range 3 {
+		ping := make([]byte, 2)
+		if _, err := io.ReadFull(answering.r, ping); err != nil || string(ping) != "\x89\x00" {
+			t.Fatalf("%q, %v", ping, err)
+		}
+		answering.sendRaw("\x8A\x80\x00\x00\x00\x00")
 	}
 	select {
 	case err := <-read:

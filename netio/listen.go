@@ -9,13 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // listen binds one address of Options.Listen.
-//
-// The listeners are Go's own and not gnet's, which would remove whatever stands
-// at the path of a unix socket, would end the server when accept runs out of
-// descriptors, and can't stop accepting while its connections go on.
 func listen(address string) (net.Listener, error) {
 	network, addr, err := parseAddress(address)
 	if err != nil {
@@ -74,9 +72,14 @@ func removeStaleSocket(path string) error {
 		return errors.New("the path exists and is not a socket")
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
+	switch {
+	case err == nil:
 		_ = c.Close()
 		return errors.New("another server is listening there")
+	case !errors.Is(err, unix.ECONNREFUSED):
+		// A socket of another kind, a server too busy to answer, no right
+		// to ask: whatever it is, somebody may be using it.
+		return fmt.Errorf("the path is a socket that may be in use: %w", err)
 	}
 	return os.Remove(path)
 }

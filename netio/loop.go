@@ -90,12 +90,16 @@ func (l *loop) serve(c *conn, in []byte) {
 	if c.phase != phaseOpen {
 		return
 	}
-	unread := int(c.out.unread.Load())
-	c.paused = unread >= l.srv.opts.MaxOutputBytes
+	// Only the outbox's report ends a pause: input that comes in between must
+	// not, or nobody would serve what is pending.
+	if int(c.out.unread.Load()) >= l.srv.opts.MaxOutputBytes {
+		c.paused = true
+	}
+	if (c.paused || more) && len(c.pending)-c.start > parkBytes {
+		l.park(c)
+	}
 	switch {
-	case (c.paused || more) && unread+len(c.pending)-c.start > l.srv.maxHeld():
-		// It sends on without reading: there is nobody to wait for.
-		l.slowConsumer(c)
+	case c.phase == phaseClosed:
 	case c.paused:
 	case more:
 		l.again(c)
@@ -103,6 +107,8 @@ func (l *loop) serve(c *conn, in []byte) {
 		l.finishDetached(c)
 	case l.srv.draining.Load():
 		l.closeNow(c, &closeError{closeGoingAway, "the server is stopping"})
+	case c.parked:
+		l.unpark(c)
 	}
 }
 
@@ -165,7 +171,12 @@ func (l *loop) serveLines(c *conn, src []byte) (used int, more bool) {
 			l.close(c, errLineTooLong)
 			return len(src), false
 		}
-		if !isBlank(line) && !l.take(c, line, used) {
+		if isBlank(line) {
+			l.ops++ // a share of the turn, though nothing is answered
+			used += size
+			continue
+		}
+		if !l.take(c, line, used) {
 			if l.stop == used {
 				c.scanned = len(line) // known to hold no newline
 			}
@@ -217,6 +228,9 @@ func (l *loop) serveWebSocket(c *conn, src []byte) (used int, more bool) {
 			l.close(c, err)
 			return len(src), false
 		}
+		if !plain {
+			l.ops++
+		}
 		at := used
 		used += size
 		switch {
@@ -264,8 +278,10 @@ func (l *loop) send(c *conn) error {
 	if err == nil && c.phase == phaseLinger {
 		c.pending, c.start = nil, 0
 		c.ws.release()
-		c.deadline = time.Now().Add(lingerTimeout)
 		c.out.finish()
+		if !c.out.writing.Load() {
+			c.deadline = time.Now().Add(lingerTimeout)
+		}
 	}
 	return err
 }
@@ -335,13 +351,18 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 	case c.phase == phaseClosed:
 	case e == outboxFailed:
 		l.drop(c)
+	case e == outboxStalled && c.phase == phaseLinger:
+		l.cutOff(c)
 	case e == outboxStalled:
-		if c.phase == phaseOpen && c.paused {
+		if c.paused {
 			l.slowConsumer(c)
 		}
 	case c.phase == phaseLinger:
-		if e == outboxDrained && c.detached {
+		switch {
+		case e == outboxDrained && c.detached:
 			l.drop(c)
+		case e == outboxDrained:
+			c.deadline = time.Now().Add(lingerTimeout)
 		}
 	case c.paused || c.detached:
 		c.paused = false

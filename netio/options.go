@@ -85,6 +85,11 @@ func (o Options) validate() error {
 			faults = append(faults, fmt.Errorf("netio: %s is %v, want more than 0", name, d))
 		}
 	}
+	for _, address := range o.Listen {
+		if _, _, err := parseAddress(address); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	inRange("Loops", o.Loops, 1, maxLoops)
 	inRange("MaxFrameBytes", o.MaxFrameBytes, 64, maxMaxFrameBytes)
 	inRange("MaxConns", o.MaxConns, 1, 1<<20)

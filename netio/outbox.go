@@ -23,12 +23,9 @@ const writePatience = time.Second
 // In the ordinary case send is one write(2) on the event loop and nothing more.
 // What the socket does not take is queued, and until the queue is empty a writer
 // goroutine has the socket's writing side: the loop never waits, learns how much
-// is unread, and is told when the client has caught up. gnet's own outbound
-// buffer queues too, but it tells nobody when it drains, and what is left in it
-// is lost when the client shuts down its sending side (`nc` at the end of its
-// input): those are answers.
+// is unread, and is told when the client has caught up.
 //
-// send, finish, abandon and detach are for the connection's event loop only. mu
+// send, finish, abandon, detach and attach are for the connection's event loop only. mu
 // guards the fields below it, which the writer shares. The writer has its own
 // duplicate of the descriptor, so that gnet closing the connection can't give
 // the number away under its hands. What send keeps it copies.
@@ -99,6 +96,14 @@ func (o *outbox) detach() error {
 	}
 	o.fd, o.owned = fd, true
 	return nil
+}
+
+// attach undoes detach: fd is the socket's descriptor with gnet again.
+func (o *outbox) attach(fd int) {
+	if o.owned {
+		_ = unix.Close(o.fd)
+	}
+	o.fd, o.owned = fd, false
 }
 
 // abandon drops what is queued and ends the writer. Nothing may be sent after.

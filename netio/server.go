@@ -35,13 +35,15 @@ type Server struct {
 		accepted      atomic.Uint64
 		refused       atomic.Uint64
 		slowConsumers atomic.Uint64
+		cutOff        atomic.Int64 // dropped with responses unread
 	}
 
 	acceptors  sync.WaitGroup
-	background sync.WaitGroup // every other goroutine but gnet's
-	stopping   chan struct{}  // closed when Stop begins
-	stopped    chan struct{}  // closed when the event loops are about to end
-	draining   atomic.Bool    // no more input is taken
+	background sync.WaitGroup  // every other goroutine but gnet's
+	stopping   context.Context // done when Stop begins
+	stop       context.CancelFunc
+	stopped    chan struct{} // closed when the event loops are about to end
+	draining   atomic.Bool   // no more input is taken
 
 	// mu guards byLoop, and keeps tasks from being sent to event loops that
 	// have ended: sending holds it shared, and Stop takes it to set ended.
@@ -59,15 +61,16 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	return &Server{
+	s := &Server{
 		opts:     opts,
 		engine:   e,
 		log:      opts.Logger,
 		refusing: make(chan struct{}, maxRefusing),
-		stopping: make(chan struct{}),
 		stopped:  make(chan struct{}),
 		byLoop:   make(map[gnet.EventLoop]*loop),
-	}, nil
+	}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	return s, nil
 }
 
 // Start binds every address and begins to serve. After an error nothing is left
@@ -116,13 +119,14 @@ func (s *Server) Addrs() []net.Addr {
 // When it returns no goroutine, descriptor or connection of the server is left.
 // It reports an error when connections had to be cut off.
 func (s *Server) Stop(ctx context.Context) error {
-	close(s.stopping)
+	s.stop()
 	s.closeListeners()
 	s.acceptors.Wait()
 
+	before := s.counters.cutOff.Load()
 	s.draining.Store(true)
 	s.eachLoop((*loop).drain)
-	cut := s.waitForClients(ctx)
+	cut := s.waitForClients(ctx) + s.counters.cutOff.Load() - before
 
 	close(s.stopped)
 	s.mu.Lock()
@@ -171,6 +175,8 @@ func (s *Server) closeListeners() {
 
 // warnOfDescriptors tells when the process may not open as many descriptors as
 // MaxConns promises. Go has raised the soft limit to the hard one at its start.
+// (A connection whose client reads slowly takes up to three more for a while;
+// one that can't have them is closed.)
 func (s *Server) warnOfDescriptors() {
 	const others = 64 // listeners, event loops, the runtime's own
 	var limit unix.Rlimit
@@ -218,13 +224,6 @@ func (s *Server) isStopped() bool {
 	}
 }
 
-// maxHeld is how many bytes may be kept for a connection that is not being
-// served: responses unread, and commands behind them.
-func (s *Server) maxHeld() int {
-	const slack = 1 << 20 // several reads of the event loop
-	return s.opts.MaxOutputBytes + s.opts.MaxFrameBytes + slack
-}
-
 // handler is what gnet calls, on the connection's event loop.
 type handler struct {
 	gnet.BuiltinEventEngine
@@ -234,6 +233,9 @@ type handler struct {
 // OnOpen takes a connection in. Its conn is the context it was enrolled with.
 func (h *handler) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	c := gc.Context().(*conn)
+	if c.loop != nil {
+		return nil, c.loop.reopen(c, gc)
+	}
 	h.srv.loopOf(gc.EventLoop()).open(c, gc)
 	return nil, gnet.None
 }
@@ -248,14 +250,15 @@ func (h *handler) OnTraffic(gc gnet.Conn) gnet.Action {
 	}
 	c.loop.serve(c, in)
 	mangle(in)
-	if c.phase == phaseClosed {
-		return gnet.None // gnet has released it, buffer and all
+	if c.gc != gc {
+		return gnet.None // it was closed, and gnet has released its buffer
 	}
 	_, _ = gc.Discard(-1) // everything; it can't fail
 	return gnet.None
 }
 
-// OnClose tells that gnet has closed the connection, or is about to.
+// OnClose tells that gnet has closed the connection, or is about to. One that was
+// parked has no conn any more.
 func (h *handler) OnClose(gc gnet.Conn, err error) gnet.Action {
 	if c, ok := gc.Context().(*conn); ok && c.loop != nil {
 		c.loop.onClose(c, err)

@@ -250,6 +250,12 @@ func waitFor(t testing.TB, what string, condition func() bool) {
 	}
 }
 
+// after is a condition that holds once a time has passed.
+func after(d time.Duration) func() bool {
+	start := time.Now()
+	return func() bool { return time.Since(start) >= d }
+}
+
 // serverInfo asks the server about itself over a connection of its own.
 func serverInfo(t testing.TB, s *testServer) map[string]any {
 	t.Helper()

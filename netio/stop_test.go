@@ -14,6 +14,7 @@ import (
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"keyframe/engine"
 	"keyframe/netio"
@@ -105,6 +106,50 @@ func TestStopWithinItsDeadline(t *testing.T) {
 	}
 }
 
+// TestStopWaitsForASlowReader: a client that reads slowly, but reads, gets the
+// end of its answers.
+func TestStopWaitsForASlowReader(t *testing.T) {
+	s := startServer(t, netio.Options{StopTimeout: patience})
+	c := dialLines(t, "tcp", s.tcp)
+	const answers = 200
+	value := strings.Repeat("v", 100_000)
+	c.send(`{"SET":{"slow_reader":"` + value + `"}}`)
+	c.recv()
+	c.sendRaw(strings.Repeat("{\"GET\":[\"slow_reader\"]}\n", answers))
+	waitFor(t, "the commands to be executed", func() bool { return serverInfo(t, s)["qryCnt"].(float64) >= answers })
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop() }()
+	start := time.Now()
+	for i := range answers {
+		if got := c.recv(); len(got) != len(`{"GET_RSP":{"st":0,"slow_reader":""}}`)+len(value) {
+			t.Fatalf("answer %d has %d bytes, after %v", i, len(got), time.Since(start))
+		}
+		if i%8 == 0 { // a pace that takes longer than a client may linger
+			waitFor(t, "a while", after(100*time.Millisecond))
+		}
+	}
+	if rest := c.wantEOF(); rest != "" {
+		t.Fatalf("%d bytes too many", len(rest))
+	}
+	_ = c.Close()
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStopTellsWhomItCutOff: clients that don't take their answers are counted.
+func TestStopTellsWhomItCutOff(t *testing.T) {
+	s := startServer(t, netio.Options{StopTimeout: patience})
+	c := dialLines(t, "tcp", s.tcp)
+	c.send(`{"SET":{"never_read":"` + strings.Repeat("v", 1<<20) + `"}}`)
+	c.recv()
+	c.sendRaw(strings.Repeat("{\"GET\":[\"never_read\"]}\n", 40))
+	waitFor(t, "the commands to be executed", func() bool { return serverInfo(t, s)["qryCnt"].(float64) >= 40 })
+	if err := s.stop(); err == nil || !strings.Contains(err.Error(), "1 connections were cut off") {
+		t.Fatalf("got %v", err)
+	}
+}
+
 // TestStopHeedsItsContext: a context that is done ends the waiting.
 func TestStopHeedsItsContext(t *testing.T) {
 	store, err := engine.New(engine.Options{})
@@ -181,6 +226,13 @@ func openFiles(t *testing.T) int {
 func TestListenErrors(t *testing.T) {
 	s := startServer(t, netio.Options{})
 	dir := t.TempDir()
+	// Somebody's datagram socket, as /dev/log is, and a server too busy to accept.
+	datagram, err := net.ListenPacket("unixgram", filepath.Join(dir, "datagram"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer datagram.Close()
+	busy := busySocket(t, filepath.Join(dir, "busy"))
 	file := filepath.Join(dir, "a file")
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
@@ -190,6 +242,8 @@ func TestListenErrors(t *testing.T) {
 		{"unix socket in use", "unix://" + s.unix, "another server is listening there"},
 		{"a file at the path", "unix://" + file, "exists and is not a socket"},
 		{"a directory at the path", "unix://" + dir, "exists and is not a socket"},
+		{"a datagram socket at the path", "unix://" + datagram.LocalAddr().String(), "may be in use"},
+		{"a busy server at the path", "unix://" + busy, "may be in use"},
 		{"no such directory", "unix:///no/such/dir/s", "no such file or directory"},
 		{"relative path", "unix://s", "want an absolute path"},
 		{"no port", "localhost", "want host:port"},
@@ -202,16 +256,42 @@ func TestListenErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			srv, err := netio.New(store, netio.Options{Listen: []string{"127.0.0.1:0", tt.address}})
-			if err != nil {
-				t.Fatal(err)
+			if err == nil {
+				err = srv.Start()
 			}
-			if err := srv.Start(); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.address) {
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.address) {
 				t.Fatalf("got %v, want …%s…", err, tt.want)
 			}
 		})
 	}
 	if b, err := os.ReadFile(file); err != nil || string(b) != "precious" {
 		t.Fatal("the file at the path was touched")
+	}
+}
+
+// busySocket listens at path, with its backlog full.
+func busySocket(t *testing.T, path string) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(c) })
+		if err := unix.Connect(c, &unix.SockaddrUnix{Name: path}); err != nil {
+			return path
+		}
 	}
 }
 

@@ -37,16 +37,22 @@ func (l *loop) sweep() {
 func (l *loop) sweepConn(c *conn, now time.Time) {
 	opts := &l.srv.opts
 	settled := c.framing == framingLines || c.framing == framingWebSocket
+	unread := c.out.unread.Load()
+	// A client that reads its answers is no more idle than one that sends.
+	active := c.active || unread != c.lastUnread
+	c.active, c.lastUnread = false, unread
 	switch {
-	case c.phase == phaseLinger, c.detached, !settled:
-		if now.After(c.deadline) {
-			l.drop(c)
+	case c.phase == phaseLinger, !settled:
+		if !c.deadline.IsZero() && now.After(c.deadline) {
+			l.cutOff(c)
 		}
-	case c.active:
-		c.active, c.pinged, c.lastSeen = false, false, now
+	case active:
+		c.pinged, c.lastSeen = false, now
+	case now.Sub(c.lastSeen) >= opts.IdleTimeout && c.detached:
+		l.cutOff(c)
 	case now.Sub(c.lastSeen) >= opts.IdleTimeout:
 		l.closeNow(c, &closeError{closeGoingAway, "idle"})
-	case c.framing == framingWebSocket && !c.pinged && now.Sub(c.lastSeen) >= opts.IdleTimeout/2:
+	case c.framing == framingWebSocket && !c.pinged && c.gc != nil && now.Sub(c.lastSeen) >= opts.IdleTimeout/2:
 		// A client that is there answers, and is not idle.
 		c.pinged = true
 		l.out = appendControl(l.out, opPing, nil)

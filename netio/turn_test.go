@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -225,6 +226,96 @@ func TestReadsBeyondATurn(t *testing.T) {
 			t.Fatalf("SERVER_INFO %d: %.100s", i, next[23])
 		}
 	}
+}
+
+// TestPauseOutlivesInput: a connection that waits for its client to read goes on
+// when that has happened, also when more input, or a stop, came in between.
+func TestPauseOutlivesInput(t *testing.T) {
+	for _, between := range []string{"input", "drain"} {
+		t.Run(between, func(t *testing.T) {
+			h := newHarness(t, Options{MaxOutputBytes: 4 << 20})
+			value := strings.Repeat("v", 100_000)
+			h.feed([]byte(`{"SET":{"paused_key":"` + value + "\"}}\n"))
+			const gets = 200
+			h.feed([]byte(strings.Repeat("{\"GET\":[\"paused_key\"]}\n", gets)))
+			if !h.conn.paused || !h.conn.hasPending() {
+				t.Fatal("it is not paused: the test needs larger numbers")
+			}
+			// Between half the limit, where it would go on, and the limit.
+			got := make([]byte, 0, 32<<20)
+			for h.conn.out.unread.Load() >= 4<<20 {
+				n, err := h.client.Read(got[len(got) : len(got)+64<<10])
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = got[:len(got)+n]
+				h.runEvents(false)
+			}
+			if !h.conn.paused {
+				t.Fatal("it is not paused any more: the test needs smaller steps")
+			}
+			if between == "input" {
+				h.feed([]byte("\n"))
+			} else {
+				h.srv.draining.Store(true)
+				h.loop.drain()
+			}
+			h.startReading()
+			for h.conn.hasPending() || h.conn.out.writing.Load() {
+				h.runEvents(true)
+			}
+			got = append(got, h.finish()...)
+			if n := bytes.Count(got, []byte("\n")); n != 1+gets {
+				t.Fatalf("%d answers of %d", n, 1+gets)
+			}
+		})
+	}
+}
+
+// TestPartialLineIsScannedOnce: bytes that were searched for a line's end are not
+// searched again. One is put where it must not be looked for.
+func TestPartialLineIsScannedOnce(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startReading()
+	for i := range 50 {
+		h.feed(bytes.Repeat([]byte("x"), 1000))
+		if h.conn.scanned != 1000*(i+1) {
+			t.Fatalf("%d bytes scanned of %d", h.conn.scanned, 1000*(i+1))
+		}
+	}
+	h.conn.pending[h.conn.start+10] = '\n'
+	h.feed([]byte("x"))
+	if len(h.conn.pending)-h.conn.start != 50_001 {
+		t.Fatal("it was searched again")
+	}
+	h.finish()
+}
+
+// TestTurnsKeepNothing: what passes through a loop does not stay with it.
+func TestTurnsKeepNothing(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	// Frames of many sizes in a scratch that remembers each slot's last; keys
+	// that need the decoder's scratch; refusals that quote what they refuse.
+	for n := 40; n > 0; n-- {
+		set := `{"SET":{` + strings.Repeat(`"key_\u0041":1,`, n) + `"pad_key":"` + strings.Repeat("x", 4<<20) + "\"}}\n"
+		h.feed([]byte(set[:1<<20]))
+		h.feed([]byte(set[1<<20:]))
+		h.feed([]byte("{\"" + strings.Repeat("n", 4<<20) + "\":1}\n"))
+	}
+	for range 2000 {
+		h.feed([]byte(strings.Repeat(`{"GET":["`+strings.Repeat(`\u0041`, 1000)+"\"]}\n", 10)))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&now)
+	// The store has one value of 4 MiB, the loop an output buffer of as much.
+	if grown := int64(now.HeapAlloc) - int64(before.HeapAlloc); grown > 24<<20 {
+		t.Fatalf("the heap grew by %d MiB", grown>>20)
+	}
+	h.finish()
 }
 
 // TestRandomPieces sends a long mixed stream in random pieces.

@@ -150,7 +150,7 @@ func unmask(b []byte, key uint32) {
 type wsMessage struct {
 	opcode    byte
 	payload   []byte
-	assembled bool // payload is the reader's memory and stays until the next call
+	assembled bool // payload is the reader's memory, until release or the next fragment
 }
 
 // wsReader joins frames into messages. It holds the fragments of an unfinished
@@ -158,8 +158,7 @@ type wsMessage struct {
 type wsReader struct {
 	maxMessage int
 	opcode     byte   // of the message being assembled; 0 when there is none
-	fragments  []byte // its payload so far
-	done       bool   // fragments were handed out and may be overwritten
+	fragments  []byte // its payload so far, or the payload of the one before
 }
 
 // next takes the first frame of b, unmasking it in place. size is how much of b
@@ -176,9 +175,6 @@ func (r *wsReader) next(b []byte) (m wsMessage, size int, err error) {
 
 // take is next for a caller that has parsed the header.
 func (r *wsReader) take(b []byte, h wsHeader) (m wsMessage, size int, err error) {
-	if r.done {
-		r.release()
-	}
 	control := h.opcode&bitControl != 0
 	switch {
 	case control:
@@ -186,7 +182,7 @@ func (r *wsReader) take(b []byte, h wsHeader) (m wsMessage, size int, err error)
 		return m, 0, &closeError{closeProtocolError, "continuation of nothing"}
 	case h.opcode != opContinuation && r.opcode != 0:
 		return m, 0, &closeError{closeProtocolError, "a new message inside a fragmented one"}
-	case len(r.fragments)+h.length > r.maxMessage:
+	case r.opcode != 0 && len(r.fragments)+h.length > r.maxMessage:
 		return m, 0, errMessageTooBig
 	}
 	size = h.size + h.length
@@ -198,20 +194,23 @@ func (r *wsReader) take(b []byte, h wsHeader) (m wsMessage, size int, err error)
 		return wsMessage{opcode: h.opcode, payload: payload}, size, nil
 	}
 	if h.opcode != opContinuation {
-		r.opcode = h.opcode
+		r.opcode, r.fragments = h.opcode, r.fragments[:0]
 	}
 	r.fragments = append(r.fragments, payload...)
 	if !h.fin {
 		return m, size, nil
 	}
 	m = wsMessage{opcode: r.opcode, payload: r.fragments, assembled: true}
-	r.opcode, r.done = 0, true
+	r.opcode = 0
 	return m, size, nil
 }
 
 // release forgets an assembled message. Fragmented messages are rare enough
 // that no memory is kept for the next one.
-func (r *wsReader) release() { r.fragments, r.done = nil, false }
+func (r *wsReader) release() {
+	mangle(r.fragments)
+	r.fragments = nil
+}
 
 // appendHeader appends the header of an unfragmented, unmasked frame.
 func appendHeader(dst []byte, opcode byte, length int) []byte {

@@ -105,5 +105,17 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// oneLine joins the lines of a joined error.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+// oneLine is an error as one sentence in the words of the command line.
+func oneLine(err error) string { return inFlags.Replace(err.Error()) }
+
+// inFlags turns what netio says of its options into what the user wrote.
+var inFlags = strings.NewReplacer(
+	"\n", "; ",
+	"netio: ", "",
+	"Loops is", "--loops is",
+	"MaxFrameBytes is", "--max-frame is",
+	"MaxConns is", "--max-conns is",
+	"MaxOutputBytes is", "--max-output is",
+	"IdleTimeout is", "--idle-timeout is",
+	"HandshakeTimeout is", "--handshake-timeout is",
+)

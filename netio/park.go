@@ -1,0 +1,86 @@
+package netio
+
+import (
+	"context"
+	"net"
+	"os"
+
+	"github.com/panjf2000/gnet/v2"
+)
+
+// parkBytes is how much input may wait for a connection's turns. A client that
+// sends more is made to wait, by TCP.
+const parkBytes = 1 << 20
+
+// park takes a connection's socket away from gnet, which has no other way to
+// stop reading it: the kernel's buffer fills, and the client can't send on. A
+// client may ask for any number of answers at once, and gets them as fast as it
+// reads them; its commands wait on its own side meanwhile.
+func (l *loop) park(c *conn) {
+	if c.gc == nil {
+		return
+	}
+	if err := c.out.detach(); err != nil {
+		l.srv.log.Error("no descriptor to make a client wait with", "remote", c.remote, "error", err)
+		l.drop(c)
+		return
+	}
+	gc := c.gc
+	c.gc, c.parked = nil, true
+	gc.SetContext(nil) // what gnet says of this one is no longer about c
+	_ = l.el.Close(gc)
+}
+
+// unpark gives the socket back to the event loop that it came from. gnet does it
+// in steps, on a goroutine of its own; reopen is the last.
+func (l *loop) unpark(c *conn) {
+	if c.unparking {
+		return
+	}
+	c.unparking = true
+	done, err := l.enroll(c)
+	if err != nil {
+		l.unparkFailed(c, err)
+		return
+	}
+	l.srv.background.Go(func() {
+		select {
+		case r := <-done:
+			if r.Err != nil {
+				l.execute(func() { l.unparkFailed(c, r.Err) })
+			}
+		case <-l.srv.stopped:
+		}
+	})
+}
+
+func (l *loop) enroll(c *conn) (<-chan gnet.RegisteredResult, error) {
+	fd, err := duplicate(c.out.fd)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "client")
+	defer f.Close()
+	nc, err := net.FileConn(f) // duplicates it once more
+	if err != nil {
+		return nil, err
+	}
+	return l.el.Enroll(gnet.NewContext(context.Background(), c), nc)
+}
+
+func (l *loop) unparkFailed(c *conn, err error) {
+	l.srv.log.Error("a client that was made to wait is lost", "remote", c.remote, "error", err)
+	l.drop(c)
+}
+
+// reopen takes the connection in again.
+func (l *loop) reopen(c *conn, gc gnet.Conn) gnet.Action {
+	if c.phase == phaseClosed {
+		gc.SetContext(nil)
+		return gnet.Close
+	}
+	c.gc, c.parked, c.unparking = gc, false, false
+	c.out.attach(gc.Fd())
+	l.serve(c, nil) // the server may have begun to stop
+	return gnet.None
+}
