@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -62,10 +63,14 @@ func AppendCount(dst []byte, op Opcode, n int) []byte {
 }
 
 // AppendServerInfo appends the answer of SERVER_INFO: the members of info, which
-// is a struct with at least one, behind the status.
+// must be a struct that encodes to a JSON object, behind the status.
 func AppendServerInfo(dst []byte, info any) []byte {
-	dst = append(dst, `{"SERVER_INFO_RSP":{"st":0,`...)
-	dst = append(dst, marshal(info)[1:]...) // without its opening brace
+	members := marshal(info)[1:] // without its opening brace
+	dst = append(dst, `{"SERVER_INFO_RSP":{"st":0`...)
+	if members[0] != '}' {
+		dst = append(dst, ',')
+	}
+	dst = append(dst, members...)
 	return append(dst, '}')
 }
 
@@ -75,7 +80,7 @@ func AppendError(dst []byte, err error) []byte {
 	var argument *ArgumentTypeError
 	switch {
 	case errors.Is(err, ErrNotOneCommand):
-		return AppendServerError(dst, 4, err.Error())
+		return AppendServerError(dst, 4, ErrNotOneCommand.Error())
 	case errors.As(err, &unknown):
 		dst = append(dst, `{"SERVER_ERROR":{"s":3,"m":"`...)
 		dst = append(dst, unknown.Name...)
@@ -96,7 +101,7 @@ func AppendServerError(dst []byte, s int, msg string) []byte {
 	dst = append(dst, `{"SERVER_ERROR":{"s":`...)
 	dst = strconv.AppendInt(dst, int64(s), 10)
 	dst = append(dst, `,"m":"`...)
-	dst = appendEscaped(dst, []byte(msg))
+	dst = appendEscaped(dst, bytes.ToValidUTF8([]byte(msg), []byte("\uFFFD")))
 	return append(dst, `"}}`...)
 }
 

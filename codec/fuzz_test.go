@@ -1,0 +1,100 @@
+package codec_test
+
+import (
+	"fmt"
+	"testing"
+
+	"keyframe/codec"
+)
+
+// The seeds are the tables of the other tests; what the fuzzer has found beyond
+// them is in testdata/fuzz.
+
+func addPayloads(f *testing.F) {
+	for _, c := range commands {
+		f.Add([]byte(c))
+	}
+	for _, frame := range valueFrames {
+		for _, all := range [][]string{badValues, goodValues} {
+			for i := 0; i < len(all); i += 5 {
+				f.Add([]byte(fmt.Sprintf(frame, all[i])))
+			}
+		}
+	}
+	for _, frame := range stringFrames {
+		for _, bad := range badStrings {
+			f.Add([]byte(fmt.Sprintf(frame, bad)))
+		}
+		for _, good := range goodStrings {
+			f.Add([]byte(fmt.Sprintf(frame, good)))
+		}
+	}
+}
+
+// FuzzDecode holds the decoder against encoding/json (see oracle_test.go for the
+// deliberate differences), and whole payloads against the same in steps.
+func FuzzDecode(f *testing.F) {
+	addPayloads(f)
+	scalars := newDecoder(f, codec.Options{})
+	any := newDecoder(f, codec.Options{AnyValues: true})
+	small := codec.Options{AnyValues: true, MaxDepth: 3, MaxKeyBytes: 20}
+	limited := newDecoder(f, small)
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if len(payload) > 4096 {
+			return // more of the same, slowly
+		}
+		requireAgreement(t, scalars, codec.Options{}, payload)
+		requireAgreement(t, any, codec.Options{AnyValues: true}, payload)
+		requireAgreement(t, limited, small, payload)
+		whole, err := decodeAll(t, any, payload)
+		if err != nil {
+			return
+		}
+		for max := 1; max < 4; max++ {
+			if steps, err := decodeSteps(t, any, payload, max); err != nil || steps.String() != whole.String() {
+				t.Fatalf("%q: %d at a time\n got %v %v\nwant %v", payload, max, steps, err, whole)
+			}
+		}
+		args, cmd, _ := any.Decode(payload, nil, 1000)
+		for i := range args {
+			requireKeyReadsBack(t, &args[i])
+			// A response is a value, and so can be set.
+			body := codec.AppendResponse(nil, cmd.Op, &args[i], args[i].Status)
+			requireAgreement(t, any, codec.Options{AnyValues: true}, []byte(`{"SET":{"abcdef":`+string(body)+`}}`))
+		}
+	})
+}
+
+// FuzzScan holds the fast paths against the careful ones.
+func FuzzScan(f *testing.F) {
+	addPayloads(f)
+	d := newDecoder(f, codec.Options{AnyValues: true})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 512 {
+			return // every place is looked at: the square of it
+		}
+		requireTwins(t, b)
+		requireStringPathsAgree(t, d, b)
+		requireNestedPathsAgree(t, d, b)
+	})
+}
+
+// FuzzDecodeFrom: any bytes, any place in them, any command, and no harm.
+func FuzzDecodeFrom(f *testing.F) {
+	for _, c := range commands {
+		f.Add([]byte(c), uint8(codec.OpSet), 8, 3)
+	}
+	d := newDecoder(f, codec.Options{})
+	f.Fuzz(func(t *testing.T, payload []byte, op uint8, next, max int) {
+		d.Reset()
+		args, cmd := d.DecodeFrom(payload, codec.Command{Op: codec.Opcode(op), Next: next}, nil, min(max, 1000))
+		if cmd.More && (cmd.Next < 0 || cmd.Next > len(payload)) {
+			t.Fatalf("%q: it goes on at byte %d", payload, cmd.Next)
+		}
+		for _, a := range args {
+			if a.Pos < 0 || a.Pos > len(payload) || !inside(a.Value, payload) && codec.Opcode(op) != codec.OpRename {
+				t.Fatalf("%q: %v", payload, a)
+			}
+		}
+	})
+}
