@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -12,22 +13,46 @@ import (
 
 const numStatuses = int(StatusQueryRootInvalidType) + 1
 
+// A piece is the fixed beginning of a response. It is copied whole, with what is
+// behind its n bytes: two moves of a register instead of a call.
+type piece struct {
+	text [32]byte
+	n    int
+}
+
+func makePiece(format string, args ...any) (p piece) {
+	p.n = copy(p.text[:], fmt.Appendf(nil, format, args...))
+	return p
+}
+
 // Prebuilt pieces: all of a response but the key and the value.
 var (
-	statusHead [NumOpcodes][numStatuses]string // {"SET_RSP":{"st":1,"k":"
-	valueHead  [NumOpcodes]string              // {"GET_RSP":{"st":0,"
-	renameTail [numStatuses]string             // ","st":1}}
+	statusHead [NumOpcodes][numStatuses]piece // {"SET_RSP":{"st":1,"k":"
+	valueHead  [NumOpcodes]piece              // {"GET_RSP":{"st":0,"
+	renameTail [numStatuses]string            // ","st":1}}
 	renameHead = `{"RNM_KEY_RSP":{"`
 )
 
 func init() {
-	for op := OpSet; int(op) < NumOpcodes; op++ {
+	// The commands without elements have no such responses, and SERVER_INFO's
+	// would not fit.
+	for op := OpSet; op <= OpRename; op++ {
 		for st := range numStatuses {
-			statusHead[op][st] = fmt.Sprintf(`{"%s_RSP":{"st":%d,"k":"`, op, st)
+			statusHead[op][st] = makePiece(`{"%s_RSP":{"st":%d,"k":"`, op, st)
 			renameTail[st] = fmt.Sprintf(`","st":%d}}`, st)
 		}
-		valueHead[op] = fmt.Sprintf(`{"%s_RSP":{"st":0,"`, op)
+		valueHead[op] = makePiece(`{"%s_RSP":{"st":0,"`, op)
 	}
+}
+
+// appendPiece appends head, and makes sure of room for n more bytes behind it.
+func appendPiece(dst []byte, head *piece, n int) []byte {
+	at := len(dst)
+	if cap(dst)-at < len(head.text)+n {
+		dst = slices.Grow(dst, len(head.text)+n)
+	}
+	*(*[32]byte)(dst[at : at+32]) = head.text
+	return dst[:at+head.n]
 }
 
 // AppendResponse appends the answer for one element: its status and its key.
@@ -39,14 +64,16 @@ func AppendResponse(dst []byte, op Opcode, arg *Arg, st Status) []byte {
 		dst = appendKey(dst, arg.Value, arg.flags&valueNeedsEscape != 0)
 		return append(dst, renameTail[st]...)
 	}
-	dst = append(dst, statusHead[op][st]...)
-	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
-	return append(dst, `"}}`...)
+	dst = appendPiece(dst, &statusHead[op][st], len(arg.Key)+3)
+	if arg.flags != 0 {
+		return append(appendEscaped(dst, arg.Key), `"}}`...)
+	}
+	return append(append(dst, arg.Key...), `"}}`...)
 }
 
 // AppendValue appends the answer for a key that was found.
 func AppendValue(dst []byte, op Opcode, arg *Arg, value []byte) []byte {
-	dst = append(dst, valueHead[op]...)
+	dst = appendPiece(dst, &valueHead[op], len(arg.Key)+len(value)+4)
 	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
 	dst = append(dst, `":`...)
 	dst = append(dst, value...)

@@ -86,6 +86,9 @@ func TestOpcodesAndTheirNames(t *testing.T) {
 				t.Errorf("%s: %v, %v", op, cmd.Op, err)
 			}
 		}
+		if op > codec.OpRename {
+			continue // they have no elements to answer
+		}
 		for st := codec.StatusOK; st <= codec.StatusQueryRootInvalidType; st++ {
 			got := codec.AppendResponse(nil, op, &codec.Arg{Key: []byte("abcdef"), Value: []byte("bcdefg")}, st)
 			if !json.Valid(got) || !strings.HasPrefix(string(got), `{"`+op.String()+`_RSP":{"`) || !strings.Contains(string(got), fmt.Sprintf(`"st":%d`, st)) {
