@@ -1,0 +1,203 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/bytedance/sonic"
+	"github.com/bytedance/sonic/ast"
+
+	"keyframe/codec"
+)
+
+// What it costs to make sense of a SET, beside what others can do with the same
+// bytes. No two of them do the same work:
+//
+//	keyframe  checks everything, keys and values as slices of the payload
+//	preorder  sonic's ast.Preorder: visits everything, unescapes, copies nothing else
+//	          of it; lets bad strings pass
+//	valid     sonic.Valid: structure only; lets bad strings pass
+//	unmarshal sonic into map[string]sonic.NoCopyRawMessage: no order, no duplicates
+//	stdlib    encoding/json into map[string]json.RawMessage: the same, copied
+//	stdvalid  encoding/json.Valid: checks everything but UTF-8, gives nothing
+//
+// ns/key is the figure to compare. Compare within one run only.
+
+// payloadForms say how the pairs of a payload look; each gets i and returns a member.
+var payloadForms = map[string]func(i int) string{
+	"plain":   func(i int) string { return fmt.Sprintf(`"key:%012d":"value-%014d"`, i, i) },
+	"number":  func(i int) string { return fmt.Sprintf(`"key:%012d":%d`, i, 10_000_019*(i+1)) },
+	"kib":     func(i int) string { return fmt.Sprintf(`"key:%012d":"%01024d"`, i, i) },
+	"unicode": func(i int) string { return fmt.Sprintf(`"ключ:%07d":"значение-%03d"`, i, i) },
+	"escaped": func(i int) string { return fmt.Sprintf(`"key\t%08d\u00e9":"a \"value\"\n%05d"`, i, i) },
+}
+
+func setPayload(form string, keys int) []byte {
+	var members []string
+	one, open, between, shut := payloadForms[form], `{"SET":{`, ",", "}}"
+	if form == "spaced" {
+		one = func(i int) string { return fmt.Sprintf(`"key:%012d": "value-%014d"`, i, i) }
+		open, between, shut = "{\n  \"SET\": {\n    ", ",\n    ", "\n  }\n}"
+	}
+	for i := range keys {
+		members = append(members, one(i))
+	}
+	return []byte(open + strings.Join(members, between) + shut)
+}
+
+type countingVisitor struct{ strings int }
+
+func (v *countingVisitor) OnNull() error                        { return nil }
+func (v *countingVisitor) OnBool(bool) error                    { return nil }
+func (v *countingVisitor) OnString(string) error                { v.strings++; return nil }
+func (v *countingVisitor) OnInt64(int64, json.Number) error     { return nil }
+func (v *countingVisitor) OnFloat64(float64, json.Number) error { return nil }
+func (v *countingVisitor) OnObjectBegin(int) error              { return nil }
+func (v *countingVisitor) OnObjectKey(string) error             { v.strings++; return nil }
+func (v *countingVisitor) OnObjectEnd() error                   { return nil }
+func (v *countingVisitor) OnArrayBegin(int) error               { return nil }
+func (v *countingVisitor) OnArrayEnd() error                    { return nil }
+
+func BenchmarkDecode(b *testing.B) {
+	for _, form := range []string{"plain", "spaced", "number", "unicode", "escaped", "kib"} {
+		for _, keys := range []int{1, 10, 100} {
+			payload := setPayload(form, keys)
+			if !json.Valid(payload) {
+				b.Fatalf("not a payload: %s", payload)
+			}
+			for _, impl := range []struct {
+				name string
+				do   func(b *testing.B)
+			}{
+				{"keyframe", func(b *testing.B) { benchmarkDecode(b, payload, keys) }},
+				{"preorder", func(b *testing.B) {
+					text := string(payload)
+					var v countingVisitor
+					for b.Loop() {
+						if err := ast.Preorder(text, &v, nil); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}},
+				{"valid", func(b *testing.B) {
+					for b.Loop() {
+						if !sonic.Valid(payload) {
+							b.Fatal("not valid")
+						}
+					}
+				}},
+				{"unmarshal", func(b *testing.B) {
+					for b.Loop() {
+						var v struct{ SET map[string]sonic.NoCopyRawMessage }
+						if err := sonic.Unmarshal(payload, &v); err != nil || len(v.SET) != keys {
+							b.Fatal(err, len(v.SET))
+						}
+					}
+				}},
+				{"stdlib", func(b *testing.B) {
+					for b.Loop() {
+						var v struct{ SET map[string]json.RawMessage }
+						if err := json.Unmarshal(payload, &v); err != nil || len(v.SET) != keys {
+							b.Fatal(err, len(v.SET))
+						}
+					}
+				}},
+				{"stdvalid", func(b *testing.B) {
+					for b.Loop() {
+						if !json.Valid(payload) {
+							b.Fatal("not valid")
+						}
+					}
+				}},
+			} {
+				b.Run(fmt.Sprintf("form=%s/keys=%d/impl=%s", form, keys, impl.name), func(b *testing.B) {
+					b.ReportAllocs()
+					b.SetBytes(int64(len(payload)))
+					impl.do(b)
+					perKey(b, keys)
+				})
+			}
+		}
+	}
+}
+
+// perKey reports the time of one key.
+func perKey(b *testing.B, keys int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(keys), "ns/key")
+}
+
+func benchmarkDecode(b *testing.B, payload []byte, keys int) {
+	d, err := codec.NewDecoder(codec.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	args := make([]codec.Arg, 0, 4096)
+	for b.Loop() {
+		d.Reset()
+		args, _, err = d.Decode(payload, args[:0], 4096)
+		if err != nil || len(args) != keys {
+			b.Fatal(err, len(args))
+		}
+	}
+}
+
+func BenchmarkDecodeGet(b *testing.B) {
+	for _, keys := range []int{1, 10, 100} {
+		var elements []string
+		for i := range keys {
+			elements = append(elements, fmt.Sprintf(`"key:%012d"`, i))
+		}
+		payload := []byte(`{"GET":[` + strings.Join(elements, ",") + `]}`)
+		b.Run(fmt.Sprintf("keys=%d/impl=keyframe", keys), func(b *testing.B) {
+			b.ReportAllocs()
+			benchmarkDecode(b, payload, keys)
+			perKey(b, keys)
+		})
+	}
+}
+
+// BenchmarkDecodeNested is about --values any: sonic.Valid over what it is good at,
+// and the strings once more.
+func BenchmarkDecodeNested(b *testing.B) {
+	payload := []byte(`{"SET":{"key:000000000001":{"name":"some string value","tags":["a","b",{"x":[1,2.5e3,true,null]}],"n":12345}}}`)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(payload)))
+	benchmarkDecode(b, payload, 1)
+}
+
+func BenchmarkRespond(b *testing.B) {
+	d, err := codec.NewDecoder(codec.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, form := range []string{"plain", "unicode", "escaped"} {
+		args, _, err := d.Decode(setPayload(form, 1), nil, 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		arg := &args[0]
+		value := bytes.Clone(arg.Value)
+		out := make([]byte, 0, 1<<16)
+		b.Run("form="+form+"/kind=status", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(out) > 1<<15 {
+					out = out[:0]
+				}
+				out = codec.AppendResponse(out, codec.OpSet, arg, codec.StatusKeySet)
+			}
+		})
+		b.Run("form="+form+"/kind=value", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(out) > 1<<15 {
+					out = out[:0]
+				}
+				out = codec.AppendValue(out, codec.OpGet, arg, value)
+			}
+		})
+	}
+}
