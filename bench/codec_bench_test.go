@@ -91,7 +91,9 @@ func BenchmarkDecode(b *testing.B) {
 				}},
 				{"unmarshal", func(b *testing.B) {
 					for b.Loop() {
-						var v struct{ SET map[string]sonic.NoCopyRawMessage }
+						var v struct {
+							SET map[string]sonic.NoCopyRawMessage
+						}
 						if err := sonic.Unmarshal(payload, &v); err != nil || len(v.SET) != keys {
 							b.Fatal(err, len(v.SET))
 						}

@@ -58,11 +58,30 @@
 //
 // Responses are appended to the caller's buffer and alias nothing.
 //
+// # The paths
+//
+// A payload is gone over once, from the first byte to the last, and its elements go
+// straight into the caller's slice of Args. The fast path covers strings without
+// escapes, eight bytes at a time, numbers, booleans, and white space as people and
+// printers write it. Everything else goes one step aside, and comes back:
+//
+//	an escape in a string     escaped goes on behind it
+//	bytes past ASCII          sonic checks the UTF-8 of the whole payload, once;
+//	                          from then on they don't matter but for the length of keys
+//	a value that is nested    its end, depth and strings here, its grammar by sonic
+//	anything that is wrong    the same once more, carefully, for the place of the fault
+//
+// The careful paths don't trust the fast ones and have the last word: where
+// they find no fault there was none. A fault is named by the offset of the first
+// byte that no valid payload could have there, as encoding/json does it.
+//
 // # sonic
 //
 // github.com/bytedance/sonic 1.15.5 does what it is good at and nothing it is not
-// strict enough for. sonic.Valid, decoder.Skip and GetByPath look for a string's
-// closing quote only: raw control characters, illegal escapes and bytes that are
-// not UTF-8 pass. So strings are scanned here, and sonic checks the grammar
-// between them. sonic's JIT decoder is not used at all. Only json.go sees sonic.
+// strict enough for: the grammar of nested values, UTF-8, unescaping, encoding
+// SERVER_INFO. sonic.Valid, decoder.Skip and GetByPath look for a string's closing
+// quote only: raw control characters, illegal escapes and bytes that are not UTF-8
+// pass. And its unquoting makes U+FFFD of an unpaired surrogate, so that two keys
+// would be one. So strings and surrogates are checked here. sonic's JIT decoder is
+// not used at all. Only json.go sees sonic.
 package codec
