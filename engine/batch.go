@@ -26,6 +26,10 @@ const (
 	NotFound               // Get, Remove, Contains, Rename: the key does not exist
 	Removed                // Remove: the key existed; it does not now
 	Renamed                // Rename: the value is under the new key now
+
+	// OutOfMemory: Set, Add, Rename: it would have taken more memory than
+	// Options.MaxBytes allows, or than the system has; nothing changed.
+	OutOfMemory
 )
 
 // Op is one operation of a batch.

@@ -1,5 +1,36 @@
 package engine
 
+// ChunkBytes is the unit of MaxBytes; MaxSmall the largest record that shares
+// pages; Invariants whether this build checks them.
+const (
+	ChunkBytes = chunkBytes
+	MaxSmall   = maxSmall
+	Invariants = invariants
+)
+
+// WithFailing returns o with a system that refuses memory when failing says so.
+func (o Options) WithFailing(failing func() bool) Options {
+	o.failing = failing
+	return o
+}
+
+// CheckInvariants waits for the maintainer to come to rest and checks e. Nothing
+// else may use e meanwhile.
+func (e *Engine) CheckInvariants() error {
+	e.Settle()
+	return e.checkInvariants()
+}
+
+// Settle does what there is to do for the maintainer.
+func (e *Engine) Settle() {
+	e.maintainer.working.Lock()
+	defer e.maintainer.working.Unlock()
+	e.maintain()
+}
+
+// SeededHash is the hash of the store.
+func SeededHash(seed uint64, key []byte) uint64 { return seededHash(seed, key) }
+
 // WithHash returns o with the seeded hash replaced, to force collisions.
 func (o Options) WithHash(hash func(key []byte) uint64) Options {
 	o.hash = hash
@@ -7,4 +38,7 @@ func (o Options) WithHash(hash func(key []byte) uint64) Options {
 }
 
 // HashOf returns the hash that e gives to key.
-func (e *Engine) HashOf(key string) uint64 { return e.hash([]byte(key)) }
+func (e *Engine) HashOf(key string) uint64 { return e.hashOf([]byte(key)) }
+
+// Closed tells whether Close has been called.
+func (e *Engine) Closed() bool { return e.closed.Load() }

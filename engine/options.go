@@ -19,8 +19,17 @@ type Options struct {
 	// InitialCapacity is the number of keys to make room for at once.
 	InitialCapacity int
 
+	// MaxBytes bounds the memory for keys, values and index. What would pass it
+	// is refused with OutOfMemory. It is counted in chunks of 2 MiB, the empty
+	// and half-empty ones included; the process itself comes on top. 0 means no
+	// bound but the address space: 512 GiB.
+	MaxBytes int
+
 	// hash replaces the seeded hash; the tests use it to force collisions.
 	hash func(key []byte) uint64
+
+	// failing makes the system refuse memory when it returns true.
+	failing func() bool
 }
 
 func (o Options) withDefaults() Options {
@@ -39,6 +48,9 @@ func (o Options) validate() error {
 	}
 	if o.InitialCapacity < 0 {
 		faults = append(faults, fmt.Errorf("engine: InitialCapacity is %d, want 0 or more", o.InitialCapacity))
+	}
+	if o.MaxBytes != 0 && o.MaxBytes < chunkBytes {
+		faults = append(faults, fmt.Errorf("engine: MaxBytes is %d, want 0 or at least %d", o.MaxBytes, chunkBytes))
 	}
 	return errors.Join(faults...)
 }

@@ -114,6 +114,9 @@ func applyBoth(t testing.TB, e *engine.Engine, o oracle, b *engine.Batch) {
 // checkSame compares the whole content.
 func checkSame(t testing.TB, e *engine.Engine, o oracle) {
 	t.Helper()
+	if err := e.CheckInvariants(); err != nil {
+		t.Fatal(err)
+	}
 	if e.Len() != len(o) || e.Stats().Keys != len(o) {
 		t.Fatalf("Len is %d, Stats().Keys %d, want %d", e.Len(), e.Stats().Keys, len(o))
 	}
@@ -136,7 +139,15 @@ func newEngine(t testing.TB, opts engine.Options) *engine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = e.Close() }) // ErrClosed where the test closed it
+	t.Cleanup(func() {
+		if e.Closed() {
+			return
+		}
+		if err := e.CheckInvariants(); err != nil {
+			t.Error(err)
+		}
+		_ = e.Close()
+	})
 	return e
 }
 

@@ -99,6 +99,9 @@ func TestClearIsAtomic(t *testing.T) {
 // their arguments.
 func TestRenamesBothWays(t *testing.T) {
 	e := newEngine(t, engine.Options{Shards: 2})
+	for i := range 4 {
+		one(e, engine.Set, string(rune('a'+i)), "v")
+	}
 	var wg sync.WaitGroup
 	for g := range 4 {
 		wg.Go(func() {
@@ -107,9 +110,6 @@ func TestRenamesBothWays(t *testing.T) {
 				one(e, engine.Rename, string(rune('a'+r.IntN(8))), string(rune('a'+r.IntN(8))))
 			}
 		})
-	}
-	for i := range 4 {
-		one(e, engine.Set, string(rune('a'+i)), "v")
 	}
 	wg.Wait()
 	if e.Len() != 4 {

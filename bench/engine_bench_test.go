@@ -1,0 +1,277 @@
+package bench
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"keyframe/engine"
+)
+
+var maxKeys = flag.Int("maxkeys", 1_000_000, "skip stores of more keys")
+
+var (
+	storeSizes = []int{10_000, 1_000_000, 10_000_000}
+	batchSizes = []int{1, 4, 32, 100}
+)
+
+// sampleKeys is how many random keys a benchmark goes round: far more than the
+// caches hold, unless the store itself is small.
+const sampleKeys = 1 << 20
+
+func sizes(b *testing.B, run func(b *testing.B, keys int)) {
+	for _, n := range storeSizes {
+		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
+			if n > *maxKeys {
+				b.Skip("more than -maxkeys")
+			}
+			run(b, n)
+		})
+	}
+}
+
+// The stores are kept from one benchmark to the next of the same size.
+var filled struct {
+	n    int
+	keys Keys
+	e    *engine.Engine
+}
+
+func newEngine(b *testing.B, opts engine.Options) *engine.Engine {
+	e, err := engine.New(opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return e
+}
+
+func filledEngine(b *testing.B, n int) (*engine.Engine, Keys) {
+	if filled.n != n {
+		if filled.e != nil {
+			_ = filled.e.Close()
+		}
+		filled.n, filled.keys, filled.e = n, NewKeys(n), newEngine(b, engine.Options{})
+		fill(filled.e, filled.keys)
+	}
+	return filled.e, filled.keys
+}
+
+// fill inserts all keys in batches of 32 and returns the slowest batch.
+func fill(e *engine.Engine, keys Keys) (slowest time.Duration) {
+	var b engine.Batch
+	value := Value(make([]byte, ValueBytes), 7)
+	for i := 0; i < keys.Len(); {
+		for range min(32, keys.Len()-i) {
+			b.Add(engine.Set, keys.At(i), value)
+			i++
+		}
+		start := time.Now()
+		e.Apply(&b)
+		slowest = max(slowest, time.Since(start))
+		b.Reset()
+	}
+	return slowest
+}
+
+// each runs batches of one kind over random keys until the benchmark ends.
+func each(b *testing.B, e *engine.Engine, sample Keys, kind engine.Kind, want engine.Status, size int) {
+	var batch engine.Batch
+	value := Value(make([]byte, ValueBytes), 9)
+	for i := 0; i < size; i++ {
+		batch.Add(kind, nil, value)
+	}
+	batch.Reset()
+	at, mask := 0, sample.Len()-1
+	b.ReportAllocs()
+	for b.Loop() {
+		for range size {
+			batch.Add(kind, sample.At(at&mask), value)
+			at++
+		}
+		e.Apply(&batch)
+		if batch.Ops[0].Status != want || batch.Ops[size-1].Status != want {
+			b.Fatalf("status %d, want %d", batch.Ops[0].Status, want)
+		}
+		batch.Reset()
+	}
+	perKey(b, size)
+}
+
+func perKey(b *testing.B, size int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/key")
+}
+
+func benchKind(b *testing.B, kind engine.Kind, want engine.Status) {
+	for _, size := range batchSizes {
+		b.Run(fmt.Sprintf("impl=engine/batch=%d", size), func(b *testing.B) {
+			sizes(b, func(b *testing.B, n int) {
+				e, keys := filledEngine(b, n)
+				each(b, e, keys.Gather(Uniform(n, sampleKeys, 1)), kind, want, size)
+				if e.Len() != n {
+					b.Fatalf("%d keys, want %d", e.Len(), n)
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkSetOverwrite(b *testing.B) { benchKind(b, engine.Set, engine.Updated) }
+func BenchmarkGetHit(b *testing.B)       { benchKind(b, engine.Get, engine.Found) }
+
+func BenchmarkGetMiss(b *testing.B) {
+	sizes(b, func(b *testing.B, n int) {
+		e, _ := filledEngine(b, n)
+		other := NewKeys(1 << 20)
+		for i := range other.all {
+			other.all[i] ^= 0x80
+		}
+		each(b, e, other, engine.Get, engine.NotFound, 32)
+	})
+}
+
+// BenchmarkSetParallel: the same work by each goroutine; keys/s goes up with
+// -cpu 1,2.
+func BenchmarkSetParallel(b *testing.B) {
+	const size = 32
+	sizes(b, func(b *testing.B, n int) {
+		e, keys := filledEngine(b, n)
+		procs := runtime.GOMAXPROCS(0)
+		samples := make([]Keys, procs)
+		for g := range samples {
+			samples[g] = keys.Gather(Uniform(n, sampleKeys, uint64(g)))
+		}
+		b.ResetTimer()
+		var wg sync.WaitGroup
+		for g := range samples {
+			wg.Go(func() {
+				var batch engine.Batch
+				value := Value(make([]byte, ValueBytes), 9)
+				for i := range b.N {
+					for j := range size {
+						batch.Add(engine.Set, samples[g].At((i*size+j)&(sampleKeys-1)), value)
+					}
+					e.Apply(&batch)
+					batch.Reset()
+				}
+			})
+		}
+		wg.Wait()
+		b.ReportMetric(float64(b.N*size*procs)/b.Elapsed().Seconds(), "keys/s")
+	})
+}
+
+// BenchmarkSetInsert fills a store, growing it or made to size.
+func BenchmarkSetInsert(b *testing.B) {
+	for _, presized := range []bool{false, true} {
+		b.Run(fmt.Sprintf("impl=engine/batch=32/presized=%v", presized), func(b *testing.B) {
+			sizes(b, func(b *testing.B, n int) {
+				dropFilled()
+				keys := NewKeys(n)
+				var slowest time.Duration
+				for b.Loop() {
+					b.StopTimer()
+					opts := engine.Options{}
+					if presized {
+						opts.InitialCapacity = n
+					}
+					e := newEngine(b, opts)
+					b.StartTimer()
+					slowest = max(slowest, fill(e, keys))
+					b.StopTimer()
+					if e.Len() != n {
+						b.Fatalf("%d keys, want %d", e.Len(), n)
+					}
+					_ = e.Close()
+					b.StartTimer()
+				}
+				perKey(b, n)
+				b.ReportMetric(float64(slowest.Microseconds()), "slowest-us")
+			})
+		})
+	}
+}
+
+// BenchmarkMemory reports what a store costs: resident bytes of the process for
+// each key, before and after most keys have gone, and the time of a forced GC.
+func BenchmarkMemory(b *testing.B) {
+	sizes(b, func(b *testing.B, n int) {
+		dropFilled()
+		var perKey, gc, after, cleared, slowestClear float64
+		for b.Loop() {
+			e := newEngine(b, engine.Options{})
+			var batch engine.Batch
+			key := make([]byte, KeyBytes)
+			copy(key, "key:")
+			value := Value(make([]byte, ValueBytes), 3)
+			all := func(kind engine.Kind, keep func(i int) bool) {
+				for i := range n {
+					if keep(i) {
+						continue
+					}
+					digits(key[4:], i)
+					batch.Add(kind, key, value)
+					e.Apply(&batch)
+					batch.Reset()
+				}
+			}
+			all(engine.Set, func(int) bool { return false })
+			debug.FreeOSMemory()
+			perKey = float64(resident()) / float64(n)
+			start := time.Now()
+			runtime.GC()
+			gc = float64(time.Since(start).Microseconds())
+			all(engine.Remove, func(i int) bool { return i%10 == 0 })
+			settle(e)
+			after = float64(resident()) / float64(n/10)
+			start = time.Now()
+			e.Clear()
+			slowestClear = float64(time.Since(start).Microseconds())
+			settle(e)
+			cleared = float64(resident())
+			_ = e.Close()
+		}
+		b.ReportMetric(perKey, "bytes/key")
+		b.ReportMetric(gc, "gc-us")
+		b.ReportMetric(after, "bytes/key-after-90%-removed")
+		b.ReportMetric(slowestClear, "clear-us")
+		b.ReportMetric(cleared, "bytes-after-clear")
+	})
+}
+
+// settle waits until the store has stopped giving memory back.
+func settle(e *engine.Engine) {
+	for last, same := -1, 0; same < 5; time.Sleep(20 * time.Millisecond) {
+		if now := e.Stats().ReservedBytes; now == last {
+			same++
+		} else {
+			last, same = now, 0
+		}
+	}
+	debug.FreeOSMemory()
+}
+
+func dropFilled() {
+	if filled.e != nil {
+		_ = filled.e.Close()
+	}
+	filled.n, filled.e, filled.keys = 0, nil, Keys{}
+	debug.FreeOSMemory()
+}
+
+// resident is the memory of this process that is in RAM, in bytes; 0 where
+// /proc doesn't tell.
+func resident() int {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	pages, _ := strconv.Atoi(strings.Fields(string(text))[1])
+	return pages * os.Getpagesize()
+}

@@ -1,0 +1,73 @@
+package bench
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+)
+
+// Sizes of a record in most benchmarks.
+const (
+	KeyBytes   = 16
+	ValueBytes = 20
+)
+
+// Keys are n different keys of KeyBytes bytes, in one piece of memory.
+type Keys struct{ all []byte }
+
+// NewKeys returns the same keys for the same n each time.
+func NewKeys(n int) Keys {
+	all := make([]byte, n*KeyBytes)
+	for i := range n {
+		k := all[i*KeyBytes : (i+1)*KeyBytes]
+		copy(k, "key:00000000")
+		digits(k[4:], i)
+	}
+	return Keys{all}
+}
+
+// digits writes i in decimal, filled with zeros from the left.
+func digits(dst []byte, i int) {
+	for at := len(dst) - 1; at >= 0; at-- {
+		dst[at] = byte('0' + i%10)
+		i /= 10
+	}
+}
+
+// At returns key i.
+func (k Keys) At(i int) []byte { return k.all[i*KeyBytes : (i+1)*KeyBytes : (i+1)*KeyBytes] }
+
+// Len returns the number of keys.
+func (k Keys) Len() int { return len(k.all) / KeyBytes }
+
+// Uniform returns count random key numbers below n, a power of two of them at
+// least as long as count, so that a loop may mask its counter.
+func Uniform(n, count int, seed uint64) []uint32 {
+	size := 1
+	for size < count {
+		size *= 2
+	}
+	r := rand.New(rand.NewPCG(seed, 1))
+	out := make([]uint32, size)
+	for i := range out {
+		out[i] = uint32(r.Uint64N(uint64(n)))
+	}
+	return out
+}
+
+// Gather copies the keys with these numbers one after the other, so that a
+// benchmark reads its input in order, as a server reads frames.
+func (k Keys) Gather(numbers []uint32) Keys {
+	all := make([]byte, 0, len(numbers)*KeyBytes)
+	for _, i := range numbers {
+		all = append(all, k.At(int(i))...)
+	}
+	return Keys{all}
+}
+
+// Value writes the value number i into dst, which has ValueBytes bytes or more.
+func Value(dst []byte, i uint64) []byte {
+	dst = dst[:ValueBytes]
+	binary.LittleEndian.PutUint64(dst, i)
+	copy(dst[8:], "............")
+	return dst
+}

@@ -1,0 +1,376 @@
+package engine
+
+import (
+	"math/bits"
+	"sync"
+)
+
+// A page is what the pool counts in; a chunk is what it gets from the system.
+const (
+	pageShift  = 12
+	pageBytes  = 1 << pageShift
+	pageWords  = pageBytes / 8 // references count words of 8 bytes
+	chunkBytes = chunkPages * pageBytes
+	chunkShift = pageShift + 6 + 3*(chunkPages/512) // 18 or 21
+)
+
+// Both twins' sizes must fit the shift: a negative length doesn't compile.
+var _ [chunkBytes - 1<<chunkShift]struct{}
+var _ [1<<chunkShift - chunkBytes]struct{}
+
+// A chunk is in one of these states.
+const (
+	chunkNone     = iota // no memory behind it
+	chunkFilling         // being prefaulted: not usable yet
+	chunkReady           // pages are handed out one run at a time
+	chunkWhole           // part of a run of whole chunks
+	chunkEmptying        // being given back to the system
+)
+
+// keepReady is how many chunks the pool has prefaulted ahead of use: at most 4,
+// which is what 150 ns inserts use up in 20 ms, two of the scheduler's time
+// slices; fewer while the store is small.
+const keepReady = 4
+
+// chunkState is the pool's note of one chunk.
+type chunkState struct {
+	free      [chunkPages / 64]uint64 // a bit for each free page
+	freePages uint16
+	state     uint8
+}
+
+// runBuckets is the number of sizes of runs whose search is remembered.
+const runBuckets = 32
+
+// pool hands out runs of pages, and of small pieces of index, to the shards of
+// one Engine. It takes the lowest chunk that has room, so that what is freed
+// gathers at the top, where whole chunks can go back to the system.
+//
+// mu guards everything below it; it is taken with a shard's lock held, never
+// the other way, and held for a search of bitmaps, not for a system call.
+type pool struct {
+	mem  memory
+	wake func() // tells the maintainer that there is work; never blocks
+
+	mu         sync.Mutex
+	chunks     []chunkState
+	maxChunks  int             // the ceiling
+	committed  int             // chunks with memory behind them
+	ready      int             // usable chunks with all pages free
+	freePages  int             // in chunkReady chunks
+	first      [runBuckets]int // no chunk below has a free run of the bucket's size
+	firstNone  int             // no chunk below is chunkNone
+	small      [3]uint64       // lists of free index pieces of 512, 1024, 2048 bytes
+	smallPages int             // pages cut into such pieces
+}
+
+func (p *pool) init(maxBytes int) error {
+	if err := p.mem.reserve(); err != nil {
+		return err
+	}
+	p.maxChunks = p.mem.chunks()
+	if maxBytes > 0 {
+		p.maxChunks = min(p.maxChunks, maxBytes/chunkBytes)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// Page 0 is never handed out: reference 0 is no record.
+	if page, ok := p.allocLocked(1); !ok || page != 0 {
+		_ = p.mem.close()
+		return ErrNoMemory
+	}
+	return nil
+}
+
+func runBucket(pages int) int {
+	if pages <= 16 {
+		return pages - 1
+	}
+	return 11 + bits.Len(uint(pages-1)) // 17..32 pages: 16
+}
+
+// alloc takes a run of pages and returns the first. Its bytes are anything.
+func (p *pool) alloc(pages int) (page uint64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pages > chunkPages {
+		return p.allocChunksLocked((pages + chunkPages - 1) / chunkPages)
+	}
+	return p.allocLocked(pages)
+}
+
+func (p *pool) allocLocked(pages int) (uint64, bool) {
+	bucket := runBucket(pages)
+	// The hint is true for the bucket's smallest size; what a larger run passes
+	// over is noted only where a bucket is one size.
+	for c := p.first[bucket]; c < len(p.chunks); c++ {
+		ch := &p.chunks[c]
+		if ch.state != chunkReady || int(ch.freePages) < pages {
+			continue
+		}
+		if at, ok := ch.findRun(pages); ok {
+			if pages <= 16 {
+				p.first[bucket] = c
+			}
+			p.takeLocked(c, at, pages)
+			return uint64(c*chunkPages + at), true
+		}
+	}
+	c, ok := p.nextNoneLocked(1)
+	if !ok || p.committed >= p.maxChunks || !p.mem.commit(c, 1) {
+		return 0, false
+	}
+	p.addReadyLocked(c)
+	p.committed++
+	p.takeLocked(c, 0, pages)
+	return uint64(c * chunkPages), true
+}
+
+// takeLocked marks pages as used.
+func (p *pool) takeLocked(c, at, pages int) {
+	ch := &p.chunks[c]
+	if ch.freePages == chunkPages {
+		p.ready--
+		if p.wantReadyLocked() > 0 {
+			p.wake()
+		}
+	}
+	ch.mark(at, pages, false)
+	ch.freePages -= uint16(pages)
+	p.freePages -= pages
+}
+
+// nextNoneLocked returns the lowest of n neighbouring chunks without memory.
+func (p *pool) nextNoneLocked(n int) (int, bool) {
+	run := 0
+	for c := p.firstNone; c < len(p.chunks); c++ {
+		if p.chunks[c].state != chunkNone {
+			run = 0
+			continue
+		}
+		if run++; run == n {
+			if n == 1 {
+				p.firstNone = c
+			}
+			return c - n + 1, true
+		}
+	}
+	c := len(p.chunks) - run
+	if c+n > p.mem.chunks() {
+		return 0, false
+	}
+	for len(p.chunks) < c+n {
+		p.chunks = append(p.chunks, chunkState{})
+	}
+	if n == 1 {
+		p.firstNone = c
+	}
+	return c, true
+}
+
+func (p *pool) addReadyLocked(c int) {
+	ch := &p.chunks[c]
+	*ch = chunkState{freePages: chunkPages, state: chunkReady}
+	ch.mark(0, chunkPages, true)
+	p.freePages += chunkPages
+	p.ready++
+	for i := range p.first {
+		p.first[i] = min(p.first[i], c)
+	}
+}
+
+// allocChunksLocked takes a run of whole chunks, fresh from the system: small
+// pages, of which only those written to are ever there.
+func (p *pool) allocChunksLocked(n int) (uint64, bool) {
+	if p.committed+n > p.maxChunks {
+		return 0, false
+	}
+	c, ok := p.nextNoneLocked(n)
+	if !ok || !p.mem.commit(c, n) {
+		return 0, false
+	}
+	p.committed += n
+	for i := range n {
+		p.chunks[c+i].state = chunkWhole
+	}
+	return uint64(c * chunkPages), true
+}
+
+// release gives a run back.
+func (p *pool) release(page uint64, pages int) {
+	c := int(page / chunkPages)
+	if pages > chunkPages {
+		n := (pages + chunkPages - 1) / chunkPages
+		p.mem.release(c, n) // nobody else knows these chunks: no lock
+		p.mu.Lock()
+		for i := range n {
+			p.chunks[c+i].state = chunkNone
+		}
+		p.firstNone = min(p.firstNone, c)
+		p.committed -= n
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ch, at := &p.chunks[c], int(page%chunkPages)
+	if invariants && ch.findUsed(at, pages) != pages {
+		panic("BUG: engine: pages freed twice")
+	}
+	ch.mark(at, pages, true)
+	ch.freePages += uint16(pages)
+	p.freePages += pages
+	for i := range p.first {
+		p.first[i] = min(p.first[i], c)
+	}
+	if ch.freePages == chunkPages {
+		p.ready++
+		if p.tooManyReadyLocked() {
+			p.wake()
+		}
+	}
+}
+
+// allocSmall takes a piece of 512 << k bytes, k < 3, for a small index.
+func (p *pool) allocSmall(k int) (ref uint64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.small[k] == 0 {
+		page, ok := p.allocLocked(1)
+		if !ok {
+			return 0, false
+		}
+		p.smallPages++
+		step := uint64(64) << k // words
+		for at := uint64(0); at < pageWords; at += step {
+			p.pushSmallLocked(page*pageWords+at, k)
+		}
+	}
+	ref = p.small[k]
+	p.small[k] = *word(p.mem.at(ref))
+	return ref, true
+}
+
+// releaseSmall gives a piece back; its page stays with the small pieces.
+func (p *pool) releaseSmall(ref uint64, k int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pushSmallLocked(ref, k)
+}
+
+func (p *pool) pushSmallLocked(ref uint64, k int) {
+	*word(p.mem.at(ref)) = p.small[k]
+	p.small[k] = ref
+}
+
+// wantReadyLocked is how many chunks to prefault.
+func (p *pool) wantReadyLocked() int {
+	used := p.committed - p.ready
+	return min(min(keepReady, used/2)-p.ready, p.maxChunks-p.committed)
+}
+
+// tooManyReadyLocked says whether empty chunks should go back to the system: a
+// sixteenth of the store may stay, so that churn doesn't fault its pages again.
+func (p *pool) tooManyReadyLocked() bool {
+	used := p.committed - p.ready
+	return p.ready > keepReady+used/16
+}
+
+// prefaultOne gets one more chunk ready, if one is wanted.
+func (p *pool) prefaultOne() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.wantReadyLocked() <= 0 {
+		return false
+	}
+	c, ok := p.nextNoneLocked(1)
+	if !ok || !p.mem.commit(c, 1) {
+		return false
+	}
+	p.committed++
+	p.chunks[c].state = chunkFilling
+	p.mu.Unlock()
+	p.mem.populate(c)
+	p.mu.Lock()
+	p.addReadyLocked(c)
+	return true
+}
+
+// releaseOne gives the highest empty chunk back, if there are too many.
+func (p *pool) releaseOne() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.tooManyReadyLocked() {
+		return false
+	}
+	c := len(p.chunks) - 1
+	for p.chunks[c].state != chunkReady || p.chunks[c].freePages != chunkPages {
+		c--
+	}
+	p.chunks[c] = chunkState{state: chunkEmptying}
+	p.ready--
+	p.freePages -= chunkPages
+	p.mu.Unlock()
+	p.mem.release(c, 1)
+	p.mu.Lock()
+	p.committed--
+	p.chunks[c].state = chunkNone
+	p.firstNone = min(p.firstNone, c)
+	return true
+}
+
+// findRun returns the lowest run of free pages of this length.
+func (ch *chunkState) findRun(pages int) (at int, ok bool) {
+	if pages == chunkPages {
+		return 0, ch.freePages == chunkPages
+	}
+	run := 0
+	for w, word := range ch.free {
+		if word == 0 {
+			run = 0
+			continue
+		}
+		if word == ^uint64(0) {
+			if run += 64; run >= pages {
+				return w*64 + 64 - run, true
+			}
+			continue
+		}
+		for i := 0; i < 64; {
+			if word>>i&1 == 0 {
+				run = 0
+				i += max(1, min(64-i, bits.TrailingZeros64(word>>i)))
+				continue
+			}
+			n := min(64-i, bits.TrailingZeros64(^(word >> i)))
+			if run+n >= pages {
+				return w*64 + i - run, true
+			}
+			run += n
+			i += n
+		}
+	}
+	return 0, false
+}
+
+// findUsed returns how many of these pages are in use.
+func (ch *chunkState) findUsed(at, pages int) int {
+	n := 0
+	for i := at; i < at+pages; i++ {
+		n += int(^ch.free[i/64] >> (i % 64) & 1)
+	}
+	return n
+}
+
+func (ch *chunkState) mark(at, pages int, free bool) {
+	for i := at; i < at+pages; {
+		n := min(64-i%64, at+pages-i)
+		mask := (^uint64(0) >> (64 - n)) << (i % 64)
+		if free {
+			ch.free[i/64] |= mask
+		} else {
+			ch.free[i/64] &^= mask
+		}
+		i += n
+	}
+}

@@ -1,0 +1,28 @@
+#include "textflag.h"
+
+// func prefetch(at *[32]uintptr, n int)
+TEXT ·prefetch(SB), NOSPLIT, $0-16
+	MOVQ at+0(FP), AX
+	MOVQ n+8(FP), CX
+loop:
+	DECQ CX
+	JLT  done
+	MOVQ (AX)(CX*8), DX
+	PREFETCHT0 (DX)
+	JMP  loop
+done:
+	RET
+
+// func prefetch2(at *[32]uintptr, n int)
+TEXT ·prefetch2(SB), NOSPLIT, $0-16
+	MOVQ at+0(FP), AX
+	MOVQ n+8(FP), CX
+loop2:
+	DECQ CX
+	JLT  done2
+	MOVQ (AX)(CX*8), DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 39(DX)
+	JMP  loop2
+done2:
+	RET

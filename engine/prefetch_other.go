@@ -1,0 +1,15 @@
+//go:build !amd64
+
+package engine
+
+// prefetch loads a byte from n addresses: the misses overlap as far as the
+// processor looks ahead.
+func prefetch(at *[maxGroup]uintptr, n int) {
+	sum := uint64(0)
+	for i := range n {
+		sum += *word(ptrTo(at[i]))
+	}
+	sink.Store(sum)
+}
+
+func prefetch2(at *[maxGroup]uintptr, n int) { prefetch(at, n) }

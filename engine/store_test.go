@@ -1,0 +1,304 @@
+package engine_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"keyframe/engine"
+)
+
+// TestHashIsXXHash64: the hash written out for short keys, and the library's.
+func TestHashIsXXHash64(t *testing.T) {
+	r := newRand(t)
+	for n := range 100 {
+		for range 50 {
+			key := make([]byte, n)
+			for i := range key {
+				key[i] = byte(r.Uint32())
+			}
+			seed := r.Uint64()
+			d := xxhash.NewWithSeed(seed)
+			_, _ = d.Write(key)
+			if got, want := engine.SeededHash(seed, key), d.Sum64(); got != want {
+				t.Fatalf("%d bytes: %x, want %x", n, got, want)
+			}
+		}
+	}
+}
+
+// TestClasses stores a record of each length up to and past the largest that
+// shares pages, replaces each by its neighbours, and removes all.
+func TestClasses(t *testing.T) {
+	e, o := newEngine(t, engine.Options{Shards: 4}), oracle{}
+	var b engine.Batch
+	value := make([]byte, 2<<20)
+	for i := range value {
+		value[i] = byte(i * 7)
+	}
+	lengths := []int{engine.ChunkBytes - 100, engine.ChunkBytes, engine.ChunkBytes + 1, 2*engine.ChunkBytes - 50}
+	for n := range 1100 {
+		lengths = append(lengths, n)
+	}
+	for n := 1024; n <= 2*engine.MaxSmall; n += n / 8 {
+		for d := -30; d <= 10; d += 2 {
+			lengths = append(lengths, n+d)
+		}
+	}
+	for _, long := range []int{0, 251, 252, 253, 254, 255, 256, 300} {
+		for _, delta := range []int{0, 1, -9, 40, -200} {
+			for _, n := range lengths {
+				n = min(max(n+delta, 0), len(value))
+				b.Add(engine.Set, fmt.Appendf(nil, "%0*d", long, n), value[:n])
+				b.Add(engine.Get, fmt.Appendf(nil, "%0*d", long, n), nil)
+			}
+			applyBoth(t, e, o, &b)
+			if testing.Short() {
+				break
+			}
+		}
+		for _, n := range lengths[len(lengths)/2:] {
+			b.Add(engine.Remove, fmt.Appendf(nil, "%0*d", long, n), nil)
+		}
+		applyBoth(t, e, o, &b)
+	}
+	checkSame(t, e, o)
+	for key := range o {
+		b.Add(engine.Remove, []byte(key), nil)
+	}
+	applyBoth(t, e, o, &b)
+	checkSame(t, e, o)
+	if st := e.Stats(); st.LiveBytes != 0 || st.LargeBytes != 0 {
+		t.Errorf("an empty store has %d bytes of records", st.LiveBytes)
+	}
+}
+
+// TestGrowth goes through the sizes of segments and directories, and back.
+func TestGrowth(t *testing.T) {
+	keys := 300_000
+	if testing.Short() {
+		keys = 50_000
+	}
+	e, o := newEngine(t, engine.Options{Shards: 4}), oracle{}
+	var b engine.Batch
+	for i := range keys {
+		b.Add(engine.Set, fmt.Appendf(nil, "key:%09d", i), fmt.Appendf(nil, "%d", i))
+		if i%5000 == 0 {
+			applyBoth(t, e, o, &b)
+		}
+		if i%(keys/3) == 0 {
+			checkSame(t, e, o)
+		}
+	}
+	applyBoth(t, e, o, &b)
+	checkSame(t, e, o)
+	full := e.Stats()
+	if full.Passed > 0.5 {
+		t.Errorf("keys lie %.2f groups from their own", full.Passed)
+	}
+	for i := range keys {
+		if i%20 != 0 {
+			b.Add(engine.Remove, fmt.Appendf(nil, "key:%09d", i), nil)
+		}
+	}
+	applyBoth(t, e, o, &b)
+	checkSame(t, e, o)
+	if st := e.Stats(); keys > 100_000 && (st.IndexBytes > full.IndexBytes/5 || st.BlockBytes > full.BlockBytes/5) {
+		t.Errorf("after removing 19 of 20 keys the index has %d of %d bytes, the blocks %d of %d",
+			st.IndexBytes, full.IndexBytes, st.BlockBytes, full.BlockBytes)
+	}
+}
+
+// TestCollisions: keys that all have the same hash must neither be mixed up nor
+// make the index grow without bound.
+func TestCollisions(t *testing.T) {
+	for name, hash := range hashes {
+		t.Run(name, func(t *testing.T) {
+			e, o := newEngine(t, engine.Options{Shards: 2}.WithHash(hash)), oracle{}
+			var b engine.Batch
+			for i := range 5000 {
+				b.Add(engine.Set, fmt.Appendf(nil, "%d", i), fmt.Appendf(nil, "%d", i))
+			}
+			applyBoth(t, e, o, &b)
+			checkSame(t, e, o)
+			if st := e.Stats(); st.IndexBytes > 2<<20 {
+				t.Errorf("%d bytes of index for 5000 keys", st.IndexBytes)
+			}
+			for i := range 5000 {
+				b.Add(engine.Remove, fmt.Appendf(nil, "%d", i), nil)
+			}
+			applyBoth(t, e, o, &b)
+			checkSame(t, e, o)
+		})
+	}
+}
+
+// TestMaxBytes fills a store until it refuses, and looks that nothing is lost,
+// that what fits in place is still taken, and that removing makes room.
+func TestMaxBytes(t *testing.T) {
+	for _, size := range []int{20, 3000, engine.MaxSmall, engine.ChunkBytes + 1} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			const limit = 12 * engine.ChunkBytes
+			e, o := newEngine(t, engine.Options{Shards: 4, MaxBytes: limit}), oracle{}
+			value := bytes.Repeat([]byte{'v'}, size)
+			refused := 0
+			var b engine.Batch
+			for i := 0; refused < 300; i++ {
+				key := fmt.Sprintf("key%d", i)
+				switch st, _ := one(e, engine.Kind(1+i%2), key, string(value)); st {
+				case engine.Created:
+					o[key] = string(value)
+				case engine.OutOfMemory:
+					refused++
+				default:
+					t.Fatalf("status %d", st)
+				}
+			}
+			if len(o)*size < limit/4 {
+				t.Errorf("%d records of %d bytes fill %d bytes", len(o), size, limit)
+			}
+			checkSame(t, e, o)
+			if st := e.Stats(); st.ReservedBytes > limit {
+				t.Errorf("%d bytes reserved, limit %d", st.ReservedBytes, limit)
+			}
+			value[0] = 'w'
+			longer := append(bytes.Clone(value), make([]byte, 3*engine.ChunkBytes)...)
+			for key, old := range o {
+				if st, _ := one(e, engine.Set, key, string(longer)); st != engine.OutOfMemory && size < limit/8 {
+					t.Fatalf("a longer value: status %d", st)
+				} else if st == engine.Updated {
+					one(e, engine.Set, key, old)
+				}
+				b.Add(engine.Set, []byte(key), value)
+				b.Add(engine.Get, []byte(key), nil)
+				if len(b.Ops) > 100 {
+					break
+				}
+			}
+			applyBoth(t, e, o, &b)
+			checkSame(t, e, o)
+			for key := range o {
+				b.Add(engine.Remove, []byte(key), nil)
+			}
+			applyBoth(t, e, o, &b)
+			e.Settle()
+			if st, _ := one(e, engine.Set, "key", string(value)); st != engine.Created {
+				t.Errorf("after removing all: status %d", st)
+			}
+		})
+	}
+}
+
+// TestNoMemory: the system refuses memory now and then, and at last for good.
+func TestNoMemory(t *testing.T) {
+	r := newRand(t)
+	var refuse atomic.Int64 // of a thousand
+	fail := rand.New(rand.NewPCG(r.Uint64(), 1))
+	failing := func() bool { return fail.Int64N(1000) < refuse.Load() } // under the pool's lock
+	e, o := newEngine(t, engine.Options{Shards: 4}.WithFailing(failing)), oracle{}
+	refused := 0
+	for i := range 60_000 {
+		if i%10_000 == 0 {
+			refuse.Store([]int64{0, 500, 1000, 0, 900, 1000}[i/10_000])
+			checkSame(t, e, o)
+		}
+		key, value := string(randomKey(r, 5000)), string(make([]byte, r.IntN(20_000)))
+		if r.IntN(1000) == 0 {
+			value = string(make([]byte, engine.ChunkBytes+r.IntN(engine.ChunkBytes)))
+		}
+		kind := []engine.Kind{engine.Set, engine.Set, engine.Add, engine.Remove, engine.Rename}[r.IntN(5)]
+		if kind == engine.Rename {
+			value = string(randomKey(r, 5000))
+		}
+		st, _ := one(e, kind, key, value)
+		if st == engine.OutOfMemory {
+			refused++
+			continue
+		}
+		if want, _ := o.apply(engine.Op{Kind: kind, Key: []byte(key), Value: []byte(value)}); st != want {
+			t.Fatalf("kind %d: status %d, want %d", kind, st, want)
+		}
+	}
+	checkSame(t, e, o)
+	if refused == 0 {
+		t.Error("no operation was refused")
+	}
+	refuse.Store(1000)
+	if _, err := engine.New(engine.Options{}.WithFailing(failing)); err == nil {
+		t.Error("New without memory succeeds")
+	}
+}
+
+// TestMemoryComesBack changes the lengths of all values, over and over.
+func TestMemoryComesBack(t *testing.T) {
+	e, o := newEngine(t, engine.Options{Shards: 2}), oracle{}
+	var b engine.Batch
+	for round := range 12 {
+		value := bytes.Repeat([]byte{byte(round)}, 20+round*37%200)
+		for i := range 20_000 {
+			b.Add(engine.Set, fmt.Appendf(nil, "key%d", i), value)
+		}
+		applyBoth(t, e, o, &b)
+		checkSame(t, e, o)
+		st := e.Stats()
+		if st.BlockBytes > st.LiveBytes*13/10+1<<19 {
+			t.Errorf("round %d: %d bytes in blocks, %d live", round, st.BlockBytes, st.LiveBytes)
+		}
+	}
+	if n := e.Clear(); n != 20_000 {
+		t.Errorf("Clear says %d", n)
+	}
+	clear(o)
+	checkSame(t, e, o)
+	if st := e.Stats(); st.BlockBytes+st.IndexBytes != 0 || st.ReservedBytes > 8*engine.ChunkBytes {
+		t.Errorf("after Clear: %+v", st)
+	}
+}
+
+// TestRangeWhileItChanges: keys that are there all the time are seen once,
+// while others come and go, segments split and merge, and records move.
+func TestRangeWhileItChanges(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 1})
+	const steady = 5000
+	for i := range steady {
+		one(e, engine.Set, fmt.Sprintf("steady%d", i), "v")
+	}
+	var stop atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for !stop.Load() {
+			for _, kind := range []engine.Kind{engine.Set, engine.Remove} {
+				var b engine.Batch
+				for i := range 20_000 {
+					b.Add(kind, fmt.Appendf(nil, "other%d", i), bytes.Repeat([]byte{'o'}, i%50))
+				}
+				e.Apply(&b)
+			}
+		}
+	}()
+	for deadline := time.Now().Add(300 * time.Millisecond); time.Now().Before(deadline); {
+		seen := make(map[string]int, steady)
+		e.Range(func(key, _ []byte) bool {
+			if key[0] == 's' {
+				seen[string(key)]++
+			}
+			return true
+		})
+		for key, n := range seen {
+			if n != 1 {
+				t.Errorf("%s seen %d times", key, n)
+			}
+		}
+		if len(seen) != steady {
+			t.Fatalf("%d of %d keys seen", len(seen), steady)
+		}
+	}
+	stop.Store(true)
+	<-done
+}

@@ -1,0 +1,81 @@
+package engine
+
+import "unsafe"
+
+// This file and the twins of memory are all that imports unsafe. What they
+// point into is the memory of an Engine: it stays mapped until Close, so a
+// pointer never dangles; whether the bytes are still the same record is what
+// the shard's lock answers. No pointer is kept after the lock is released.
+
+// ptr is an address in an Engine's memory.
+type ptr = unsafe.Pointer
+
+func add(p ptr, n uint64) ptr { return unsafe.Add(p, n) }
+
+// word is the 8 bytes at p; half the 4 bytes. Both may be unaligned.
+func word(p ptr) *uint64 { return (*uint64)(p) }
+func half(p ptr) *uint32 { return (*uint32)(p) }
+
+// bytesAt is the n bytes at p.
+func bytesAt(p ptr, n int) []byte { return unsafe.Slice((*byte)(p), n) }
+
+// addrOf is p as a number, for hints and alignment only.
+func addrOf(p ptr) uintptr { return uintptr(p) }
+
+// alignDown is p rounded down to a multiple of 64, as p[:0:0] of the group that
+// it points into would be.
+func alignDown(p ptr) ptr { return unsafe.Add(p, -int(uintptr(p)&63)) }
+
+// equalKey is bytes.Equal(bytesAt(p, len(key)), key), without a call for the
+// lengths that keys mostly have: 5.0 → 2.0 ns for 16 bytes in cache. The loads
+// stay within both: the last one overlaps the one before it.
+func equalKey(p ptr, key []byte) bool {
+	n := len(key)
+	k := unsafe.Pointer(unsafe.SliceData(key))
+	if n >= 8 {
+		last := n - 8
+		for i := 0; i < last; i += 8 {
+			if *word(unsafe.Add(p, i)) != *word(unsafe.Add(k, i)) {
+				return false
+			}
+		}
+		return *word(unsafe.Add(p, last)) == *word(unsafe.Add(k, last))
+	}
+	if n >= 4 {
+		return *half(p) == *half(k) && *half(unsafe.Add(p, n-4)) == *half(unsafe.Add(k, n-4))
+	}
+	for i := range n {
+		if *(*byte)(unsafe.Add(p, i)) != *(*byte)(unsafe.Add(k, i)) {
+			return false
+		}
+	}
+	return true
+}
+
+// copyTo is copy(bytesAt(p, len(b)), b); short values without a call.
+func copyTo(p ptr, b []byte) {
+	n := len(b)
+	k := unsafe.Pointer(unsafe.SliceData(b))
+	if n >= 8 && n <= 32 {
+		last := n - 8
+		for i := 0; i < last; i += 8 {
+			*word(unsafe.Add(p, i)) = *word(unsafe.Add(k, i))
+		}
+		*word(unsafe.Add(p, last)) = *word(unsafe.Add(k, last))
+		return
+	}
+	copy(unsafe.Slice((*byte)(p), n), b)
+}
+
+// load64 is binary.LittleEndian.Uint64(b[i:]) without the bounds check; the
+// caller knows that i+8 <= len(b). Both platforms that are fast are little endian;
+// elsewhere the hash differs from xxhash64 but is as good.
+func load64(b []byte, i int) uint64 {
+	return *word(unsafe.Add(unsafe.Pointer(unsafe.SliceData(b)), i))
+}
+func load32(b []byte, i int) uint32 {
+	return *half(unsafe.Add(unsafe.Pointer(unsafe.SliceData(b)), i))
+}
+
+// ptrTo is addrOf's inverse, for addresses outside the Go heap.
+func ptrTo(a uintptr) ptr { return *(*ptr)(unsafe.Pointer(&a)) }
