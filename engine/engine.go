@@ -68,28 +68,41 @@ func (e *Engine) Apply(b *Batch) bool {
 	if limit <= 0 {
 		limit = math.MaxInt
 	}
-	var hashes [maxGroup]uint64
 	for b.next < len(b.Ops) {
 		ops := b.Ops[b.next:min(b.next+maxGroup, len(b.Ops))]
-		if e.hash == nil {
-			for i := range ops {
-				hashes[i] = seededHash(e.seed, ops[i].Key)
+		if len(ops) >= minHinted {
+			if !e.applyGroup(b, ops, limit) {
+				return false
 			}
-		} else {
-			for i := range ops {
-				hashes[i] = e.hash(ops[i].Key)
-			}
-		}
-		if offHeap && len(ops) >= minHinted {
-			e.hint(hashes[:len(ops)])
+			continue
 		}
 		for i := range ops {
 			if len(b.scratch) >= limit {
 				return false
 			}
 			b.next++
-			e.execute(b, &ops[i], hashes[i])
+			e.execute(b, &ops[i], e.hashOf(ops[i].Key))
 		}
+	}
+	return true
+}
+
+// applyGroup executes up to maxGroup operations. It reports false if it stopped
+// at the limit.
+func (e *Engine) applyGroup(b *Batch, ops []Op, limit int) bool {
+	var hashes [maxGroup]uint64
+	for i := range ops {
+		hashes[i&(maxGroup-1)] = e.hashOf(ops[i].Key)
+	}
+	if offHeap && e.pool.big.Load() {
+		e.hint(hashes[:len(ops)])
+	}
+	for i := range ops {
+		if len(b.scratch) >= limit {
+			return false
+		}
+		b.next++
+		e.execute(b, &ops[i], hashes[i&(maxGroup-1)])
 	}
 	return true
 }
@@ -104,7 +117,15 @@ func (e *Engine) execute(b *Batch, op *Op, h uint64) {
 	s.mu.Lock()
 	switch op.Kind {
 	case Set:
-		op.Status = s.setLocked(h, op.Key, op.Value)
+		slot, rec := s.table.find(h, op.Key)
+		if rec != nil {
+			if head := *half(rec); head&0xFF != longKey && int(head>>16) == len(op.Value) {
+				copyTo(add(rec, shortHeader+uint64(head&0xFF)), op.Value)
+				op.Status = Updated
+				break
+			}
+		}
+		op.Status = s.setLocked(slot, rec, h, op.Key, op.Value)
 	case Add:
 		op.Status = s.addLocked(h, op.Key, op.Value)
 	case Get:

@@ -20,9 +20,12 @@ func (e *Engine) hint(hashes []uint64) {
 	mem := &e.pool.mem
 	for i, h := range hashes {
 		t := &e.shards[h>>e.shift].table
-		d := t.dir.Load()
 		pos := posOf(h)
-		entry := atomic.LoadUint64(t.entry(d, dirIndex(pos, dirSize(d))))
+		entry := t.only.Load()
+		if entry == 0 {
+			d := t.dir.Load()
+			entry = atomic.LoadUint64(t.entry(d, dirIndex(pos, dirSize(d))))
+		}
 		group := pos & (1<<(entry&63) - 1)
 		at[i&(maxGroup-1)] = addrOf(mem.hintAt(entry>>8 + group*groupWords))
 	}

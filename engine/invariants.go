@@ -30,6 +30,9 @@ func (e *Engine) checkShardLocked(s *shard, index uint64) (pages int, err error)
 	keys, segments, live, large := 0, 0, 0, 0
 	d := t.dir.Load()
 	size := dirSize(d)
+	if e := t.only.Load(); e != 0 && (e != *t.entry(d, 0) || e != *t.entry(d, size-1)) {
+		return 0, fmt.Errorf("the only segment is said to be %x", e)
+	}
 	for i := uint64(0); i < size; {
 		lo, hi := t.span(d, i)
 		if lo != i {

@@ -72,11 +72,17 @@ func (e *Engine) maintain() {
 		}
 	}
 	for i := range e.shards {
-		if s := &e.shards[i]; s.wantCompact.Load() && !e.stopping() {
-			e.compact(s)
-			for e.pool.releaseOne() || e.pool.prefaultOne() {
-			}
+		if s := &e.shards[i]; s.wantCompact.Load() {
+			e.compact(s, false)
 		}
+	}
+	// Where each shard's copies went depended on what was free just then. A
+	// second round puts them, and the index, where it is lowest now.
+	for i := range e.shards {
+		if !e.pool.scattered() {
+			break
+		}
+		e.compact(&e.shards[i], true)
 	}
 	for e.pool.releaseOne() {
 	}
@@ -101,7 +107,11 @@ func (e *Engine) yield() { runtime.Gosched() }
 // blocks only, and freed ones are abandoned. The walk goes by directory
 // position, so it meets every slot that existed at the start, however segments
 // split on the way; after it no slot refers to an old block.
-func (e *Engine) compact(s *shard) {
+// With all, segments that stay as they are move, too.
+func (e *Engine) compact(s *shard, all bool) {
+	if e.stopping() {
+		return
+	}
 	s.mu.Lock()
 	s.wantCompact.Store(false)
 	epoch := s.epoch
@@ -120,7 +130,7 @@ func (e *Engine) compact(s *shard) {
 			s.mu.Unlock()
 			return // Clear took everything
 		}
-		at, ok = s.compactLocked(at)
+		at, ok = s.compactLocked(at, all)
 		s.mu.Unlock()
 		if e.stopping() {
 			ok = false
@@ -150,11 +160,13 @@ func (e *Engine) compact(s *shard) {
 		s.pool.release(b.page, b.pages)
 		e.yield()
 	}
+	for e.pool.releaseOne() || e.pool.prefaultOne() {
+	}
 }
 
 // compactLocked moves the records of the segment at a directory position and
 // returns the position after it.
-func (s *shard) compactLocked(at uint64) (next uint64, ok bool) {
+func (s *shard) compactLocked(at uint64, all bool) (next uint64, ok bool) {
 	t := &s.table
 	d := t.dir.Load()
 	if d == emptyDir {
@@ -192,7 +204,9 @@ func (s *shard) compactLocked(at uint64) (next uint64, ok bool) {
 		}
 	}
 	next = (hi<<dirBits + size - 1) / size
-	s.shrinkLocked(d, lo, hi, keys)
+	if !s.shrinkLocked(d, lo, hi, keys) && all {
+		t.rebuild(s.pool, lo, hi, hi, e&63)
+	}
 	return next, true
 }
 
@@ -209,27 +223,24 @@ func (s *shard) touchRecords(seg ptr, from, to uint64) {
 }
 
 // shrinkLocked halves a segment that has become sparse, or merges it with the
-// one before it. What it makes is at most five eighths full, so that it doesn't
-// have to grow again at once.
-func (s *shard) shrinkLocked(d, lo, hi uint64, keys int) {
+// one before it, and tells if it did. What it makes is at most three quarters
+// full, so that it doesn't have to grow again at once.
+func (s *shard) shrinkLocked(d, lo, hi uint64, keys int) bool {
 	t := &s.table
 	log := *t.entry(d, lo) & 63
 	if log == splitSegLog && lo > 0 {
 		before, _ := t.span(d, lo-1)
 		e := *t.entry(d, before)
-		if e&63 == splitSegLog && keys+countKeys(t.mem.at(e>>8), 1<<splitSegLog-1) <= groupSlots<<splitSegLog*5/8 {
-			t.rebuild(s.pool, before, hi, hi, splitSegLog)
-			return
+		if e&63 == splitSegLog && keys+countKeys(t.mem.at(e>>8), 1<<splitSegLog-1) <= groupSlots<<splitSegLog*3/4 {
+			return t.rebuild(s.pool, before, hi, hi, splitSegLog)
 		}
 	}
 	if lo > 0 || hi < dirSize(d) {
-		return
+		return false
 	}
 	small := log
-	for small > minSegLog && keys <= groupSlots<<(small-1)*5/8 {
+	for small > minSegLog && keys <= groupSlots<<(small-1)*3/4 {
 		small--
 	}
-	if small < log {
-		t.rebuild(s.pool, lo, hi, hi, small)
-	}
+	return small < log && t.rebuild(s.pool, lo, hi, hi, small)
 }

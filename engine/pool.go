@@ -3,6 +3,7 @@ package engine
 import (
 	"math/bits"
 	"sync"
+	"sync/atomic"
 )
 
 // A page is what the pool counts in; a chunk is what it gets from the system.
@@ -32,6 +33,10 @@ const (
 // slices; fewer while the store is small.
 const keepReady = 4
 
+// hintPages is the store from which hint passes win over the caches: 2 MiB; below
+// that they cost 2 to 4 ns a key (10 k keys: 46 ns with, 43 without).
+const hintPages = 512
+
 // chunkState is the pool's note of one chunk.
 type chunkState struct {
 	free      [chunkPages / 64]uint64 // a bit for each free page
@@ -50,7 +55,8 @@ const runBuckets = 32
 // the other way, and held for a search of bitmaps, not for a system call.
 type pool struct {
 	mem  memory
-	wake func() // tells the maintainer that there is work; never blocks
+	wake func()      // tells the maintainer that there is work; never blocks
+	big  atomic.Bool // more pages than hintPages have been in use: hints pay
 
 	mu         sync.Mutex
 	chunks     []chunkState
@@ -138,6 +144,9 @@ func (p *pool) takeLocked(c, at, pages int) {
 	ch.mark(at, pages, false)
 	ch.freePages -= uint16(pages)
 	p.freePages -= pages
+	if (p.committed-p.ready)*chunkPages > hintPages && !p.big.Load() {
+		p.big.Store(true)
+	}
 }
 
 // nextNoneLocked returns the lowest of n neighbouring chunks without memory.
@@ -274,6 +283,15 @@ func (p *pool) wantReadyLocked() int {
 func (p *pool) tooManyReadyLocked() bool {
 	used := p.committed - p.ready
 	return p.ready > keepReady+used/16
+}
+
+// scattered says whether free pages lie about in chunks that are in use, more
+// than a fifth of what is in use and 8 MiB.
+func (p *pool) scattered() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	free := p.freePages - p.ready*chunkPages
+	return free > 2048 && free*5 > (p.committed-p.ready)*chunkPages-free
 }
 
 // prefaultOne gets one more chunk ready, if one is wanted.

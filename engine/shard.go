@@ -14,9 +14,8 @@ import (
 // ascending index, then the pool's lock inside. Must not be copied.
 type shard struct {
 	mu    sync.Mutex
-	table table
 	keys  atomic.Int64
-	_     [64 - 8 - 32 - 8]byte // the rest is colder: it begins a line of its own
+	table table // begins with what every operation reads
 
 	allocator
 	stagger     int         // decides the directory's first size
@@ -29,23 +28,19 @@ type shard struct {
 
 func (s *shard) init(p *pool, stagger, capacity int) {
 	s.pool = p
-	s.table.mem = &p.mem
+	s.table.mem = p.mem
 	s.stagger = stagger
-	s.table.dir.Store(emptyDir)
+	s.table.setDir(emptyDir)
 	if capacity > 0 {
 		s.table.start(p, stagger, capacity) // if it fails it will grow, or fail, later
 	}
 }
 
-func (s *shard) setLocked(h uint64, key, value []byte) Status {
-	slot, rec := s.table.find(h, key)
+// setLocked stores a value of another length, or a new key. slot and rec are
+// what find returned; a value of the same length Apply copies over the old one.
+func (s *shard) setLocked(slot, rec ptr, h uint64, key, value []byte) Status {
 	if rec == nil {
 		return s.insertLocked(h, key, value)
-	}
-	head := *half(rec)
-	if head&0xFF != longKey && int(head>>16) == len(value) {
-		copyTo(add(rec, shortHeader+uint64(head&0xFF)), value)
-		return Updated
 	}
 	return s.replaceLocked(slot, rec, key, value)
 }
@@ -210,8 +205,8 @@ func (s *shard) clearLocked() (*detached, int) {
 	n := int(s.keys.Load())
 	d := &detached{allocator: s.allocator}
 	d.table.mem, d.table.segments, d.table.bytes = s.table.mem, s.table.segments, s.table.bytes
-	d.table.dir.Store(s.table.dir.Load())
-	s.table.dir.Store(emptyDir)
+	d.table.setDir(s.table.dir.Load())
+	s.table.setDir(emptyDir)
 	s.table.segments, s.table.bytes = 0, 0
 	s.allocator = allocator{pool: s.pool}
 	s.keys.Store(0)

@@ -46,12 +46,14 @@ const (
 // entry names a segment. Neighbouring entries may name the same segment.
 //
 // dir is the reference of the directory and its size, in one word, so that hint
-// passes may load it without the lock; all else is guarded by the shard's lock.
+// passes may load it without the lock, like only, which spares small tables the
+// way through the directory (10 k keys: 4 ns of 45); all else is guarded by the shard's lock.
 // Old directories and segments go back to the pool at once: who follows a stale
 // hint reads nonsense, which is harmless (see hintAt).
 type table struct {
 	dir      atomic.Uint64
-	mem      *memory
+	only     atomic.Uint64 // the entry, if all of the directory's are the same; or 0
+	mem      memory        // a copy, so that its base is at hand
 	segments int
 	bytes    int // of directory and segments
 }
@@ -86,10 +88,18 @@ func (t *table) home(pos uint64) (seg ptr, mask, group uint64) {
 	return t.mem.at(e >> 8), mask, pos & mask
 }
 
-// find returns the slot of a key and its record; nil if there is none.
+// find returns the slot of a key and its record; nil if there is none. It is
+// where the time goes: home, hasKey and the first words of equalKey are written
+// out in it.
 func (t *table) find(h uint64, key []byte) (slot, rec ptr) {
 	pos, tags := posOf(h), tagOf(h)*lowBytes
-	seg, mask, group := t.home(pos)
+	e := t.only.Load()
+	if e == 0 {
+		d := t.dir.Load()
+		e = *word(add(t.mem.at(d>>dirSizeBits), dirIndex(pos, dirSize(d))*8))
+	}
+	mask := uint64(1)<<(e&63) - 1
+	seg, group := t.mem.at(e>>8), pos&mask
 	for i := uint64(0); ; {
 		g := add(seg, group*groupBytes)
 		control := *word(g)
@@ -97,10 +107,17 @@ func (t *table) find(h uint64, key []byte) (slot, rec ptr) {
 		// Bytes that are zero in x; a false one may follow a true one.
 		for m := (x - lowBytes) &^ x & slotHighs; m != 0; m &= m - 1 {
 			p := add(g, 8+uint64(bits.TrailingZeros64(m))&^7)
-			if s := *word(p); s>>refBits == pos {
-				if r := t.mem.at(s & refMask); hasKey(r, key) {
+			s := *word(p)
+			if s>>refBits != pos {
+				continue
+			}
+			r := t.mem.at(s & refMask)
+			if n := int(*half(r) & 0xFF); n == len(key) && n != longKey {
+				if equalKey(add(r, shortHeader), key) {
 					return p, r
 				}
+			} else if n == longKey && hasKey(r, key) {
+				return p, r
 			}
 		}
 		if control>>56 == 0 {
@@ -220,7 +237,7 @@ func (t *table) start(p *pool, stagger, keys int) bool {
 		}
 		t.setEntries(d, s*size/segments, (s+1)*size/segments, e)
 	}
-	t.dir.Store(d)
+	t.setDir(d)
 	return true
 }
 
@@ -239,6 +256,16 @@ func (t *table) setEntries(d, lo, hi, e uint64) {
 		// A word at a time, atomically: hint passes read along.
 		atomic.StoreUint64(t.entry(d, i), e)
 	}
+}
+
+// setDir publishes a directory, all entries of which are set.
+func (t *table) setDir(d uint64) {
+	first := *t.entry(d, 0)
+	if *t.entry(d, dirSize(d)-1) != first {
+		first = 0 // what all entries are, the first and the last are
+	}
+	t.only.Store(first)
+	t.dir.Store(d)
 }
 
 // grow makes room around a position: it doubles a small segment, or splits one.
@@ -276,7 +303,7 @@ func (t *table) doubleDir(p *pool) bool {
 	for i := range dirSize(old) {
 		t.setEntries(d, 2*i, 2*i+2, *t.entry(old, i))
 	}
-	t.dir.Store(d)
+	t.setDir(d)
 	t.freeDir(p, old)
 	return true
 }
@@ -332,6 +359,7 @@ func (t *table) rebuild(p *pool, lo, mid, hi, log uint64) bool {
 		t.freeSegment(p, e)
 		i = end
 	}
+	t.setDir(d)
 	return true
 }
 
@@ -384,7 +412,7 @@ func (t *table) releaseAll(p *pool, yield func()) {
 		yield()
 	}
 	t.freeDir(p, d)
-	t.dir.Store(emptyDir)
+	t.setDir(emptyDir)
 }
 
 // allocIndex takes n bytes for index: small ones share a page.

@@ -32,6 +32,9 @@ func alignDown(p ptr) ptr { return unsafe.Add(p, -int(uintptr(p)&63)) }
 func equalKey(p ptr, key []byte) bool {
 	n := len(key)
 	k := unsafe.Pointer(unsafe.SliceData(key))
+	if n == 16 {
+		return *word(p) == *word(k) && *word(unsafe.Add(p, 8)) == *word(unsafe.Add(k, 8))
+	}
 	if n >= 8 {
 		last := n - 8
 		for i := 0; i < last; i += 8 {
