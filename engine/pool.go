@@ -279,19 +279,19 @@ func (p *pool) wantReadyLocked() int {
 }
 
 // tooManyReadyLocked says whether empty chunks should go back to the system: a
-// sixteenth of the store may stay, so that churn doesn't fault its pages again.
+// thirty-second of the store may stay, so that churn doesn't fault its pages again.
 func (p *pool) tooManyReadyLocked() bool {
 	used := p.committed - p.ready
-	return p.ready > keepReady+used/16
+	return p.ready > keepReady+used/32
 }
 
 // scattered says whether free pages lie about in chunks that are in use, more
-// than a fifth of what is in use and 8 MiB.
+// than an eighth of what is in use and 4 MiB.
 func (p *pool) scattered() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	free := p.freePages - p.ready*chunkPages
-	return free > 2048 && free*5 > (p.committed-p.ready)*chunkPages-free
+	return free > 1024 && free*8 > (p.committed-p.ready)*chunkPages-free
 }
 
 // prefaultOne gets one more chunk ready, if one is wanted.

@@ -151,14 +151,14 @@ func renameLocked(src, dst *shard, fromHash, toHash uint64, from, to []byte) Sta
 	return Renamed
 }
 
-// Garbage up to a fifth of the blocks may lie on the lists before the maintainer is
+// Garbage up to a sixth of the blocks may lie on the lists before the maintainer is
 // called: with the classes' own waste that keeps a store within 1.3 times what a
 // fresh one takes. Below minGarbage it isn't worth the way.
 const minGarbage = 64 << 10
 
 // checkGarbage calls the maintainer when there is too much.
 func (s *shard) checkGarbage() {
-	if s.freeBytes > minGarbage && s.freeBytes > s.blockBytes/5 && s.old == 0 && !s.wantCompact.Load() {
+	if s.freeBytes > minGarbage && s.freeBytes > s.blockBytes/6 && s.old == 0 && !s.wantCompact.Load() {
 		s.wantCompact.Store(true)
 		s.pool.wake()
 	}
