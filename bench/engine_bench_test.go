@@ -208,14 +208,13 @@ func BenchmarkMemory(b *testing.B) {
 			e := newEngine(b, engine.Options{})
 			var batch engine.Batch
 			key := make([]byte, KeyBytes)
-			copy(key, "key:")
 			value := Value(make([]byte, ValueBytes), 3)
 			all := func(kind engine.Kind, keep func(i int) bool) {
 				for i := range n {
 					if keep(i) {
 						continue
 					}
-					digits(key[4:], i)
+					Key(key, i)
 					batch.Add(kind, key, value)
 					e.Apply(&batch)
 					batch.Reset()

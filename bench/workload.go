@@ -18,11 +18,15 @@ type Keys struct{ all []byte }
 func NewKeys(n int) Keys {
 	all := make([]byte, n*KeyBytes)
 	for i := range n {
-		k := all[i*KeyBytes : (i+1)*KeyBytes]
-		copy(k, "key:00000000")
-		digits(k[4:], i)
+		Key(all[i*KeyBytes:(i+1)*KeyBytes], i)
 	}
 	return Keys{all}
+}
+
+// Key writes key number i into dst, which has KeyBytes bytes.
+func Key(dst []byte, i int) {
+	copy(dst, "key:")
+	digits(dst[4:], i)
 }
 
 // digits writes i in decimal, filled with zeros from the left.
@@ -35,6 +39,9 @@ func digits(dst []byte, i int) {
 
 // At returns key i.
 func (k Keys) At(i int) []byte { return k.all[i*KeyBytes : (i+1)*KeyBytes : (i+1)*KeyBytes] }
+
+// Bytes returns the keys, one after the other.
+func (k Keys) Bytes() []byte { return k.all }
 
 // Len returns the number of keys.
 func (k Keys) Len() int { return len(k.all) / KeyBytes }
