@@ -14,10 +14,12 @@ func (o Options) WithFailing(failing func() bool) Options {
 	return o
 }
 
-// CheckInvariants waits for the maintainer to come to rest and checks e. Nothing
-// else may use e meanwhile.
+// CheckInvariants does what there is to do for the maintainer and checks e.
+// Nothing else may use e meanwhile.
 func (e *Engine) CheckInvariants() error {
-	e.Settle()
+	e.maintainer.working.Lock()
+	defer e.maintainer.working.Unlock()
+	e.maintain()
 	return e.checkInvariants()
 }
 

@@ -19,6 +19,8 @@ type maintainer struct {
 	mu   sync.Mutex
 	left []*detached // by Clear
 
+	accepted int // pages that the latest round left scattered; guarded by working
+
 	working sync.Mutex // one round at a time: the tests ask for rounds, too
 }
 
@@ -77,13 +79,14 @@ func (e *Engine) maintain() {
 		}
 	}
 	// Where each shard's copies went depended on what was free just then. A
-	// second round puts them, and the index, where it is lowest now.
-	for i := range e.shards {
-		if !e.pool.scattered() {
-			break
+	// second round puts them, and the index, where it is lowest now. What it can't
+	// better, as the rests beside large records, is no reason for another.
+	if e.pool.scattered() > e.maintainer.accepted*3/2 {
+		for i := range e.shards {
+			e.compact(&e.shards[i], true)
 		}
-		e.compact(&e.shards[i], true)
 	}
+	e.maintainer.accepted = e.pool.scattered()
 	for e.pool.releaseOne() {
 	}
 }

@@ -285,13 +285,16 @@ func (p *pool) tooManyReadyLocked() bool {
 	return p.ready > keepReady+used/32
 }
 
-// scattered says whether free pages lie about in chunks that are in use, more
-// than an eighth of what is in use and 4 MiB.
-func (p *pool) scattered() bool {
+// scattered returns how many free pages lie about in chunks that are in use, or 0
+// if that is less than an eighth of what is in use, or 4 MiB.
+func (p *pool) scattered() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	free := p.freePages - p.ready*chunkPages
-	return free > 1024 && free*8 > (p.committed-p.ready)*chunkPages-free
+	if free < 1024 || free*8 < (p.committed-p.ready)*chunkPages-free {
+		return 0
+	}
+	return free
 }
 
 // prefaultOne gets one more chunk ready, if one is wanted.

@@ -9,3 +9,9 @@ func prefetch(at *[maxGroup]uintptr, n int)
 //
 //go:noescape
 func prefetch2(at *[maxGroup]uintptr, n int)
+
+// prefetchWrite asks for cache lines that will be written to. It is a no-op on
+// the few old processors that don't have it.
+//
+//go:noescape
+func prefetchWrite(at *[maxGroup]uintptr, n int)

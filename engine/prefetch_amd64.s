@@ -26,3 +26,16 @@ loop2:
 	JMP  loop2
 done2:
 	RET
+
+// func prefetchWrite(at *[32]uintptr, n int)
+TEXT ·prefetchWrite(SB), NOSPLIT, $0-16
+	MOVQ at+0(FP), AX
+	MOVQ n+8(FP), CX
+loop3:
+	DECQ CX
+	JLT  done3
+	MOVQ (AX)(CX*8), DX
+	BYTE $0x0F; BYTE $0x0D; BYTE $0x0A // PREFETCHW (DX), which the assembler lacks
+	JMP  loop3
+done3:
+	RET

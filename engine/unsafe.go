@@ -82,3 +82,8 @@ func load32(b []byte, i int) uint32 {
 
 // ptrTo is addrOf's inverse, for addresses outside the Go heap.
 func ptrTo(a uintptr) ptr { return *(*ptr)(unsafe.Pointer(&a)) }
+
+// lockAddr is the address of the shard of a hash, which begins with its lock.
+func (e *Engine) lockAddr(h uint64) uintptr {
+	return uintptr(unsafe.Pointer(&e.shards[h>>e.shift]))
+}
