@@ -160,7 +160,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	s.old = 0
 	s.mu.Unlock()
 	for _, b := range old {
-		s.pool.release(b.page, b.pages)
+		e.pool.release(b.page, b.pages)
 		e.yield()
 	}
 	for e.pool.releaseOne() || e.pool.prefaultOne() {

@@ -1,0 +1,88 @@
+package engine_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"keyframe/engine"
+)
+
+// soakFlag runs TestSoak for as long; `make soak` gives it minutes.
+var soakFlag = flag.Duration("soak", 0, "how long TestSoak churns; 0 skips it")
+
+// TestSoak churns stores by several goroutines, each with keys and an oracle of
+// its own. The lengths of the values drift, and the number of keys swells and
+// shrinks, so that memory is always of the wrong kind. After each round it
+// compares the content, checks the invariants and bounds the memory.
+func TestSoak(t *testing.T) {
+	if *soakFlag == 0 {
+		t.Skip("no -soak")
+	}
+	const workers = 3
+	seed := newRand(t).Uint64()
+	e := newEngine(t, engine.Options{})
+	oracles := [workers]oracle{{}, {}, {}}
+	for round, end := uint64(0), time.Now().Add(*soakFlag); time.Now().Before(end); round++ {
+		var wg sync.WaitGroup
+		for g := range workers {
+			wg.Go(func() {
+				soakRound(t, e, oracles[g], g, round, rand.New(rand.NewPCG(seed, round*workers+uint64(g))))
+			})
+		}
+		wg.Wait()
+		all := oracle{}
+		for _, o := range oracles {
+			for k, v := range o {
+				all[k] = v
+			}
+		}
+		checkSame(t, e, all)
+		st := e.Stats()
+		if over := st.BlockBytes + st.IndexBytes - st.LiveBytes*13/10; over > 48<<20 {
+			t.Errorf("round %d: %d bytes live take %d and %d of index", round, st.LiveBytes, st.BlockBytes, st.IndexBytes)
+		}
+		t.Logf("round %d: %+v", round, st)
+		if round%10 == 9 {
+			e.Clear()
+			for _, o := range oracles {
+				clear(o)
+			}
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func soakRound(t *testing.T, e *engine.Engine, o oracle, g int, round uint64, r *rand.Rand) {
+	universe := 1000 + r.IntN(300_000)
+	length := 1 + int(round*29%400)
+	filling := round%3 != 2
+	var b engine.Batch
+	for range 3000 {
+		for range 1 + r.IntN(100) {
+			key := fmt.Appendf(nil, "%d:%0*d", g, r.IntN(20), r.IntN(universe))
+			kind := kinds[r.IntN(len(kinds))]
+			if !filling && r.IntN(2) == 0 {
+				kind = engine.Remove
+			}
+			switch kind {
+			case engine.Set, engine.Add:
+				n := r.IntN(length)
+				if r.IntN(5000) == 0 {
+					n = r.IntN(3 << 20)
+				}
+				b.Add(kind, key, make([]byte, n))
+			case engine.Rename:
+				b.Add(kind, key, fmt.Appendf(nil, "%d:%0*d", g, r.IntN(20), r.IntN(universe)))
+			default:
+				b.Add(kind, key, nil)
+			}
+		}
+		applyBoth(t, e, o, &b)
+	}
+}
