@@ -22,9 +22,12 @@ var (
 	batchSizes = []int{1, 4, 32, 100}
 )
 
-// sampleKeys is how many random keys a benchmark goes round: far more than the
-// caches hold, unless the store itself is small.
+// sampleKeys is how many random keys a benchmark of a large store goes round: far
+// more than the caches hold. That of a small store is to stay in cache with its
+// keys: it goes round as many as the store has, about.
 const sampleKeys = 1 << 20
+
+func sampleOf(n int) int { return min(sampleKeys, n) }
 
 func sizes(b *testing.B, run func(b *testing.B, keys int)) {
 	for _, n := range storeSizes {
@@ -113,7 +116,7 @@ func benchKind(b *testing.B, kind engine.Kind, want engine.Status) {
 		b.Run(fmt.Sprintf("impl=engine/batch=%d", size), func(b *testing.B) {
 			sizes(b, func(b *testing.B, n int) {
 				e, keys := filledEngine(b, n)
-				each(b, e, keys.Gather(Uniform(n, sampleKeys, 1)), kind, want, size)
+				each(b, e, keys.Gather(Uniform(n, sampleOf(n), 1)), kind, want, size)
 				if e.Len() != n {
 					b.Fatalf("%d keys, want %d", e.Len(), n)
 				}

@@ -65,7 +65,15 @@ type Batch struct {
 
 // Add appends an operation.
 func (b *Batch) Add(kind Kind, key, value []byte) {
-	b.Ops = append(b.Ops, Op{Key: key, Value: value, Kind: kind})
+	n := len(b.Ops)
+	if n == cap(b.Ops) {
+		b.Ops = append(b.Ops, Op{Key: key, Value: value, Kind: kind})
+		return
+	}
+	// Field by field: append would build the Op aside and copy it.
+	b.Ops = b.Ops[:n+1]
+	op := &b.Ops[n]
+	op.Key, op.Value, op.Kind, op.Status = key, value, kind, Pending
 }
 
 // Executed returns how many operations, from the first on, have been executed.
@@ -77,7 +85,10 @@ const maxKeptScratch = 1 << 20
 
 // Reset empties the batch for its next use.
 func (b *Batch) Reset() {
-	clear(b.Ops) // drop the references to the caller's bytes
+	for i := range b.Ops {
+		// Drop the references to the caller's bytes. clear() costs more for few.
+		b.Ops[i].Key, b.Ops[i].Value = nil, nil
+	}
 	b.Ops = b.Ops[:0]
 	b.next = 0
 	b.scratch = b.scratch[:0]
