@@ -5,7 +5,7 @@ FUZZTIME ?= 30s
 NODE_DIR  = netio/testdata/node
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race invariants fuzz lint vuln bench-smoke node-deps clean
+.PHONY: help build run test race invariants fuzz lint vuln bench-smoke node-deps clean soak bench-engine bench-rivals
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,19 @@ bench-smoke: ## run every benchmark once
 
 node-deps: ## install what the Node test needs
 	npm ci --prefix $(NODE_DIR) --no-audit --no-fund
+
+soak: ## churn a store for minutes, checking content, invariants and memory
+	$(GO) test ./engine -run TestSoak -soak 3m -timeout 10m -v
+	$(GO) test ./engine -tags invariants -run TestSoak -soak 2m -timeout 10m
+
+bench-engine: ## measure the store up to 10 M keys; wants an idle machine
+	$(GO) test ./bench -run '^$$' -bench 'SetOverwrite|GetHit|GetMiss|BaselineOverwrite' -benchtime 1s -count 5 -cpu 1 -timeout 60m -maxkeys 10000000
+	$(GO) test ./bench -run '^$$' -bench SetParallel -benchtime 100000x -count 5 -cpu 1,2 -timeout 20m -maxkeys 10000000
+	$(GO) test ./bench -run '^$$' -bench 'SetInsert|Memory' -benchtime 1x -count 5 -timeout 60m -maxkeys 10000000
+
+bench-rivals: ## the same on other maps and caches, a process for each
+	cd bench/rivals && for s in 'engine$$/batch=32' 'engine$$/batch=1' map-unlocked sync.Map xsync otter freecache bigcache; do \
+		$(GO) test -run '^$$' -bench "Overwrite$$/impl=$$s" -benchtime 1s -cpu 1 -timeout 60m -maxkeys 10000000 || exit 1; done
 
 clean: ## remove what was built
 	rm -rf bin $(NODE_DIR)/node_modules

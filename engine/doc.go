@@ -94,8 +94,8 @@
 // pages are left free between others, a second round moves records and index down.
 // Chunks that are wholly free go back to the system, but for a few.
 //
-// Larger records have a run of pages of their own, or whole chunks without huge
-// pages; their values are always replaced in place if the pages suffice.
+// Larger records have a run of pages of their own, above 2 MiB whole chunks, and
+// follow the same rule about overwriting in place.
 //
 // Chunks are made ready, up to four ahead, by the maintainer: the system's
 // clearing of 2 MiB (100 to 300 µs) is nothing an Apply should wait for. If it

@@ -165,6 +165,9 @@ func TestReadLimit(t *testing.T) {
 					}
 					if op.Kind == engine.Get {
 						read += len(op.Value)
+						if cap(op.Value) != len(op.Value) {
+							t.Fatal("appending to a value would overwrite the next one")
+						}
 						// All values of this Apply, the scratch having grown since.
 						if !bytes.Equal(op.Value, bytes.Repeat([]byte{byte(i / 2)}, size)) {
 							t.Fatalf("operation %d read %.20x", i, op.Value)

@@ -188,8 +188,7 @@ func (p *pool) addReadyLocked(c int) {
 	}
 }
 
-// allocChunksLocked takes a run of whole chunks, fresh from the system: small
-// pages, of which only those written to are ever there.
+// allocChunksLocked takes a run of whole chunks, fresh from the system.
 func (p *pool) allocChunksLocked(n int) (uint64, bool) {
 	if p.committed+n > p.maxChunks {
 		return 0, false

@@ -87,11 +87,7 @@ func hasKey(rec ptr, key []byte) bool {
 
 // writeRecord fills a record; its room has been checked.
 func writeRecord(rec ptr, class int, key, value []byte) {
-	n, header := recordBytes(len(key), len(value))
-	if class == largeClass && header == shortHeader {
-		panic("BUG: engine: a short record in pages of its own")
-	}
-	_ = n
+	_, header := recordBytes(len(key), len(value))
 	if header == shortHeader {
 		*half(rec) = uint32(len(key)) | uint32(class)<<8 | uint32(len(value))<<16
 	} else {

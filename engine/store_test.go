@@ -302,3 +302,39 @@ func TestRangeWhileItChanges(t *testing.T) {
 	stop.Store(true)
 	<-done
 }
+
+// TestIndexFull has keys with one hash fill memory behind ballast of different
+// sizes, so that it is the index that finds no room, with room for the record.
+func TestIndexFull(t *testing.T) {
+	step := engine.ChunkBytes / 16
+	if testing.Short() {
+		step *= 4
+	}
+	for ballast := 0; ballast < engine.ChunkBytes; ballast += step {
+		e, o := newEngine(t, engine.Options{Shards: 1, MaxBytes: engine.ChunkBytes}.WithHash(hashes["constant"])), oracle{}
+		set := func(key, value string) engine.Status {
+			st, _ := one(e, engine.Set, key, value)
+			if st != engine.OutOfMemory {
+				o[key] = value
+			}
+			return st
+		}
+		for i := range ballast / 8192 {
+			set(fmt.Sprint("ballast", i), string(make([]byte, 8150)))
+		}
+		for round := range 3 {
+			refused := 0
+			for i := 0; refused < 20 && i < 3000; i++ {
+				if set(fmt.Sprint("key", round, i), "thirty bytes of value, or near") == engine.OutOfMemory {
+					refused++
+				}
+			}
+			for i := range 300 { // what this frees is of use for records only
+				if _, ok := o[fmt.Sprint("key", round, i)]; ok {
+					set(fmt.Sprint("key", round, i), "")
+				}
+			}
+		}
+		checkSame(t, e, o)
+	}
+}
