@@ -46,7 +46,7 @@ const (
 // seededHash is xxhash64 of key under seed. The library hashes under a seed
 // through a Digest only, which costs a copy of the key into its buffer: for the
 // short keys that are the rule this is the same function written out
-// (16 bytes: 3.6 ns instead of 12.6). A test compares the two.
+// (16 bytes, on a busy machine: 9 ns instead of 31). A test compares the two.
 func seededHash(seed uint64, key []byte) uint64 {
 	n := len(key)
 	if n >= 32 {

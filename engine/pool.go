@@ -29,8 +29,8 @@ const (
 )
 
 // keepReady is how many chunks the pool has prefaulted ahead of use: at most 4,
-// which is what 150 ns inserts use up in 20 ms, two of the scheduler's time
-// slices; fewer while the store is small.
+// some 15 ms of inserts of 100 ns, more than a time slice of the scheduler
+// (reckoned, not measured); fewer while the store is small.
 const keepReady = 4
 
 // hintPages is the store from which hint passes win over the caches: 2 MiB; below

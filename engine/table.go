@@ -24,7 +24,7 @@ const (
 )
 
 // Sizes of a segment, in binary logarithms of groups. A segment of 128 groups
-// (8 KiB) is split in two: about 5 µs, which is the longest that growing holds a
+// (8 KiB) is split in two: 2.5 µs in cache, the longest that growing holds a
 // lock. Smaller ones are doubled; larger ones exist only for keys that share
 // the hash bits that splitting goes by.
 const (

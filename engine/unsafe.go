@@ -27,7 +27,7 @@ func addrOf(p ptr) uintptr { return uintptr(p) }
 func alignDown(p ptr) ptr { return unsafe.Add(p, -int(uintptr(p)&63)) }
 
 // equalKey is bytes.Equal(bytesAt(p, len(key)), key), without a call for the
-// lengths that keys mostly have: 5.0 → 2.0 ns for 16 bytes in cache. The loads
+// lengths that keys mostly have: 4.8 instead of 8.2 ns for 16 bytes, busy machine. The loads
 // stay within both: the last one overlaps the one before it.
 func equalKey(p ptr, key []byte) bool {
 	n := len(key)
