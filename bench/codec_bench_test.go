@@ -126,11 +126,6 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// perKey reports the time of one key.
-func perKey(b *testing.B, keys int) {
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(keys), "ns/key")
-}
-
 func benchmarkDecode(b *testing.B, payload []byte, keys int) {
 	d, err := codec.NewDecoder(codec.Options{})
 	if err != nil {

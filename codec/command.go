@@ -120,6 +120,7 @@ const (
 	StatusKeyLengthInvalid     Status = 6
 	StatusTypeInvalid          Status = 7
 	StatusQueryRootInvalidType Status = 12
+	StatusOutOfMemory          Status = 14
 )
 
 // Arg is one element of a command: a pair of SET, a key of GET, a rename.

@@ -11,7 +11,7 @@ import (
 // Every function here appends one response's JSON to dst, without framing, and
 // returns the longer slice.
 
-const numStatuses = int(StatusQueryRootInvalidType) + 1
+const numStatuses = int(StatusOutOfMemory) + 1
 
 // A piece is the fixed beginning of a response. It is copied whole, with what is
 // behind its n bytes: two moves of a register instead of a call.

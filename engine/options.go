@@ -32,6 +32,9 @@ type Options struct {
 	failing func() bool
 }
 
+// CheckOptions reports all faults of opts in one error, as New does.
+func CheckOptions(opts Options) error { return opts.withDefaults().validate() }
+
 func (o Options) withDefaults() Options {
 	if o.Shards == 0 {
 		n := 64 * runtime.GOMAXPROCS(0)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"keyframe/engine"
 	"keyframe/netio"
 )
 
@@ -304,5 +305,36 @@ func TestContract4FenceAfterQuietCommands(t *testing.T) {
 		if got := c.recv(); got != `{"COUNT_RSP":{"st":0,"cnt":100}}` {
 			t.Fatal(got)
 		}
+	})
+}
+
+// TestOutOfMemory: a SET that would pass the store's ceiling gets status 14, also
+// when it is quiet; nothing is lost, and what fits in place is still replaced.
+func TestOutOfMemory(t *testing.T) {
+	s := startServerOn(t, engine.Options{MaxBytes: 4 << 20}, netio.Options{})
+	c := dialLines(t, "tcp", s.tcp)
+	value := `"` + strings.Repeat("v", 10_000) + `"`
+	stored := 0
+	for ; stored < 1000; stored++ {
+		c.send(fmt.Sprintf(`{"SET":{"memory_%04d":%s}}`, stored, value))
+		if got := c.recv(); got == fmt.Sprintf(`{"SET_RSP":{"st":14,"k":"memory_%04d"}}`, stored) {
+			break
+		} else if !strings.Contains(got, `"st":1`) {
+			t.Fatal(got)
+		}
+	}
+	if stored < 100 || stored == 1000 {
+		t.Fatalf("%d values of 10 kB in 4 MiB", stored)
+	}
+	converse(t, c, []exchange{
+		{`{"SETQ":{"one_more":` + value + `}}`, one(`{"SETQ_RSP":{"st":14,"k":"one_more"}}`)},
+		{`{"ADD":{"one_more":` + value + `}}`, one(`{"ADD_RSP":{"st":14,"k":"one_more"}}`)},
+		{`{"SET":{"memory_0000":` + strings.Replace(value, "v", "w", 1) + `}}`, one(`{"SET_RSP":{"st":2,"k":"memory_0000"}}`)},
+		{`{"COUNT":{}}`, one(fmt.Sprintf(`{"COUNT_RSP":{"st":0,"cnt":%d}}`, stored))},
+		{`{"CLEAR":{}}`, one(fmt.Sprintf(`{"CLEAR_RSP":{"st":0,"cnt":%d}}`, stored))},
+	})
+	waitFor(t, "the memory to be given back", func() bool {
+		c.send(`{"SET":{"after_clear":` + value + `}}`)
+		return strings.Contains(c.recv(), `"st":1`)
 	})
 }

@@ -22,6 +22,10 @@ const (
 	turnOps         = 8192
 	turnOutputBytes = 1 << 20
 
+	// A command about the whole store visits every shard; it counts as so
+	// many operations.
+	wholeStoreOps = 64
+
 	// A payload of more than bigPayload bytes is not decoded before the batch
 	// in front of it is through: a batch that stops half way would have it
 	// decoded again in each of its turns.
@@ -56,13 +60,14 @@ var quiet = [codec.NumOpcodes]bool{codec.OpSetQ: true, codec.OpAddQ: true}
 // key that exists what ADD says, so Found is KeyExists; a GET that found its
 // key has a response of its own.
 var statuses = [...]codec.Status{
-	engine.Created:  codec.StatusKeySet,
-	engine.Updated:  codec.StatusKeyUpdated,
-	engine.Found:    codec.StatusKeyExists,
-	engine.Exists:   codec.StatusKeyExists,
-	engine.NotFound: codec.StatusKeyNotExist,
-	engine.Removed:  codec.StatusKeyRemoved,
-	engine.Renamed:  codec.StatusKeySet,
+	engine.Created:     codec.StatusKeySet,
+	engine.Updated:     codec.StatusKeyUpdated,
+	engine.Found:       codec.StatusKeyExists,
+	engine.Exists:      codec.StatusKeyExists,
+	engine.NotFound:    codec.StatusKeyNotExist,
+	engine.Removed:     codec.StatusKeyRemoved,
+	engine.Renamed:     codec.StatusKeySet,
+	engine.OutOfMemory: codec.StatusOutOfMemory,
 }
 
 // spent tells whether the turn has done its share.
@@ -215,7 +220,7 @@ func (l *loop) answer(c *conn, opcode codec.Opcode, arg *codec.Arg, op *engine.O
 // answerWhole executes and answers a command that is about the whole store.
 func (l *loop) answerWhole(c *conn, opcode codec.Opcode) {
 	l.queries++
-	l.ops++
+	l.ops += wholeStoreOps
 	mark := l.beginResponse(c)
 	switch opcode {
 	case codec.OpCount:

@@ -145,6 +145,7 @@ func (h *harness) finish() []byte {
 	close(h.srv.stopped)
 	h.srv.background.Wait()
 	_ = h.client.Close()
+	_ = h.srv.engine.Close()
 	return got
 }
 

@@ -38,6 +38,12 @@ type Server struct {
 		cutOff        atomic.Int64 // dropped with responses unread
 	}
 
+	stats struct { // the store's, kept for a while
+		sync.Mutex
+		value engine.Stats
+		at    time.Time
+	}
+
 	acceptors  sync.WaitGroup
 	background sync.WaitGroup  // every other goroutine but gnet's
 	stopping   context.Context // done when Stop begins

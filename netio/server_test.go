@@ -36,7 +36,12 @@ type testServer struct {
 // the end of the test.
 func startServer(t testing.TB, opts netio.Options) *testServer {
 	t.Helper()
-	store, err := engine.New(engine.Options{})
+	return startServerOn(t, engine.Options{}, opts)
+}
+
+func startServerOn(t testing.TB, storeOpts engine.Options, opts netio.Options) *testServer {
+	t.Helper()
+	store, err := engine.New(storeOpts)
 	if err != nil {
 		t.Fatal(err)
 	}

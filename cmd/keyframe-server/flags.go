@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/pflag"
 
+	"keyframe/engine"
 	"keyframe/netio"
 )
 
@@ -19,6 +21,7 @@ const release = "0.1.0"
 // config is what the command line says.
 type config struct {
 	server    netio.Options
+	store     engine.Options
 	pprof     string
 	logFormat string
 	logLevel  slog.Level
@@ -53,6 +56,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.StringArrayVarP(&o.Listen, "listen", "l", []string{netio.DefaultListen}, "`address` to serve, repeatable: host:port, tcp://host:port or unix:///path")
 	values := choice{value: "scalar", choices: []string{"scalar", "any"}}
 	fs.Var(&values, "values", "what may be stored: scalar (strings, numbers, booleans) or any (null, objects and arrays too)")
+	fs.Var(newSize(&cfg.store.MaxBytes, 0), "max-memory", "what the store may take: a SET that needs more gets status 14 (0: no limit)")
 	fs.Var(newSize(&o.MaxFrameBytes, netio.DefaultMaxFrameBytes), "max-frame", "the longest command, as a message or a line")
 	fs.IntVar(&o.MaxConns, "max-conns", netio.DefaultMaxConns, "how many connections may be open at once")
 	fs.Var(newSize(&o.MaxOutputBytes, netio.DefaultMaxOutputBytes), "max-output", "responses that one client may leave unread before it is closed as a slow consumer")
@@ -88,7 +92,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	if o.Loops < 0 {
 		return nil, fmt.Errorf("--loops must not be negative")
 	}
-	return cfg, netio.CheckOptions(*o)
+	return cfg, errors.Join(engine.CheckOptions(cfg.store), netio.CheckOptions(*o))
 }
 
 // logger makes a logger in the format that the flags choose.

@@ -58,7 +58,7 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 
-	store, err := engine.New(engine.Options{})
+	store, err := engine.New(cfg.store)
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,8 @@ func oneLine(err error) string { return inFlags.Replace(err.Error()) }
 var inFlags = strings.NewReplacer(
 	"\n", "; ",
 	"netio: ", "",
+	"engine: ", "",
+	"MaxBytes is", "--max-memory is",
 	"Loops is", "--loops is",
 	"MaxFrameBytes is", "--max-frame is",
 	"MaxConns is", "--max-conns is",

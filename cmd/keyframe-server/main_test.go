@@ -191,6 +191,7 @@ func TestFailures(t *testing.T) {
 		{[]string{"--no-such-flag"}, 2, "no-such-flag"},
 		{[]string{"--values", "some"}, 2, "scalar"},
 		{[]string{"--max-frame", "lots"}, 2, "want a size"},
+		{[]string{"--max-memory", "1KiB"}, 2, "--max-memory is 1024"},
 		{[]string{"--max-frame", "0"}, 2, "more than 0"},
 		{[]string{"--max-conns", "0"}, 2, "more than 0"},
 		{[]string{"--max-conns", "-1"}, 2, "--max-conns is -1"},
@@ -219,7 +220,7 @@ func TestHelpAndVersion(t *testing.T) {
 	if status != 0 {
 		t.Fatal(status)
 	}
-	for _, flag := range []string{"--listen", "--values", "--max-frame", "--max-conns", "--max-output", "--idle-timeout", "--handshake-timeout", "--loops", "--pprof", "--log-format", "--log-level", "--version", "127.0.0.1:1987", "16 MiB"} {
+	for _, flag := range []string{"--listen", "--values", "--max-memory", "--max-frame", "--max-conns", "--max-output", "--idle-timeout", "--handshake-timeout", "--loops", "--pprof", "--log-format", "--log-level", "--version", "127.0.0.1:1987", "16 MiB"} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("the help lacks %q", flag)
 		}
