@@ -18,3 +18,6 @@ func newDecoder(t testing.TB, opts codec.Options) *codec.Decoder {
 	}
 	return d
 }
+
+// sample tells whether an exhaustive test is to take samples only.
+func sample() bool { return raceDetector || testing.Short() }

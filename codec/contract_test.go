@@ -91,6 +91,10 @@ func TestContractCommands(t *testing.T) {
 
 		{"not valid JSON", `{"SET":{"abcdef":1}`, `{"SERVER_ERROR":{"s":5,"m":"unexpected end, want ',' or '}' at byte 19"}}`},
 		{"not valid JSON: nothing of it is executed", `{"SET":{"abcdef":1},}`, `{"SERVER_ERROR":{"s":5,"m":"unexpected '}', want a name in quotes at byte 20"}}`},
+		{"not valid JSON: a leading zero", `{"SET":{"abcdef":01}}`, `{"SERVER_ERROR":{"s":5,"m":"a digit after a leading zero at byte 18"}}`},
+		{"not valid JSON: a raw newline", "{\"SET\":{\"abcdef\":\"\n\"}}", `{"SERVER_ERROR":{"s":5,"m":"raw control character in a string at byte 18"}}`},
+		{"not valid JSON: an escape", `{"SET":{"abcdef":"\x41"}}`, `{"SERVER_ERROR":{"s":5,"m":"illegal escape in a string at byte 19"}}`},
+		{"not UTF-8", "{\"SET\":{\"abcdef\":\"\xff\"}}", `{"SERVER_ERROR":{"s":5,"m":"invalid UTF-8 in a string at byte 18"}}`},
 		{"empty", ``, `{"SERVER_ERROR":{"s":5,"m":"unexpected end, want a command at byte 0"}}`},
 		{"blank", " \n", `{"SERVER_ERROR":{"s":5,"m":"unexpected end, want a command at byte 2"}}`},
 		{"top level: an empty object", `{}`, `{"SERVER_ERROR":{"s":4,"m":"Only one command permitted"}}`},

@@ -77,6 +77,40 @@ func TestRefusedPayloadsLeaveNoScratch(t *testing.T) {
 	}
 }
 
+func TestElementsThatDontFitUseNoScratch(t *testing.T) {
+	d := newDecoder(t, codec.Options{})
+	payload := []byte(`{"RNM_KEY":[` + strings.Repeat(`{"\u0061bcdefgh":"\u0062cdefghi"},`, 100_000) + `{"abcdef":"bcdefg"}]}`)
+	if args, cmd, err := d.Decode(payload, nil, 1); err != nil || len(args) != 1 || !cmd.More {
+		t.Fatal(args, cmd, err)
+	}
+	if size := codec.ScratchForTesting(d); size > 1000 {
+		t.Errorf("two keys use up %d bytes of scratch", size)
+	}
+}
+
+// Arguments are decoded over what the slice held before.
+func TestArgumentsAreWrittenWhole(t *testing.T) {
+	d := newDecoder(t, codec.Options{})
+	for _, first := range commands {
+		for _, second := range commands {
+			reused := make([]codec.Arg, 10)
+			if _, _, err := d.Decode([]byte(first), reused[:0], 10); err != nil {
+				t.Fatal(first, err)
+			}
+			got, _, err := d.Decode([]byte(second), reused[:0], 10)
+			want, _, wantErr := d.Decode([]byte(second), nil, 10)
+			if err != nil || wantErr != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Fatalf("%s after %s\n got %v %v\nwant %v %v", second, first, got, err, want, wantErr)
+			}
+			for i := range got {
+				if (got[i].Value == nil) != (want[i].Value == nil) {
+					t.Fatalf("%s after %s: value %q, want %q", second, first, got[i].Value, want[i].Value)
+				}
+			}
+		}
+	}
+}
+
 func TestErrorKeepsArguments(t *testing.T) {
 	d := newDecoder(t, codec.Options{})
 	before := []codec.Arg{{Key: []byte("kept")}}
@@ -167,7 +201,7 @@ func TestDecodeFromIsSafeOnAnything(t *testing.T) {
 				}
 			}
 		}
-		if len(c) > 60 && testing.Short() {
+		if len(c) > 60 && sample() {
 			break
 		}
 	}
@@ -177,7 +211,10 @@ func TestBigKeysAndMillionPairs(t *testing.T) {
 	d := newDecoder(t, codec.Options{})
 	var b bytes.Buffer
 	b.WriteString(`{"SET":{`)
-	const pairs = 1_000_000
+	pairs := 1_000_000
+	if raceDetector {
+		pairs = 100_000
+	}
 	for i := range pairs {
 		if i > 0 {
 			b.WriteByte(',')
