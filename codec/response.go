@@ -21,7 +21,10 @@ type piece struct {
 }
 
 func makePiece(format string, args ...any) (p piece) {
-	p.n = copy(p.text[:], fmt.Appendf(nil, format, args...))
+	text := fmt.Appendf(nil, format, args...)
+	if p.n = copy(p.text[:], text); p.n < len(text) {
+		panic("BUG: codec: no piece has room for " + string(text))
+	}
 	return p
 }
 

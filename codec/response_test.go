@@ -89,7 +89,7 @@ func TestOpcodesAndTheirNames(t *testing.T) {
 		if op > codec.OpRename {
 			continue // they have no elements to answer
 		}
-		for st := codec.StatusOK; st <= codec.StatusQueryRootInvalidType; st++ {
+		for st := codec.StatusOK; st <= codec.StatusOutOfMemory; st++ {
 			got := codec.AppendResponse(nil, op, &codec.Arg{Key: []byte("abcdef"), Value: []byte("bcdefg")}, st)
 			if !json.Valid(got) || !strings.HasPrefix(string(got), `{"`+op.String()+`_RSP":{"`) || !strings.Contains(string(got), fmt.Sprintf(`"st":%d`, st)) {
 				t.Errorf("%s, status %d: %s", op, st, got)

@@ -343,17 +343,20 @@ func fewerChars(b []byte, n int) bool {
 	if len(b) >= 4*n {
 		return false
 	}
-	chars := len(b)
+	chars := 0
 	for ; len(b) >= 8; b = b[8:] {
 		// Continuation bytes, 10......, counted by adding all bytes up in the
 		// highest.
 		continuation := uncheckedLoad64(b, 0)
 		continuation &^= continuation << 1
-		chars -= int((continuation & highBits >> 7) * lowBits >> 56)
+		chars += 8 - int((continuation&highBits>>7)*lowBits>>56)
+		if chars+(len(b)-8)/4 >= n { // three bytes behind may belong to these
+			return false
+		}
 	}
 	for _, c := range b {
-		if int8(c) < -0x40 {
-			chars--
+		if int8(c) >= -0x40 {
+			chars++
 		}
 	}
 	return chars < n
