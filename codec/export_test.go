@@ -6,6 +6,8 @@ var (
 	ScanBytesForTesting    = scanBytes
 	FewerCharsForTesting   = fewerChars
 	UnescapeForTesting     = unescape
+	UnquoteShortForTesting = unquoteShort
+	UnquoteLongForTesting  = unquoteLong
 	LoneSurrogateTesting   = loneSurrogate
 	ValidGrammarForTesting = validGrammar
 )

@@ -2,11 +2,10 @@ package codec
 
 import (
 	"github.com/bytedance/sonic"
-	"github.com/bytedance/sonic/unquote"
 	"github.com/bytedance/sonic/utf8"
 )
 
-// This file is the package's only use of sonic.
+// This file is the package's only use of sonic, but for unquote_sonic.go.
 
 // Backend names what is behind sonic's functions on this platform: sonic itself,
 // or encoding/json where sonic has no implementation for the processor or the
@@ -25,22 +24,6 @@ func ValidUTF8(b []byte) bool { return utf8.Validate(b) }
 // right: sonic.Valid looks for a string's end only, and lets pass raw control
 // characters, illegal escapes and bytes that are not UTF-8.
 func validGrammar(b []byte) bool { return sonic.Valid(b) }
-
-// unescape appends what the string with the inside s says to dst. s must be right
-// and without unpaired surrogates: sonic would make U+FFFD of one, and two
-// different keys would be one.
-func unescape(dst, s []byte) []byte {
-	// sonic writes at most len(s) bytes to where it is told to, and wants that
-	// much room. Earlier keys hold on to where the scratch was before it grew.
-	if cap(dst)-len(dst) < len(s) {
-		dst = append(make([]byte, 0, 2*cap(dst)+len(s)), dst...)
-	}
-	room := dst[len(dst):]
-	if err := unquote.IntoBytes(stringView(s), &room); err != 0 {
-		panic("BUG: codec: sonic can't unquote " + string(s))
-	}
-	return dst[:len(dst)+len(room)]
-}
 
 // marshal encodes one of our own structs.
 func marshal(v any) []byte {

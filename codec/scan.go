@@ -271,6 +271,52 @@ func loneSurrogate(b []byte, i, end int) int {
 	return -1
 }
 
+// unescape appends what the string with the inside s says to dst. scanString must
+// have accepted s, and it must have no unpaired surrogate: sonic would make U+FFFD
+// of it, and two different keys would be one.
+func unescape(dst, s []byte) []byte {
+	// What is said is never longer than how. Earlier keys hold on to where the
+	// scratch was before it grew.
+	if cap(dst)-len(dst) < len(s) {
+		dst = append(make([]byte, 0, 2*cap(dst)+len(s)), dst...)
+	}
+	room := dst[len(dst) : len(dst)+len(s)]
+	if len(s) < shortEscaped {
+		return dst[:len(dst)+unquoteShort(room, s)]
+	}
+	return dst[:len(dst)+unquoteLong(room, s)]
+}
+
+// unquoteShort is unquoteLong byte by byte.
+func unquoteShort(room, s []byte) (n int) {
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c != '\\' {
+			room[n] = c
+			n++
+			i++
+			continue
+		}
+		if c = s[i+1]; c != 'u' {
+			room[n] = unescaped[c]
+			n++
+			i += 2
+			continue
+		}
+		r := hex4(s[i+2:])
+		i += 6
+		if r >= 0xD800 && r <= 0xDFFF {
+			r = (r-0xD800)<<10 | (hex4(s[i+2:]) - 0xDC00) + 0x10000
+			i += 6
+		}
+		n += utf8.EncodeRune(room[n:], rune(r))
+	}
+	return n
+}
+
+// unescaped is what a byte says behind a backslash.
+var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
 // scanNumber checks the number at b[i] and returns the index behind it.
 func scanNumber(b []byte, i int) (end int, err *SyntaxError) {
 	if i < len(b) && b[i] == '-' {

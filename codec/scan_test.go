@@ -222,6 +222,12 @@ func TestUnescape(t *testing.T) {
 		if got := string(scratch); got != "kept"+want {
 			t.Fatalf("%s: %q, want %q", s, got, "kept"+want)
 		}
+		for _, unquote := range []func(room, s []byte) int{codec.UnquoteShortForTesting, codec.UnquoteLongForTesting} {
+			room := make([]byte, len(s))
+			if got := string(room[:unquote(room, []byte(s))]); got != want {
+				t.Fatalf("%s: %q, want %q", s, got, want)
+			}
+		}
 	}
 }
 
