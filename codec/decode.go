@@ -321,8 +321,10 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Syn
 		a.Value = b[i:end:end]
 
 		if end+1 < n {
-			if b[end] == ',' && b[end+1] > ' ' {
-				i = end + 1
+			if b[end] == ',' {
+				if i = end + 1; b[i] <= ' ' {
+					i = skipSpace(b, i)
+				}
 				continue
 			}
 			if b[end] == '}' {
@@ -378,8 +380,10 @@ func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *Synt
 			}
 		}
 		if end+1 < n {
-			if b[end] == ',' && b[end+1] > ' ' {
-				i = end + 1
+			if b[end] == ',' {
+				if i = end + 1; b[i] <= ' ' {
+					i = skipSpace(b, i)
+				}
 				continue
 			}
 			if b[end] == ']' {
