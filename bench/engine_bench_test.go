@@ -202,49 +202,71 @@ func BenchmarkSetInsert(b *testing.B) {
 }
 
 // BenchmarkMemory reports what a store costs: resident bytes of the process for
-// each key, before and after most keys have gone, and the time of a forced GC.
+// each key, freshly filled, after every value has grown from 20 to 60 bytes, and
+// after nine tenths of the keys have gone; each churned figure beside that of a
+// fresh store with the same content. And the times of a forced GC and of Clear.
 func BenchmarkMemory(b *testing.B) {
 	sizes(b, func(b *testing.B, n int) {
 		dropFilled()
-		var perKey, gc, after, cleared, slowestClear float64
+		grown := make([]byte, 60)
+		metrics := map[string]float64{}
 		for b.Loop() {
 			e := newEngine(b, engine.Options{})
+			setEvery(e, n, 1, Value(make([]byte, ValueBytes), 3))
+			debug.FreeOSMemory()
+			metrics["bytes/key"] = float64(resident()) / float64(n)
+			start := time.Now()
+			runtime.GC()
+			metrics["gc-us"] = float64(time.Since(start).Microseconds())
+
+			setEvery(e, n, 1, grown)
+			settle(e)
+			metrics["bytes/key-grown"] = float64(resident()) / float64(n)
+
 			var batch engine.Batch
 			key := make([]byte, KeyBytes)
-			value := Value(make([]byte, ValueBytes), 3)
-			all := func(kind engine.Kind, keep func(i int) bool) {
-				for i := range n {
-					if keep(i) {
-						continue
-					}
+			for i := range n {
+				if i%10 != 0 {
 					Key(key, i)
-					batch.Add(kind, key, value)
+					batch.Add(engine.Remove, key, nil)
 					e.Apply(&batch)
 					batch.Reset()
 				}
 			}
-			all(engine.Set, func(int) bool { return false })
-			debug.FreeOSMemory()
-			perKey = float64(resident()) / float64(n)
-			start := time.Now()
-			runtime.GC()
-			gc = float64(time.Since(start).Microseconds())
-			all(engine.Remove, func(i int) bool { return i%10 == 0 })
 			settle(e)
-			after = float64(resident()) / float64(n/10)
+			metrics["bytes/key-thinned"] = float64(resident()) / float64(n/10)
+
 			start = time.Now()
 			e.Clear()
-			slowestClear = float64(time.Since(start).Microseconds())
+			metrics["clear-us"] = float64(time.Since(start).Microseconds())
 			settle(e)
-			cleared = float64(resident())
+			metrics["bytes-after-clear"] = float64(resident())
 			_ = e.Close()
+
+			for name, step := range map[string]int{"grown": 1, "thinned": 10} {
+				e := newEngine(b, engine.Options{})
+				setEvery(e, n, step, grown)
+				settle(e)
+				metrics["bytes/key-fresh-"+name] = float64(resident()) / float64(n/step)
+				_ = e.Close()
+			}
 		}
-		b.ReportMetric(perKey, "bytes/key")
-		b.ReportMetric(gc, "gc-us")
-		b.ReportMetric(after, "bytes/key-after-90%-removed")
-		b.ReportMetric(slowestClear, "clear-us")
-		b.ReportMetric(cleared, "bytes-after-clear")
+		for name, value := range metrics {
+			b.ReportMetric(value, name)
+		}
 	})
+}
+
+// setEvery sets every step-th key below n to the value.
+func setEvery(e *engine.Engine, n, step int, value []byte) {
+	var batch engine.Batch
+	key := make([]byte, KeyBytes)
+	for i := 0; i < n; i += step {
+		Key(key, i)
+		batch.Add(engine.Set, key, value)
+		e.Apply(&batch)
+		batch.Reset()
+	}
 }
 
 // settle waits until the store has stopped giving memory back.
