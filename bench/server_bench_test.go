@@ -28,13 +28,15 @@ import (
 //	taskset -c 0 bin/keyframe-server --loops 1 &
 //	taskset -c 1 go test ./bench -run '^$' -bench Server -addr 127.0.0.1:1987
 //
-// and for the I/O limit, which bounds every server on this event loop, start
+// (with -resp for one that speaks Redis's protocol), and for the I/O limit, which
+// bounds every server on this event loop, start
 //
 //	taskset -c 0 go test ./bench -run TestServeIOLimit -iolimit 127.0.0.1:1988 -timeout 0 &
 var (
 	serverAddr  = flag.String("addr", "", "measure the server at this address, not one in this process")
 	ioLimitAddr = flag.String("iolimit", "", "serve canned answers at this address until killed")
 	storeKeys   = flag.Int("store-keys", 100_000, "keys in the store")
+	resp        = flag.Bool("resp", false, "the server at -addr speaks Redis's protocol: SET, or MSET of several keys")
 )
 
 const serverConns = 32
@@ -42,14 +44,18 @@ const serverConns = 32
 // BenchmarkServerSet is SET through the whole server: keys per command × commands
 // in flight on each of 32 connections.
 func BenchmarkServerSet(b *testing.B) {
-	for _, framing := range []string{"lines", "websocket"} {
+	framings := []string{"lines", "websocket"}
+	if *resp {
+		framings = []string{"resp"}
+	}
+	for _, framing := range framings {
 		for _, shape := range []struct{ keys, depth int }{{1, 1}, {1, 16}, {1, 64}, {10, 16}, {100, 4}} {
 			b.Run(fmt.Sprintf("framing=%s/keys=%d/depth=%d", framing, shape.keys, shape.depth), func(b *testing.B) {
 				addr := *serverAddr
 				if addr == "" {
 					addr = startServer(b)
 				}
-				benchmarkSet(b, addr, framing == "websocket", shape.keys, shape.depth)
+				benchmarkSet(b, addr, framing, shape.keys, shape.depth)
 			})
 		}
 	}
@@ -78,10 +84,10 @@ func startServer(b *testing.B) (addr string) {
 }
 
 // benchmarkSet counts one iteration for each key that was answered.
-func benchmarkSet(b *testing.B, addr string, ws bool, keys, depth int) {
+func benchmarkSet(b *testing.B, addr, framing string, keys, depth int) {
 	pipelines := make([]*pipeline, serverConns)
 	for i := range pipelines {
-		pipelines[i] = newPipeline(b, addr, ws, keys, depth, uint64(i))
+		pipelines[i] = newPipeline(b, addr, framing, keys, depth, uint64(i))
 	}
 	rounds := b.N/(serverConns*keys*depth) + 1
 	b.ResetTimer()
@@ -115,15 +121,18 @@ type pipeline struct {
 	answers int      // to a write
 }
 
-func newPipeline(b *testing.B, addr string, ws bool, keys, depth int, seed uint64) *pipeline {
+func newPipeline(b *testing.B, addr, framing string, keys, depth int, seed uint64) *pipeline {
 	b.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = c.Close() })
-	p := &pipeline{conn: c, r: bufio.NewReaderSize(c, 256<<10), ws: ws, answers: keys * depth}
-	if ws {
+	p := &pipeline{conn: c, r: bufio.NewReaderSize(c, 256<<10), ws: framing == "websocket", answers: keys * depth}
+	if framing == "resp" {
+		p.answers = depth // one +OK for a command
+	}
+	if p.ws {
 		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"); err != nil {
 			b.Fatal(err)
 		}
@@ -140,20 +149,18 @@ func newPipeline(b *testing.B, addr string, ws bool, keys, depth int, seed uint6
 	for range n {
 		var w []byte
 		for range depth {
-			var cmd []byte
-			cmd = append(cmd, `{"SET":{`...)
-			for k := range keys {
-				if k > 0 {
-					cmd = append(cmd, ',')
-				}
+			pairs := make([]pair, keys)
+			for k := range pairs {
 				state = state*6364136223846793005 + 1442695040888963407
-				cmd = fmt.Appendf(cmd, `"key:%012d":"value:%014d"`, (state>>20)%uint64(*storeKeys), state>>40)
+				pairs[k] = pair{fmt.Sprintf("key:%012d", (state>>20)%uint64(*storeKeys)), fmt.Sprintf("value:%014d", state>>40)}
 			}
-			cmd = append(cmd, `}}`...)
-			if ws {
-				w = appendClientFrame(w, cmd)
-			} else {
-				w = append(append(w, cmd...), '\n')
+			switch framing {
+			case "websocket":
+				w = appendClientFrame(w, appendSet(nil, pairs))
+			case "lines":
+				w = append(appendSet(w, pairs), '\n')
+			default:
+				w = appendMSET(w, pairs)
 			}
 		}
 		p.writes = append(p.writes, w)
@@ -185,7 +192,7 @@ func (p *pipeline) round(i int) error {
 	return nil
 }
 
-// count counts the whole answers in buf, all of which must be good.
+// count counts the whole answers in buf.
 func (p *pipeline) count(buf []byte) (n, used int) {
 	if !p.ws {
 		n = bytes.Count(buf, []byte{'\n'})
@@ -206,6 +213,33 @@ func (p *pipeline) count(buf []byte) (n, used int) {
 		n++
 	}
 	return n, used
+}
+
+type pair struct{ key, value string }
+
+// appendSet appends a SET without its framing.
+func appendSet(dst []byte, pairs []pair) []byte {
+	dst = append(dst, `{"SET":{`...)
+	for i, p := range pairs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = fmt.Appendf(dst, `"%s":"%s"`, p.key, p.value)
+	}
+	return append(dst, `}}`...)
+}
+
+// appendMSET appends the same in Redis's protocol: SET for one pair.
+func appendMSET(dst []byte, pairs []pair) []byte {
+	name := "MSET"
+	if len(pairs) == 1 {
+		name = "SET"
+	}
+	dst = fmt.Appendf(dst, "*%d\r\n$%d\r\n%s\r\n", 1+2*len(pairs), len(name), name)
+	for _, p := range pairs {
+		dst = fmt.Appendf(dst, "$%d\r\n%s\r\n$%d\r\n%s\r\n", len(p.key), p.key, len(p.value), p.value)
+	}
+	return dst
 }
 
 func appendClientFrame(dst, payload []byte) []byte {
