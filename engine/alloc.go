@@ -17,9 +17,10 @@ type allocator struct {
 
 	bump, bumpEnd uint64 // references: the rest of the newest block
 	free          [smallClasses]uint64
-	blocks        []run  // all blocks, the newest last
-	old           int    // how many of them are being emptied
-	large         uint64 // list of large records
+	kept          [smallClasses]uint64 // during a compaction: the lists of the old blocks, and what is freed
+	blocks        []run                // all blocks, the newest last
+	old           int                  // how many of them are being emptied
+	large         uint64               // list of large records
 
 	blockBytes int // in blocks
 	largeBytes int // in runs of large records
@@ -121,6 +122,8 @@ func (a *allocator) release(ref uint64, rec ptr) {
 		if invariants {
 			mangle(bytesAt(rec, classBytes(class)))
 		}
+		*word(rec) = a.kept[class]
+		a.kept[class] = ref
 		return
 	}
 	a.push(ref, class)

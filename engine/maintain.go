@@ -119,7 +119,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	s.wantCompact.Store(false)
 	epoch := s.epoch
 	s.retireBump()
-	s.free = [smallClasses]uint64{}
+	s.kept, s.free = s.free, [smallClasses]uint64{}
 	s.bump, s.bumpEnd = 0, 0
 	s.old = len(s.blocks)
 	// What is on the lists now goes with the old blocks; what is abandoned from
@@ -154,6 +154,18 @@ func (e *Engine) compact(s *shard, all bool) {
 			s.blockBytes -= b.pages * pageBytes
 		}
 	}
+	if !ok { // what was free, and what was moved, serves on
+		for c, ref := range s.free {
+			for ref != 0 {
+				p := s.pool.mem.at(ref)
+				next := *word(p)
+				*word(p) = s.kept[c]
+				s.kept[c], ref = ref, next
+			}
+		}
+		s.free = s.kept
+	}
+	s.kept = [smallClasses]uint64{}
 	// Without memory for the copies the old blocks stay, and serve on. What isn't
 	// live is garbage: on the lists, or abandoned by changes during the walk.
 	s.freeBytes = s.blockBytes - s.liveBytes - int(s.bumpEnd-s.bump)*8
@@ -203,6 +215,8 @@ func (s *shard) compactLocked(at uint64, all bool) (next uint64, ok bool) {
 			if invariants {
 				mangle(bytesAt(rec, n))
 			}
+			*word(rec) = s.kept[class]
+			s.kept[class] = *word(slot) & refMask
 			*word(slot) = *word(slot)&^refMask | ref
 		}
 	}
