@@ -107,7 +107,8 @@ func (e *Engine) yield() { runtime.Gosched() }
 // time, merges segments that have become sparse, and gives the old blocks back.
 //
 // Blocks that exist at the start are old. From then on new records go to new
-// blocks only, and freed ones are abandoned. The walk goes by directory
+// blocks only, and freed ones are kept aside: given up with the old blocks, or put
+// back on the lists when there is no memory for the copies. The walk goes by directory
 // position, so it meets every slot that existed at the start, however segments
 // split on the way; after it no slot refers to an old block.
 // With all, segments that stay as they are move, too.
