@@ -269,9 +269,10 @@ func setEvery(e *engine.Engine, n, step int, value []byte) {
 	}
 }
 
-// settle waits until the store has stopped giving memory back.
+// settle waits until the store has stopped giving memory back; it takes a store to be
+// at rest after 50 ms.
 func settle(e *engine.Engine) {
-	for last, same := -1, 0; same < 5; time.Sleep(20 * time.Millisecond) {
+	for last, same := -1, 0; same < 10; time.Sleep(20 * time.Millisecond) {
 		if now := e.Stats().ReservedBytes; now == last {
 			same++
 		} else {

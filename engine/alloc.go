@@ -1,5 +1,7 @@
 package engine
 
+import "math/bits"
+
 // run is pages taken from the pool.
 type run struct {
 	page  uint64
@@ -17,7 +19,8 @@ type allocator struct {
 
 	bump, bumpEnd uint64 // references: the rest of the newest block
 	free          [smallClasses]uint64
-	kept          [smallClasses]uint64 // during a compaction: the lists of the old blocks, and what is freed
+	kept          [smallClasses]uint64 // during a compaction: the lists of the old blocks, moved records' places included
+	late          uint64               // during a compaction: what others freed, the class above the reference
 	blocks        []run                // all blocks, the newest last
 	old           int                  // how many of them are being emptied
 	large         uint64               // list of large records
@@ -26,6 +29,10 @@ type allocator struct {
 	largeBytes int // in runs of large records
 	freeBytes  int // on the lists, or abandoned during a compaction
 	liveBytes  int // room in small records
+	restBytes  int // of freeBytes, about: rests of blocks that nothing fitted into
+
+	compacting bool // the maintainer is copying: it may have the pool's reserve
+	closed     bool // to all others: memory is short, and a compaction needs the rest
 }
 
 // Blocks grow with the shard, so that small stores stay small and large ones
@@ -56,6 +63,9 @@ func (a *allocator) allocClass(class int) (ref uint64, ok bool) {
 		return ref, true
 	}
 	size := classBytes(class)
+	if a.closed && !a.compacting {
+		return 0, false
+	}
 	if a.bump+uint64(size>>3) > a.bumpEnd && !a.newBlock(size) {
 		return 0, false
 	}
@@ -67,12 +77,20 @@ func (a *allocator) allocClass(class int) (ref uint64, ok bool) {
 
 // newBlock gets a block with room for size bytes.
 func (a *allocator) newBlock(size int) bool {
-	pages := min(max(a.blockBytes/8/pageBytes, minBlockPages), maxBlockPages)
-	pages = max(pages, (size+pageBytes-1)/pageBytes)
-	page, ok := a.pool.alloc(pages)
-	if !ok && pages > (size+pageBytes-1)/pageBytes {
-		pages = (size + pageBytes - 1) / pageBytes
-		page, ok = a.pool.alloc(pages)
+	least := (size + pageBytes - 1) / pageBytes
+	pages := max(min(a.blockBytes/8/pageBytes, maxBlockPages), minBlockPages, least)
+	// Records of one size should fill their blocks: a class above a page is an
+	// odd number of pages, up to 15, divided or multiplied by a power of two.
+	// (13 KiB in 16 pages would leave 19 % unused, in 13 nothing.)
+	if size > pageBytes/2 {
+		if odd := size >> bits.TrailingZeros(uint(size)); pages > odd {
+			pages -= pages % odd
+		}
+	}
+	page, ok := a.pool.alloc(pages, a.compacting)
+	if !ok && pages > least {
+		pages = least
+		page, ok = a.pool.alloc(pages, a.compacting)
 	}
 	if !ok {
 		return false
@@ -87,6 +105,7 @@ func (a *allocator) newBlock(size int) bool {
 
 // retireBump puts the rest of the newest block on the lists.
 func (a *allocator) retireBump() {
+	a.restBytes += int(a.bumpEnd-a.bump) * 8
 	for a.bump < a.bumpEnd {
 		class := classOf(int(min((a.bumpEnd-a.bump)*8, maxSmall)))
 		if a.bump+uint64(classBytes(class)>>3) > a.bumpEnd {
@@ -122,8 +141,8 @@ func (a *allocator) release(ref uint64, rec ptr) {
 		if invariants {
 			mangle(bytesAt(rec, classBytes(class)))
 		}
-		*word(rec) = a.kept[class]
-		a.kept[class] = ref
+		*word(rec) = a.late
+		a.late = uint64(class)<<refBits | ref
 		return
 	}
 	a.push(ref, class)
@@ -133,7 +152,7 @@ func (a *allocator) release(ref uint64, rec ptr) {
 // large record of the shard and the number of its pages.
 func (a *allocator) allocLarge(n int) (uint64, bool) {
 	pages := (n + largePrefix + pageBytes - 1) / pageBytes
-	page, ok := a.pool.alloc(pages)
+	page, ok := a.pool.alloc(pages, false)
 	if !ok {
 		return 0, false
 	}

@@ -20,7 +20,10 @@ func TestAllocs(t *testing.T) {
 		fill.Add(engine.Set, names[i], []byte("a value of 20 bytes."))
 	}
 	e.Apply(&fill)
-	for _, kind := range []engine.Kind{engine.Set, engine.Add, engine.Get, engine.Contains} {
+	for i, kind := range []engine.Kind{engine.Set, engine.Add, engine.Get, engine.Contains, engine.Set, engine.Get} {
+		if i == 4 {
+			e.ForceHints()
+		}
 		value := []byte("another of 20 bytes.")
 		next := 0
 		run := func() {

@@ -19,15 +19,13 @@ func (o Options) WithFailing(failing func() bool) Options {
 func (e *Engine) CheckInvariants() error {
 	e.maintainer.working.Lock()
 	defer e.maintainer.working.Unlock()
-	e.maintain()
+	e.maintain(true)
 	return e.checkInvariants()
 }
 
 // Settle does what there is to do for the maintainer.
 func (e *Engine) Settle() {
-	e.maintainer.working.Lock()
-	defer e.maintainer.working.Unlock()
-	e.maintain()
+	e.maintainAlone(true)
 }
 
 // SeededHash is the hash of the store.
@@ -44,3 +42,22 @@ func (e *Engine) HashOf(key string) uint64 { return e.hashOf([]byte(key)) }
 
 // Closed tells whether Close has been called.
 func (e *Engine) Closed() bool { return e.closed.Load() }
+
+// ForceHints has e ask for cache lines ahead, small as it is.
+func (e *Engine) ForceHints() { e.pool.big.Store(true) }
+
+// HoldMaintainer keeps the maintainer from working until release is called.
+func (e *Engine) HoldMaintainer() (release func()) {
+	e.maintainer.working.Lock()
+	return e.maintainer.working.Unlock
+}
+
+// ClearsLeft is how many shards' contents wait to be given back.
+func (e *Engine) ClearsLeft() int {
+	e.maintainer.mu.Lock()
+	defer e.maintainer.mu.Unlock()
+	return len(e.maintainer.left)
+}
+
+// Lock is the mutex of a shard.
+type Lock = lock

@@ -24,6 +24,10 @@ const (
 	minReserve = 1 << 30
 )
 
+// A shard is an odd number of cache lines: any other remainder doesn't compile.
+var _ [64 - unsafe.Sizeof(shard{})%128]struct{}
+var _ [unsafe.Sizeof(shard{})%128 - 64]struct{}
+
 // memory is one reserved range of address space, cut into chunks. It is mapped
 // readable and writable from the start, so a load through a stale reference
 // reads zeros or old bytes but never faults: the hint passes rely on it.

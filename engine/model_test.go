@@ -80,6 +80,9 @@ func TestModel(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d", name, universe), func(t *testing.T) {
 				r := newRand(t)
 				e, o := newEngine(t, engine.Options{Shards: 1 << r.IntN(8)}.WithHash(hash)), oracle{}
+				if r.IntN(2) == 0 {
+					e.ForceHints()
+				}
 				var b engine.Batch
 				batches := 2000
 				if testing.Short() {

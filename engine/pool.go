@@ -61,6 +61,7 @@ type pool struct {
 	mu         sync.Mutex
 	chunks     []chunkState
 	maxChunks  int             // the ceiling
+	reserve    int             // pages below it that only a compaction may take
 	committed  int             // chunks with memory behind them
 	ready      int             // usable chunks with all pages free
 	freePages  int             // in chunkReady chunks
@@ -70,18 +71,23 @@ type pool struct {
 	smallPages int             // pages cut into such pieces
 }
 
-func (p *pool) init(maxBytes int) error {
+func (p *pool) init(maxBytes, shards int) error {
 	if err := p.mem.reserve(); err != nil {
 		return err
 	}
 	p.maxChunks = p.mem.chunks()
 	if maxBytes > 0 {
 		p.maxChunks = min(p.maxChunks, maxBytes/chunkBytes)
+		// So that a store at its ceiling can still be compacted, which is how space
+		// that was freed in one size becomes space for another: room for a copy of
+		// what a shard has. Few shards would take too much, and do without.
+		all := p.maxChunks * chunkPages
+		p.reserve = min(all*4/3/shards+4*maxBlockPages, all/8)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// Page 0 is never handed out: reference 0 is no record.
-	if page, ok := p.allocLocked(1); !ok || page != 0 {
+	if page, ok := p.allocLocked(1, true); !ok || page != 0 {
 		_ = p.mem.close()
 		return ErrNoMemory
 	}
@@ -95,17 +101,21 @@ func runBucket(pages int) int {
 	return 11 + bits.Len(uint(pages-1)) // 17..32 pages: 16
 }
 
-// alloc takes a run of pages and returns the first. Its bytes are anything.
-func (p *pool) alloc(pages int) (page uint64, ok bool) {
+// alloc takes a run of pages and returns the first. Its bytes are anything. A
+// compaction may have the reserve, too.
+func (p *pool) alloc(pages int, compacting bool) (page uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.allocLocked(pages, compacting)
+}
+
+func (p *pool) allocLocked(pages int, compacting bool) (uint64, bool) {
+	if !compacting && p.leftLocked()-pages < p.reserve {
+		return 0, false
+	}
 	if pages > chunkPages {
 		return p.allocChunksLocked((pages + chunkPages - 1) / chunkPages)
 	}
-	return p.allocLocked(pages)
-}
-
-func (p *pool) allocLocked(pages int) (uint64, bool) {
 	bucket := runBucket(pages)
 	// The hint is true for the bucket's smallest size; what a larger run passes
 	// over is noted only where a bucket is one size.
@@ -131,6 +141,15 @@ func (p *pool) allocLocked(pages int) (uint64, bool) {
 	p.takeLocked(c, 0, pages)
 	return uint64(c * chunkPages), true
 }
+
+// left is how many pages there are below the ceiling, the reserve included.
+func (p *pool) left() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leftLocked()
+}
+
+func (p *pool) leftLocked() int { return (p.maxChunks-p.committed)*chunkPages + p.freePages }
 
 // takeLocked marks pages as used.
 func (p *pool) takeLocked(c, at, pages int) {
@@ -188,10 +207,17 @@ func (p *pool) addReadyLocked(c int) {
 	}
 }
 
-// allocChunksLocked takes a run of whole chunks, fresh from the system.
+// allocChunksLocked takes a run of whole chunks, fresh from the system. At the
+// ceiling it gives empty ones back for it, which is the one system call that is made
+// with the lock held.
 func (p *pool) allocChunksLocked(n int) (uint64, bool) {
-	if p.committed+n > p.maxChunks {
+	if p.committed-p.ready+n > p.maxChunks {
 		return 0, false
+	}
+	for p.committed+n > p.maxChunks {
+		c := p.takeReadyLocked()
+		p.mem.release(c, 1)
+		p.releasedLocked(c)
 	}
 	c, ok := p.nextNoneLocked(n)
 	if !ok || !p.mem.commit(c, n) {
@@ -244,7 +270,7 @@ func (p *pool) allocSmall(k int) (ref uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.small[k] == 0 {
-		page, ok := p.allocLocked(1)
+		page, ok := p.allocLocked(1, false)
 		if !ok {
 			return 0, false
 		}
@@ -284,16 +310,13 @@ func (p *pool) tooManyReadyLocked() bool {
 	return p.ready > keepReady+used/32
 }
 
-// scattered returns how many free pages lie about in chunks that are in use, or 0
-// if that is less than an eighth of what is in use, or 4 MiB.
-func (p *pool) scattered() int {
+// scattered returns how many free pages lie about in chunks that are in use, and how
+// many pages are in use.
+func (p *pool) scattered() (free, used int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	free := p.freePages - p.ready*chunkPages
-	if free < 1024 || free*8 < (p.committed-p.ready)*chunkPages-free {
-		return 0
-	}
-	return free
+	free = p.freePages - p.ready*chunkPages
+	return free, (p.committed-p.ready)*chunkPages - free
 }
 
 // prefaultOne gets one more chunk ready, if one is wanted.
@@ -323,6 +346,16 @@ func (p *pool) releaseOne() bool {
 	if !p.tooManyReadyLocked() {
 		return false
 	}
+	c := p.takeReadyLocked()
+	p.mu.Unlock()
+	p.mem.release(c, 1)
+	p.mu.Lock()
+	p.releasedLocked(c)
+	return true
+}
+
+// takeReadyLocked takes the highest empty chunk, which there must be, out of use.
+func (p *pool) takeReadyLocked() int {
 	c := len(p.chunks) - 1
 	for p.chunks[c].state != chunkReady || p.chunks[c].freePages != chunkPages {
 		c--
@@ -330,13 +363,14 @@ func (p *pool) releaseOne() bool {
 	p.chunks[c] = chunkState{state: chunkEmptying}
 	p.ready--
 	p.freePages -= chunkPages
-	p.mu.Unlock()
-	p.mem.release(c, 1)
-	p.mu.Lock()
+	return c
+}
+
+// releasedLocked notes that a chunk has gone back to the system.
+func (p *pool) releasedLocked(c int) {
 	p.committed--
 	p.chunks[c].state = chunkNone
 	p.firstNone = min(p.firstNone, c)
-	return true
 }
 
 // findRun returns the lowest run of free pages of this length.

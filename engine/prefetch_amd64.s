@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// func prefetch(at *[16]uintptr, n int)
+// func prefetch(at *[8]uintptr, n int)
 TEXT ·prefetch(SB), NOSPLIT, $0-16
 	MOVQ at+0(FP), AX
 	MOVQ n+8(FP), CX
@@ -13,7 +13,7 @@ loop:
 done:
 	RET
 
-// func prefetch2(at *[16]uintptr, n int)
+// func prefetch2(at *[8]uintptr, n int)
 TEXT ·prefetch2(SB), NOSPLIT, $0-16
 	MOVQ at+0(FP), AX
 	MOVQ n+8(FP), CX
@@ -27,7 +27,7 @@ loop2:
 done2:
 	RET
 
-// func prefetchWrite(at *[16]uintptr, n int)
+// func prefetchWrite(at *[8]uintptr, n int)
 TEXT ·prefetchWrite(SB), NOSPLIT, $0-16
 	MOVQ at+0(FP), AX
 	MOVQ n+8(FP), CX

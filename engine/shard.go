@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math/bits"
-	"sync"
 	"sync/atomic"
 )
 
@@ -13,7 +12,7 @@ import (
 // by hint passes without. keys is written under mu and read by anyone. Lock order: shards in
 // ascending index, then the pool's lock inside. Must not be copied.
 type shard struct {
-	mu    sync.Mutex
+	mu    lock
 	keys  atomic.Int64
 	table table // begins with what every operation reads
 
@@ -22,9 +21,14 @@ type shard struct {
 	epoch       uint64      // counts Clears, for those who walk in steps
 	wantCompact atomic.Bool // the maintainer is to come by
 
-	// Whatever comes next in memory is another shard's, or its lock.
-	_ [64]byte
+	_ [shardPad]byte
 }
+
+// shardPad makes a shard an odd number of cache lines (memory_mmap.go checks):
+// what every operation reads, from the lock to table.mem.base, is in the first, no
+// line is shared with a neighbour, and the first lines of all shards spread over
+// the sets of a cache, as they would not at a power of two.
+const shardPad = 64
 
 func (s *shard) init(p *pool, stagger, capacity int) {
 	s.pool = p
@@ -68,8 +72,7 @@ func (s *shard) replaceLocked(slot, rec ptr, key, value []byte) Status {
 	ref := *word(slot) & refMask
 	n, _ := recordBytes(len(key), len(value))
 	room := s.room(ref, rec)
-	sameKind := (n > maxSmall) == (recordClass(rec) == largeClass)
-	fits := n <= room && sameKind
+	fits := n <= room
 	if fits && (n >= room-room/8 || n > room-8) {
 		writeRecord(rec, recordClass(rec), key, value)
 		return Updated
@@ -94,15 +97,6 @@ func (s *shard) addLocked(h uint64, key, value []byte) Status {
 		return Exists
 	}
 	return s.insertLocked(h, key, value)
-}
-
-// getLocked appends the value of key to dst.
-func (s *shard) getLocked(dst []byte, h uint64, key []byte) ([]byte, Status) {
-	_, rec := s.table.find(h, key)
-	if rec == nil {
-		return dst, NotFound
-	}
-	return append(dst, recordValue(rec)...), Found
 }
 
 func (s *shard) containsLocked(h uint64, key []byte) Status {
@@ -153,21 +147,47 @@ func renameLocked(src, dst *shard, fromHash, toHash uint64, from, to []byte) Sta
 
 // Garbage up to a sixth of the blocks may lie on the lists before the maintainer is
 // called: with the classes' own waste that keeps a store within 1.3 times what a
-// fresh one takes. Below minGarbage it isn't worth the way.
+// fresh one takes. Below minGarbage it isn't worth the way. The rests of blocks that
+// no record fitted into don't count: a compaction would leave as many.
 const minGarbage = 64 << 10
 
 // checkGarbage calls the maintainer when there is too much.
 func (s *shard) checkGarbage() {
-	if s.freeBytes > minGarbage && s.freeBytes > s.blockBytes/6 && s.old == 0 && !s.wantCompact.Load() {
+	if s.hasGarbage(churnedGarbage) && s.old == 0 && !s.wantCompact.Load() {
 		s.wantCompact.Store(true)
 		s.pool.wake()
 	}
 }
 
-// snapshot copies the keys and values of the segment at a directory position
-// into buf, one after the other, and the position after it. What an earlier step
-// saw, because a merge has made the segment reach back, is left out.
-func (s *shard) snapshot(buf []byte, ends []int, at uint64) ([]byte, []int, uint64) {
+// hasGarbage tells whether that part of the blocks is garbage.
+func (s *shard) hasGarbage(part int) bool {
+	garbage := s.freeBytes - s.restBytes
+	return garbage > minGarbage && garbage > s.blockBytes/part
+}
+
+// isUntidy tells whether there is more garbage than a store at rest should have.
+func (s *shard) isUntidy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hasGarbage(restingGarbage)
+}
+
+// snapshot is what Range copies of a segment under the lock: keys and values, one
+// after the other, and where each ends. Of a large record it has the key only, and
+// less than nothing as the value's end: copying them all would hold the lock for
+// as long as their bytes are many.
+type snapshot struct {
+	buf  []byte
+	ends []int
+}
+
+const readLater = -1
+
+// take fills the snapshot with the segment at a directory position, and returns the
+// position after it. What an earlier step saw, because a merge has made the
+// segment reach back, is left out.
+func (snap *snapshot) take(s *shard, at uint64) (next uint64) {
+	snap.buf, snap.ends = snap.buf[:0], snap.ends[:0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := &s.table
@@ -184,13 +204,28 @@ func (s *shard) snapshot(buf []byte, ends []int, at uint64) ([]byte, []int, uint
 				continue
 			}
 			rec := t.mem.at(slot & refMask)
-			buf = append(buf, recordKey(rec)...)
-			ends = append(ends, len(buf))
-			buf = append(buf, recordValue(rec)...)
-			ends = append(ends, len(buf))
+			snap.buf = append(snap.buf, recordKey(rec)...)
+			snap.ends = append(snap.ends, len(snap.buf))
+			if recordClass(rec) == largeClass {
+				snap.ends = append(snap.ends, readLater)
+				continue
+			}
+			snap.buf = append(snap.buf, recordValue(rec)...)
+			snap.ends = append(snap.ends, len(snap.buf))
 		}
 	}
-	return buf, ends, (hi<<dirBits + size - 1) / size
+	return (hi<<dirBits + size - 1) / size
+}
+
+// read appends the value of a key to dst, if it is there.
+func (s *shard) read(dst []byte, h uint64, key []byte) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, rec := s.table.find(h, key)
+	if rec == nil {
+		return dst, false
+	}
+	return append(dst, recordValue(rec)...), true
 }
 
 // detached is what a Clear takes out of a shard.
@@ -200,9 +235,12 @@ type detached struct {
 }
 
 // clearLocked forgets all records, in a bounded time, and returns what held
-// them and how many there were.
+// them, nil if nothing did, and how many there were.
 func (s *shard) clearLocked() (*detached, int) {
 	n := int(s.keys.Load())
+	if s.table.dir.Load() == emptyDir && len(s.blocks) == 0 && s.large == 0 {
+		return nil, n
+	}
 	d := &detached{allocator: s.allocator}
 	d.table.mem, d.table.segments, d.table.bytes = s.table.mem, s.table.segments, s.table.bytes
 	d.table.setDir(s.table.dir.Load())
@@ -214,15 +252,19 @@ func (s *shard) clearLocked() (*detached, int) {
 	return d, n
 }
 
-// releaseAll gives all of it back to the pool; yield is called between steps.
-func (d *detached) releaseAll(yield func()) {
-	d.table.releaseAll(d.pool, yield)
+// releaseAll gives all of it back to the pool. yield is called between steps, and
+// ends it early by returning false.
+func (d *detached) releaseAll(yield func() bool) {
+	if !d.table.releaseAll(d.pool, yield) {
+		return
+	}
 	for _, b := range d.blocks {
 		d.pool.release(b.page, b.pages)
-		yield()
+		if !yield() {
+			return
+		}
 	}
-	for d.large != 0 {
+	for d.large != 0 && yield() {
 		d.releaseLarge(d.large + largePrefix/8)
-		yield()
 	}
 }

@@ -1,12 +1,18 @@
 package engine
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // Stats is a picture of an Engine, for operators and tests.
 type Stats struct {
 	Keys          int // keys in all shards
 	Shards        int // number of shards
 	KeysInLargest int // keys in the shard that holds most
+	KeysInLeast   int // and in the one that holds fewest
+	Compactions   int // of a shard, since the start
+	LockWaits     int // how often somebody had to wait for a shard; 0 where the lock doesn't tell
 
 	LiveBytes     int // records, with the rounding of their sizes
 	FreeBytes     int // in blocks: what removed and replaced records left
@@ -16,14 +22,16 @@ type Stats struct {
 	Segments      int // of the index
 	ReservedBytes int // chunks taken from the system: all of the above, and spare
 
-	// Passed is how many full groups a lookup passes on average before it
-	// meets its key; sampled from a segment of each shard.
+	// Probes are keys by how many full groups a lookup passes before it meets
+	// them, the last element for that many and more; sampled from a segment of
+	// each shard. Passed is the mean.
+	Probes [8]int
 	Passed float64
 }
 
 // Stats takes each shard's lock for a moment and reads 8 KiB of its index.
 func (e *Engine) Stats() Stats {
-	st := Stats{Shards: len(e.shards)}
+	st := Stats{Shards: len(e.shards), KeysInLeast: math.MaxInt}
 	sampled, passed := 0, 0
 	for i := range e.shards {
 		s := &e.shards[i]
@@ -31,27 +39,41 @@ func (e *Engine) Stats() Stats {
 		n := int(s.keys.Load())
 		st.Keys += n
 		st.KeysInLargest = max(st.KeysInLargest, n)
+		st.KeysInLeast = min(st.KeysInLeast, n)
+		st.LockWaits += s.mu.waitsLocked()
 		st.LiveBytes += s.liveBytes + s.largeBytes
 		st.FreeBytes += s.freeBytes
 		st.BlockBytes += s.blockBytes
 		st.LargeBytes += s.largeBytes
 		st.IndexBytes += s.table.bytes
 		st.Segments += s.table.segments
-		d := s.table.dir.Load()
-		entry := *s.table.entry(d, 0)
-		seg := s.table.mem.at(entry >> 8)
-		for g := range uint64(1) << min(entry&63, splitSegLog) {
-			control := *word(add(seg, g*groupBytes))
-			sampled += bits.OnesCount64(control & slotHighs)
-			passed += int(control >> 56)
-		}
+		s.table.eachFar(func(groups uint64) {
+			sampled++
+			passed += int(groups)
+			st.Probes[min(groups, uint64(len(st.Probes)-1))]++
+		})
 		s.mu.Unlock()
 	}
 	if sampled > 0 {
 		st.Passed = float64(passed) / float64(sampled)
 	}
+	st.Compactions = int(e.maintainer.compactions.Load())
 	e.pool.mu.Lock()
 	st.ReservedBytes = e.pool.committed * chunkBytes
 	e.pool.mu.Unlock()
 	return st
+}
+
+// eachFar calls fn for each key of the table's first segment, or of its first 128
+// groups, with the number of groups that lie between the key's own and its slot.
+func (t *table) eachFar(fn func(groups uint64)) {
+	entry := *t.entry(t.dir.Load(), 0)
+	seg, mask := t.mem.at(entry>>8), uint64(1)<<(entry&63)-1
+	for g := range min(mask+1, 1<<splitSegLog) {
+		control := *word(add(seg, g*groupBytes))
+		for m := control & slotHighs; m != 0; m &= m - 1 {
+			slot := *word(add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7))
+			fn((g - slot>>refBits) & mask)
+		}
+	}
 }

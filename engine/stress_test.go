@@ -123,6 +123,7 @@ func TestStress(t *testing.T) {
 	for name, hash := range hashes {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t, engine.Options{Shards: 4}.WithHash(hash))
+			e.ForceHints()
 			base := newRand(t).Uint64()
 			var wg sync.WaitGroup
 			for g := range 4 {

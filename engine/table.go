@@ -399,20 +399,24 @@ func (t *table) freeDir(p *pool, d uint64) {
 	p.releaseIndex(d>>dirSizeBits, n)
 }
 
-// releaseAll gives a whole index back, in steps: yield is called between them.
-func (t *table) releaseAll(p *pool, yield func()) {
+// releaseAll gives a whole index back, in steps: yield is called between them, and
+// ends it early by returning false, as releaseAll does then.
+func (t *table) releaseAll(p *pool, yield func() bool) bool {
 	d := t.dir.Load()
 	if d == emptyDir {
-		return
+		return true
 	}
 	for i := uint64(0); i < dirSize(d); {
 		_, end := t.span(d, i)
 		t.freeSegment(p, *t.entry(d, i))
 		i = end
-		yield()
+		if !yield() {
+			return false
+		}
 	}
 	t.freeDir(p, d)
 	t.setDir(emptyDir)
+	return true
 }
 
 // allocIndex takes n bytes for index: small ones share a page.
@@ -420,7 +424,7 @@ func (p *pool) allocIndex(n int) (ref uint64, ok bool) {
 	if n <= pageBytes/2 {
 		return p.allocSmall(smallKind(n))
 	}
-	page, ok := p.alloc((n + pageBytes - 1) / pageBytes)
+	page, ok := p.alloc((n+pageBytes-1)/pageBytes, false)
 	return page * pageWords, ok
 }
 

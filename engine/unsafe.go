@@ -70,6 +70,17 @@ func copyTo(p ptr, b []byte) {
 	copy(unsafe.Slice((*byte)(p), n), b)
 }
 
+// appendFrom is append(dst, bytesAt(p, n)...); short values without a call.
+func appendFrom(dst []byte, p ptr, n int) []byte {
+	at := len(dst)
+	if n < 8 || n > 32 || cap(dst)-at < n {
+		return append(dst, unsafe.Slice((*byte)(p), n)...)
+	}
+	dst = dst[:at+n]
+	copyTo(unsafe.Pointer(&dst[at]), unsafe.Slice((*byte)(p), n))
+	return dst
+}
+
 // load64 is binary.LittleEndian.Uint64(b[i:]) without the bounds check; the
 // caller knows that i+8 <= len(b). Both platforms that are fast are little endian;
 // elsewhere the hash differs from xxhash64 but is as good.

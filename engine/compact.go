@@ -1,0 +1,273 @@
+package engine
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
+
+// compact copies all small records of a shard into new blocks, a segment at a
+// time, merges segments that have become sparse, and gives the old blocks back.
+//
+// Blocks that exist at the start are old. From then on new records go to new
+// blocks only, and freed ones are put aside: given up with the old blocks, or put
+// back on the lists when there is no memory for the copies. The walk goes by directory
+// position, so it meets every slot that existed at the start, however segments
+// split on the way; after it no slot refers to an old block.
+// With all, segments that stay as they are move, too.
+func (e *Engine) compact(s *shard, all bool) {
+	if e.stopping() {
+		return
+	}
+	s.mu.Lock()
+	s.wantCompact.Store(false)
+	// At the ceiling the copies take the pool's reserve. Nobody else may eat into
+	// it then, and if it can't suffice the compaction waits for more garbage.
+	room, need := e.pool.left()*pageBytes, s.liveBytes+s.liveBytes/3+maxBlockPages*pageBytes
+	if room < need {
+		s.postponeLocked()
+		s.mu.Unlock()
+		return
+	}
+	e.maintainer.compactions.Add(1)
+	epoch := s.epoch
+	s.retireBump()
+	s.kept, s.free = s.free, [smallClasses]uint64{}
+	s.bump, s.bumpEnd = 0, 0
+	s.old = len(s.blocks)
+	s.restBytes = 0
+	s.closed = room < 2*need
+	// What is on the lists now goes with the old blocks; what is freed from
+	// here on stays counted until then, too.
+	s.mu.Unlock()
+
+	there := func() bool { return s.epoch == epoch } // or Clear took everything
+	ok := e.walk(s, there, func(at uint64) (uint64, bool) { return s.compactLocked(at, all) })
+	back := false
+	if !ok && !e.stopping() {
+		s.mu.Lock()
+		taken := newBlockSet(s.blocks[min(s.old, len(s.blocks)):])
+		s.closed = true // what the pool has not got for the copies nobody should take
+		s.mu.Unlock()
+		back = e.walk(s, there, func(at uint64) (uint64, bool) { return s.revertLocked(at, taken) })
+	}
+
+	s.mu.Lock()
+	if !there() {
+		s.mu.Unlock()
+		return
+	}
+	var given []run
+	switch {
+	case ok:
+		given = slices.Clone(s.blocks[:s.old])
+		s.blocks = append(s.blocks[:0], s.blocks[s.old:]...)
+		s.late = 0
+	case back:
+		given = slices.Clone(s.blocks[s.old:])
+		s.blocks = s.blocks[:s.old]
+		s.free, s.bump, s.bumpEnd = s.kept, 0, 0
+		s.takeLate(newBlockSet(given))
+	default: // what was free, and what was moved, serves on
+		for class, ref := range s.kept {
+			for ref != 0 {
+				ref = s.relink(ref, class)
+			}
+		}
+		s.takeLate(nil)
+	}
+	s.kept = [smallClasses]uint64{}
+	s.old, s.closed = 0, false
+	for _, b := range given {
+		s.blockBytes -= b.pages * pageBytes
+	}
+	// What isn't live is garbage: on the lists, or freed during the walk in blocks
+	// that stay.
+	s.freeBytes = s.blockBytes - s.liveBytes - int(s.bumpEnd-s.bump)*8
+	if ok {
+		s.checkGarbage() // what was freed meanwhile may be too much already
+	} else {
+		s.postponeLocked()
+	}
+	s.mu.Unlock()
+	for _, b := range given {
+		e.pool.release(b.page, b.pages)
+		e.yield()
+	}
+	for e.pool.releaseOne() || e.pool.prefaultOne() {
+	}
+}
+
+// walk calls step for one segment after the other, with the shard's lock held,
+// while there is true and step reports success.
+func (e *Engine) walk(s *shard, there func() bool, step func(at uint64) (next uint64, ok bool)) bool {
+	ok := true
+	for at := uint64(0); at < maxDirSize && ok; {
+		s.mu.Lock()
+		if ok = there(); ok {
+			s.compacting = true
+			at, ok = step(at)
+			s.compacting = false
+		}
+		s.mu.Unlock()
+		ok = e.yield() && ok
+	}
+	return ok
+}
+
+// postponeLocked has the next compaction wait for a thirty-second of garbage more.
+func (s *shard) postponeLocked() {
+	s.restBytes = max(0, s.freeBytes-s.blockBytes/churnedGarbage+s.blockBytes/32)
+}
+
+// relink puts a free record that is on some list on that of its class, and returns
+// the next of the list that it was on. Its bytes are counted already.
+func (s *shard) relink(ref uint64, class int) (next uint64) {
+	p := s.pool.mem.at(ref)
+	next = *word(p)
+	*word(p) = s.free[class]
+	s.free[class] = ref
+	return next
+}
+
+// takeLate puts what was freed during a compaction on the lists, but for what lies
+// in the blocks that are given back.
+func (s *shard) takeLate(given blockSet) {
+	for s.late != 0 {
+		ref, class := s.late&refMask, int(s.late>>refBits)
+		s.late = *word(s.pool.mem.at(ref))
+		if !given.has(ref) {
+			s.relink(ref, class)
+		}
+	}
+}
+
+// revertLocked moves the records of the segment at a directory position that are in
+// the taken blocks back to where there was room at the start, and returns the
+// position after it. Each that was moved has left its old place on the lists.
+func (s *shard) revertLocked(at uint64, taken blockSet) (next uint64, ok bool) {
+	t := &s.table
+	d := t.dir.Load()
+	size := dirSize(d)
+	lo, hi := t.span(d, at*size>>dirBits)
+	e := *t.entry(d, lo)
+	seg := t.mem.at(e >> 8)
+	for g := range uint64(1) << (e & 63) {
+		for m := *word(add(seg, g*groupBytes)) & slotHighs; m != 0; m &= m - 1 {
+			slot := add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7)
+			from := *word(slot) & refMask
+			class := recordClass(t.mem.at(from))
+			if class == largeClass || !taken.has(from) {
+				continue
+			}
+			to := s.kept[class]
+			if to == 0 {
+				return at, false
+			}
+			s.kept[class] = *word(t.mem.at(to))
+			n := classBytes(class)
+			copy(bytesAt(t.mem.at(to), n), bytesAt(t.mem.at(from), n))
+			*word(slot) = *word(slot)&^refMask | to
+		}
+	}
+	return (hi<<dirBits + size - 1) / size, true
+}
+
+// A blockSet is blocks in the order of their addresses.
+type blockSet []run
+
+func newBlockSet(blocks []run) blockSet {
+	set := slices.Clone(blocks)
+	slices.SortFunc(set, func(a, b run) int { return cmp.Compare(a.page, b.page) })
+	return set
+}
+
+// has tells whether a record lies in one of the blocks.
+func (set blockSet) has(ref uint64) bool {
+	page := ref / pageWords
+	i, exact := slices.BinarySearchFunc(set, page, func(b run, page uint64) int { return cmp.Compare(b.page, page) })
+	return exact || i > 0 && page < set[i-1].page+uint64(set[i-1].pages)
+}
+
+// compactLocked moves the records of the segment at a directory position and
+// returns the position after it.
+func (s *shard) compactLocked(at uint64, all bool) (next uint64, ok bool) {
+	t := &s.table
+	d := t.dir.Load()
+	if d == emptyDir {
+		return maxDirSize, true
+	}
+	size := dirSize(d)
+	lo, hi := t.span(d, at*size>>dirBits)
+	e := *t.entry(d, lo)
+	seg, groups := t.mem.at(e>>8), uint64(1)<<(e&63)
+	keys := 0
+	for g := range groups {
+		if g%8 == 0 {
+			s.touchRecords(seg, g, min(g+8, groups))
+		}
+		control := *word(add(seg, g*groupBytes))
+		for m := control & slotHighs; m != 0; m &= m - 1 {
+			keys++
+			slot := add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7)
+			rec := t.mem.at(*word(slot) & refMask)
+			class := recordClass(rec)
+			if class == largeClass {
+				continue
+			}
+			ref, got := s.allocClass(class)
+			if !got {
+				return at, false
+			}
+			n := classBytes(class)
+			s.liveBytes -= n // the copy replaces it
+			copy(bytesAt(t.mem.at(ref), n), bytesAt(rec, n))
+			if invariants {
+				mangle(bytesAt(rec, n))
+			}
+			*word(rec) = s.kept[class]
+			s.kept[class] = *word(slot) & refMask
+			*word(slot) = *word(slot)&^refMask | ref
+		}
+	}
+	next = (hi<<dirBits + size - 1) / size
+	if !s.shrinkLocked(d, lo, hi, keys) && all {
+		t.rebuild(s.pool, lo, hi, hi, e&63)
+	}
+	return next, true
+}
+
+// touchRecords loads a byte of each record of some groups, so that their cache
+// misses overlap.
+func (s *shard) touchRecords(seg ptr, from, to uint64) {
+	n := uint64(0)
+	for g := from; g < to; g++ {
+		for i := range uint64(groupSlots) {
+			n += *word(s.table.mem.at(*word(add(seg, g*groupBytes+8+i*8)) & refMask))
+		}
+	}
+	sink.Store(n)
+}
+
+// shrinkLocked halves a segment that has become sparse, or merges it with the
+// one before it, and tells if it did. What it makes is at most three quarters
+// full, so that it doesn't have to grow again at once.
+func (s *shard) shrinkLocked(d, lo, hi uint64, keys int) bool {
+	t := &s.table
+	log := *t.entry(d, lo) & 63
+	if log == splitSegLog && lo > 0 {
+		before, _ := t.span(d, lo-1)
+		e := *t.entry(d, before)
+		if e&63 == splitSegLog && keys+countKeys(t.mem.at(e>>8), 1<<splitSegLog-1) <= groupSlots<<splitSegLog*3/4 {
+			return t.rebuild(s.pool, before, hi, hi, splitSegLog)
+		}
+	}
+	if lo > 0 || hi < dirSize(d) {
+		return false
+	}
+	small := log
+	for small > minSegLog && keys <= groupSlots<<(small-1)*3/4 {
+		small--
+	}
+	return small < log && t.rebuild(s.pool, lo, hi, hi, small)
+}

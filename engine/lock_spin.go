@@ -1,0 +1,80 @@
+//go:build amd64 && !race
+
+package engine
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// lock is the mutex of a shard, for holds of some dozen nanoseconds. It has the
+// methods of sync.Mutex, and must not be copied once it is in use.
+//
+// It spins where sync.Mutex would park, because it can then be given back with a
+// plain store: nobody sleeps who would have to be woken. An atomic instruction
+// costs this machine 6 ns, and worse, the processor starts nothing behind it
+// before it is through, so that the misses of neighbouring operations don't
+// overlap. With one instead of two, batches of 32 overwrites, Xeon, medians of
+// three in turn: 10 k keys 23.7 ns a key instead of 26.7, 1 M 41.8 instead of 51.3,
+// 10 M 81.9 instead of 85.3.
+//
+// Who waits asks again after ever longer pauses, of the processor, then of the
+// scheduler, then of the clock: the holder may have been put off the processor in
+// the middle, and may need this one to go on. So a waiter costs next to nothing
+// however long it waits, but nothing makes waiters take turns.
+type lock struct {
+	held  uint32
+	waits uint32 // how many acquisitions had to wait; guarded by the lock itself
+}
+
+// How long a waiter spins, in rounds of spinRound pauses (some 40 ns each on Skylake
+// and later, a few on others), and after how many it sleeps. Not yet measured
+// against other numbers.
+const (
+	spinRounds  = 32
+	yieldRounds = 64
+	spinRound   = 4
+	waiterSleep = 50 * time.Microsecond
+)
+
+func (l *lock) Lock() {
+	if !atomic.CompareAndSwapUint32(&l.held, 0, 1) {
+		l.lockSlow()
+	}
+}
+
+// Unlock gives the lock back. On amd64 a store becomes visible after all that
+// came before it in the program, so it publishes what the holder wrote; the
+// compiler moves nothing across the call.
+func (l *lock) Unlock() { storeRelease(&l.held) }
+
+func (l *lock) lockSlow() {
+	for round := 1; ; round++ {
+		switch {
+		case round <= spinRounds:
+			pause(spinRound)
+		case round <= yieldRounds:
+			runtime.Gosched()
+		default:
+			time.Sleep(waiterSleep)
+		}
+		if atomic.LoadUint32(&l.held) == 0 && atomic.CompareAndSwapUint32(&l.held, 0, 1) {
+			l.waits++
+			return
+		}
+	}
+}
+
+// waitsLocked is how often somebody had to wait for the lock.
+func (l *lock) waitsLocked() int { return int(l.waits) }
+
+// storeRelease is *p = 0, in assembly so that it is more than a hope: the
+// language says nothing of plain stores that other goroutines read, and its
+// atomic ones are full barriers.
+//
+//go:noescape
+func storeRelease(p *uint32)
+
+// pause waits for n PAUSE instructions.
+func pause(n uint32)

@@ -1,0 +1,101 @@
+package engine
+
+import "math/bits"
+
+// pack gathers what lies about. Where each shard's copies went depended on what was
+// free just then, and large records lie where they were put: a round over all
+// shards puts them, and the index, where it is lowest now. What a round can't better,
+// as the rests beside large records, is accepted, and no reason for another.
+func (e *Engine) pack(resting bool) {
+	m := &e.maintainer
+	part, least := churnedScattered, 1024 // pages, 4 MiB
+	if resting {
+		part, least = restingScattered, 256
+	}
+	before, used := e.pool.scattered()
+	m.accepted = min(m.accepted, before)
+	for before > max(least, used/part, m.accepted*3/2) && !e.stopping() {
+		moved := 0
+		for i := range e.shards {
+			e.compact(&e.shards[i], true)
+			moved += e.packLarge(&e.shards[i])
+		}
+		var after int
+		after, used = e.pool.scattered()
+		// Not what has been moved, nor what was freed meanwhile.
+		m.accepted = max(0, min(before, after)-moved)
+		before = after
+	}
+}
+
+// packPages is what packLarge copies with a shard's lock held, or one record more: a
+// record that shares its chunk has less than 2 MiB.
+const packPages = 64
+
+// packLarge moves the large records of a shard that share their chunk with others
+// to the lowest pages that are free, so that chunks become empty. It returns how many
+// pages it moved.
+func (e *Engine) packLarge(s *shard) (pages int) {
+	for at, group := uint64(0), uint64(0); at < maxDirSize && e.yield(); {
+		var moved int
+		s.mu.Lock()
+		at, group, moved = s.packLocked(at, group)
+		s.mu.Unlock()
+		pages += moved
+	}
+	return pages
+}
+
+// packLocked does so for the segment at a directory position, from a group on, and
+// returns where to go on and how many pages it moved. If the segment is another by then some records stay where
+// they are.
+func (s *shard) packLocked(at, group uint64) (nextAt, nextGroup uint64, moved int) {
+	t := &s.table
+	d := t.dir.Load()
+	if s.large == 0 {
+		return maxDirSize, 0, 0
+	}
+	size := dirSize(d)
+	lo, hi := t.span(d, at*size>>dirBits)
+	e := *t.entry(d, lo)
+	seg := t.mem.at(e >> 8)
+	for ; group < 1<<(e&63); group++ {
+		if moved >= packPages {
+			return at, group, moved
+		}
+		g := add(seg, group*groupBytes)
+		for m := *word(g) & slotHighs; m != 0; m &= m - 1 {
+			slot := add(g, 8+uint64(bits.TrailingZeros64(m))&^7)
+			if recordClass(t.mem.at(*word(slot)&refMask)) == largeClass {
+				moved += s.lowerLocked(slot)
+			}
+		}
+	}
+	return (hi<<dirBits + size - 1) / size, 0, moved
+}
+
+// lowerLocked moves a large record to lower pages, if there are any, and returns
+// how many pages it has.
+func (s *shard) lowerLocked(slot ptr) int {
+	ref := *word(slot) & refMask
+	old := s.pool.mem.at(ref - largePrefix/8)
+	pages := int(*word(add(old, 16)))
+	if pages > chunkPages {
+		return 0
+	}
+	page, ok := s.pool.alloc(pages, true)
+	if !ok {
+		return 0
+	}
+	if page*pageWords >= ref {
+		s.pool.release(page, pages)
+		return 0
+	}
+	n := pages*pageBytes - largePrefix
+	newRef := page*pageWords + largePrefix/8
+	copy(bytesAt(s.pool.mem.at(newRef), n), bytesAt(s.pool.mem.at(ref), n))
+	s.linkLarge(page*pageWords, pages)
+	*word(slot) = *word(slot)&^refMask | newRef
+	s.releaseLarge(ref)
+	return pages
+}

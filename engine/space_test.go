@@ -1,0 +1,207 @@
+package engine_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"keyframe/engine"
+)
+
+// setAll sets key0 to key<n-1> and returns how many were refused.
+func setAll(t *testing.T, e *engine.Engine, prefix string, n int, value []byte) (refused int) {
+	t.Helper()
+	var b engine.Batch
+	for i := range n {
+		b.Add(engine.Set, fmt.Appendf(nil, "%s%d", prefix, i), value)
+		if len(b.Ops) == 32 || i == n-1 {
+			e.Apply(&b)
+			for _, op := range b.Ops {
+				if op.Status == engine.OutOfMemory {
+					refused++
+				}
+			}
+			b.Reset()
+		}
+	}
+	return refused
+}
+
+// removeSome removes the keys whose number, modulo 10, is below tenths.
+func removeSome(e *engine.Engine, prefix string, n, tenths int) {
+	var b engine.Batch
+	for i := range n {
+		if i%10 < tenths {
+			b.Add(engine.Remove, fmt.Appendf(nil, "%s%d", prefix, i), nil)
+		}
+	}
+	e.Apply(&b)
+}
+
+// TestLargeMemoryComesBack: what removing nine tenths of the large records leaves is
+// little more than what a fresh store takes for the rest.
+func TestLargeMemoryComesBack(t *testing.T) {
+	for _, size := range []int{17_000, 60_000, 300_000, engine.ChunkBytes - 100, engine.ChunkBytes + 1} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			n := min(2000, 400*engine.ChunkBytes/size)
+			e, fresh := newEngine(t, engine.Options{Shards: 8}), newEngine(t, engine.Options{Shards: 8})
+			value := bytes.Repeat([]byte{'v'}, size)
+			setAll(t, e, "key", n, value)
+			removeSome(e, "key", n, 9)
+			setAll(t, fresh, "key", n/10, value)
+			e.Settle()
+			fresh.Settle()
+			got, want := e.Stats().ReservedBytes, fresh.Stats().ReservedBytes
+			if got > want*13/10+6*engine.ChunkBytes {
+				t.Errorf("%d bytes are reserved, a fresh store of the same content has %d", got, want)
+			}
+			n = 0
+			e.Range(func(_, v []byte) bool {
+				n++
+				if !bytes.Equal(v, value) {
+					t.Error("a value has changed on its way")
+				}
+				return true
+			})
+			if n != e.Len() {
+				t.Errorf("Range sees %d of %d", n, e.Len())
+			}
+		})
+	}
+}
+
+// TestBlocksFitTheirRecords: records of one size fill their blocks whatever the
+// size is, and a store of them isn't compacted over and over for what they leave.
+func TestBlocksFitTheirRecords(t *testing.T) {
+	for size := 2200; size < engine.MaxSmall; size += 523 {
+		e := newEngine(t, engine.Options{Shards: 1})
+		value := make([]byte, size)
+		n := 8 << 20 / size
+		setAll(t, e, "key", n, value)
+		st := e.Stats()
+		if waste := st.BlockBytes - st.LiveBytes; waste > st.LiveBytes/16+128<<10 {
+			t.Errorf("%d bytes: %d live in blocks of %d", size, st.LiveBytes, st.BlockBytes)
+		}
+		e.Settle()
+		before := e.Stats().Compactions
+		for range 5 {
+			setAll(t, e, "key", n, value[1:])
+			setAll(t, e, "key", n, value)
+			e.Settle()
+		}
+		if after := e.Stats().Compactions; after > before+1 {
+			t.Errorf("%d bytes: %d compactions for overwriting in place", size, after-before)
+		}
+	}
+}
+
+// TestCeilingServesOtherSizes: at the ceiling space moves from one size to others.
+func TestCeilingServesOtherSizes(t *testing.T) {
+	for _, sizes := range [][2]int{{100, 300}, {300, 100}, {100, 5000}, {5000, 20}, {100, engine.MaxSmall + 1}} {
+		t.Run(fmt.Sprint(sizes), func(t *testing.T) {
+			const limit = 48 << 20
+			e := newEngine(t, engine.Options{Shards: 16, MaxBytes: limit})
+			n := limit / sizes[0]
+			if refused := setAll(t, e, "key", n, make([]byte, sizes[0])); refused == 0 {
+				t.Fatal("the ceiling isn't reached")
+			}
+			removeSome(e, "key", n, 7)
+			e.Settle()
+			m := limit / 2 / (sizes[1]*5/4 + 60) // a run of pages may be a quarter longer
+			if refused := setAll(t, e, "other", m, make([]byte, sizes[1])); refused > 0 {
+				t.Errorf("%d of %d are refused with 70 %% of the store removed: %+v", refused, m, e.Stats())
+			}
+			if err := e.CheckInvariants(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestCeilingTakesLess: where nothing new finds room, every value can become smaller.
+func TestCeilingTakesLess(t *testing.T) {
+	for _, size := range []int{100, 5000, engine.MaxSmall, engine.MaxSmall + 1, engine.ChunkBytes + 1} {
+		e, o := newEngine(t, engine.Options{Shards: 4, MaxBytes: 16 * engine.ChunkBytes}), oracle{}
+		var kept []string
+		for i, refused := 0, 0; refused < 100; i++ {
+			key, value := fmt.Sprint("key", i), string(make([]byte, size))
+			if st, _ := one(e, engine.Set, key, value); st == engine.OutOfMemory {
+				refused++
+				continue
+			}
+			o[key] = value
+			kept = append(kept, key)
+		}
+		var b engine.Batch
+		for i, key := range kept {
+			b.Add(engine.Set, []byte(key), make([]byte, []int{0, 7, 500, size - 1}[i%4]*min(size, 1)%size))
+			b.Add(engine.Get, []byte(key), nil)
+		}
+		applyBoth(t, e, o, &b)
+		checkSame(t, e, o)
+	}
+}
+
+// TestCeilingGivesEmptyChunks: chunks that are kept ready make room for a value that
+// takes whole ones.
+func TestCeilingGivesEmptyChunks(t *testing.T) {
+	const chunks = 64
+	e := newEngine(t, engine.Options{Shards: 256, MaxBytes: chunks * engine.ChunkBytes})
+	stored := 0
+	for {
+		e.Settle() // makes chunks ready
+		if st, _ := one(e, engine.Set, fmt.Sprint("large", stored), string(make([]byte, engine.ChunkBytes+1))); st != engine.Created {
+			break
+		}
+		stored++
+	}
+	if want := (chunks - 1) / 2; stored != want { // one is for the index
+		t.Errorf("%d values of two chunks in %d chunks, want %d", stored, chunks, want)
+	}
+}
+
+// TestClearStorm: clearing faster than memory is given back must not heap up what is
+// to be given back.
+func TestClearStorm(t *testing.T) {
+	e, o := newEngine(t, engine.Options{Shards: 8}), oracle{}
+	release := e.HoldMaintainer()
+	for i := range 100 {
+		setAll(t, e, "key", 50, make([]byte, 100+i))
+		if n := e.Clear(); n != 50 {
+			t.Errorf("Clear says %d", n)
+		}
+	}
+	if n := e.ClearsLeft(); n == 0 || n > 2*8 {
+		t.Errorf("%d shards' contents wait", n)
+	}
+	e.Clear() // of nothing
+	release()
+	checkSame(t, e, o)
+	if n := e.ClearsLeft(); n != 0 {
+		t.Errorf("%d shards' contents are still there", n)
+	}
+	if st := e.Stats(); st.LiveBytes+st.IndexBytes+st.BlockBytes != 0 {
+		t.Errorf("after Clear: %+v", st)
+	}
+}
+
+func TestStats(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 4})
+	setAll(t, e, "key", 5000, make([]byte, 20))
+	one(e, engine.Set, "large", string(make([]byte, 100_000)))
+	st := e.Stats()
+	sampled, far := 0, 0
+	for groups, n := range st.Probes {
+		sampled += n
+		far += groups * n
+	}
+	if st.Keys != 5001 || st.KeysInLargest < 5001/4 || st.KeysInLeast > 5001/4 || st.KeysInLeast < 1000 {
+		t.Errorf("keys: %+v", st)
+	}
+	if sampled == 0 || sampled > 5001 || st.Probes[0] < sampled*3/4 || st.Passed > 0.5 || float64(far)/float64(sampled) > st.Passed+1e-9 {
+		t.Errorf("probes: %+v", st)
+	}
+	if st.LargeBytes < 100_000 || st.LiveBytes < st.LargeBytes+5000*28 || st.ReservedBytes < st.BlockBytes+st.LargeBytes {
+		t.Errorf("bytes: %+v", st)
+	}
+}
