@@ -31,6 +31,7 @@ type allocator struct {
 	liveBytes  int // room in small records
 	restBytes  int // of freeBytes, about: rests of blocks that nothing fitted into
 
+	tried      int  // a compaction that failed is tried again when freeBytes passes this
 	compacting bool // the maintainer is copying: it may have the pool's reserve
 	closed     bool // to all others: memory is short, and a compaction needs the rest
 }

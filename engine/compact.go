@@ -35,7 +35,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	s.kept, s.free = s.free, [smallClasses]uint64{}
 	s.bump, s.bumpEnd = 0, 0
 	s.old = len(s.blocks)
-	s.restBytes = 0
+	s.restBytes, s.tried = 0, 0
 	s.closed = room < 2*need
 	// What is on the lists now goes with the old blocks; what is freed from
 	// here on stays counted until then, too.
@@ -116,9 +116,7 @@ func (e *Engine) walk(s *shard, there func() bool, step func(at uint64) (next ui
 }
 
 // postponeLocked has the next compaction wait for a thirty-second of garbage more.
-func (s *shard) postponeLocked() {
-	s.restBytes = max(0, s.freeBytes-s.blockBytes/churnedGarbage+s.blockBytes/32)
-}
+func (s *shard) postponeLocked() { s.tried = s.freeBytes + s.blockBytes/32 }
 
 // relink puts a free record that is on some list on that of its class, and returns
 // the next of the list that it was on. Its bytes are counted already.

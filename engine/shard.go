@@ -28,7 +28,7 @@ type shard struct {
 // what every operation reads, from the lock to table.mem.base, is in the first, no
 // line is shared with a neighbour, and the first lines of all shards spread over
 // the sets of a cache, as they would not at a power of two.
-const shardPad = 64
+const shardPad = 56
 
 func (s *shard) init(p *pool, stagger, capacity int) {
 	s.pool = p
@@ -162,7 +162,7 @@ func (s *shard) checkGarbage() {
 // hasGarbage tells whether that part of the blocks is garbage.
 func (s *shard) hasGarbage(part int) bool {
 	garbage := s.freeBytes - s.restBytes
-	return garbage > minGarbage && garbage > s.blockBytes/part
+	return garbage > minGarbage && garbage > s.blockBytes/part && s.freeBytes > s.tried
 }
 
 // isUntidy tells whether there is more garbage than a store at rest should have.

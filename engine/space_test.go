@@ -3,6 +3,10 @@ package engine_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"keyframe/engine"
@@ -204,4 +208,93 @@ func TestStats(t *testing.T) {
 	if st.LargeBytes < 100_000 || st.LiveBytes < st.LargeBytes+5000*28 || st.ReservedBytes < st.BlockBytes+st.LargeBytes {
 		t.Errorf("bytes: %+v", st)
 	}
+}
+
+// TestCompactionReverts has the system refuse memory in the middle of compactions:
+// each puts back what it has moved, and what was free serves on.
+func TestCompactionReverts(t *testing.T) {
+	var failing atomic.Bool
+	e, o := newEngine(t, engine.Options{Shards: 1}.WithFailing(failing.Load)), oracle{}
+	var b engine.Batch
+	n := 40 * engine.ChunkBytes / 128
+	for i := range n {
+		b.Add(engine.Set, fmt.Appendf(nil, "key%d", i), fmt.Appendf(nil, "%0100d", i))
+	}
+	applyBoth(t, e, o, &b)
+	e.Settle()
+	release := e.HoldMaintainer()
+	for i := range n {
+		if i%10 < 4 {
+			b.Add(engine.Remove, fmt.Appendf(nil, "key%d", i), nil)
+		}
+	}
+	applyBoth(t, e, o, &b)
+	failing.Store(true)
+	full := e.Stats()
+	release()
+	e.Settle()
+	if st := e.Stats(); st.Compactions == full.Compactions || st.BlockBytes != full.BlockBytes || st.FreeBytes < full.FreeBytes {
+		t.Errorf("before %+v, after %+v", full, st)
+	}
+	checkSame(t, e, o)
+	release = e.HoldMaintainer() // a shard that is being compacted takes nothing new
+	for i := range n / 3 {       // as many as were removed, about
+		b.Add(engine.Set, fmt.Appendf(nil, "new%d", i), fmt.Appendf(nil, "%0100d", i))
+	}
+	applyBoth(t, e, o, &b)
+	release()
+	checkSame(t, e, o)
+	failing.Store(false)
+	for i := range n / 3 {
+		b.Add(engine.Remove, fmt.Appendf(nil, "new%d", i), nil)
+	}
+	for i := range n { // and more garbage than last time
+		if i%10 == 4 {
+			b.Add(engine.Remove, fmt.Appendf(nil, "key%d", i), nil)
+		}
+	}
+	applyBoth(t, e, o, &b)
+	checkSame(t, e, o)
+	if st := e.Stats(); st.BlockBytes > full.BlockBytes*6/10 {
+		t.Errorf("with memory again: %+v", st)
+	}
+}
+
+// TestCompactionsFailUnderLoad: the same while others change the shards.
+func TestCompactionsFailUnderLoad(t *testing.T) {
+	var failing atomic.Bool
+	e := newEngine(t, engine.Options{Shards: 2}.WithFailing(failing.Load))
+	base := newRand(t).Uint64()
+	oracles := [3]oracle{{}, {}, {}}
+	var wg sync.WaitGroup
+	for g := range oracles {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(base, uint64(g)))
+			o := oracles[g]
+			for round := range rounds(400) {
+				if g == 0 {
+					failing.Store(round%5 > 1)
+				}
+				for range 200 {
+					key := fmt.Sprint(g, "key", r.IntN(3000))
+					value := string(make([]byte, r.IntN(1+round%7*200)))
+					kind := []engine.Kind{engine.Set, engine.Set, engine.Remove}[r.IntN(3)]
+					st, _ := one(e, kind, key, value)
+					if st == engine.OutOfMemory {
+						continue
+					}
+					if want, _ := o.apply(engine.Op{Kind: kind, Key: []byte(key), Value: []byte(value)}); st != want {
+						t.Errorf("kind %d: status %d, want %d", kind, st, want)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	all := oracle{}
+	for _, o := range oracles {
+		maps.Copy(all, o)
+	}
+	checkSame(t, e, all)
 }
