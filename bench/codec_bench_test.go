@@ -11,6 +11,7 @@ import (
 	"github.com/bytedance/sonic/ast"
 
 	"keyframe/codec"
+	"keyframe/codec/client"
 )
 
 // What it costs to make sense of a SET, beside what others can do with the same
@@ -197,4 +198,38 @@ func BenchmarkRespond(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkClient is what the other end pays for a pair: to say it and to read the
+// answer, the short way and the way for any response.
+func BenchmarkClient(b *testing.B) {
+	key, value := []byte("key:000000000001"), []byte(`"value-00000000000001"`)
+	answer := []byte(`{"SET_RSP":{"st":1,"k":"key:000000000001"}}`)
+	b.Run("do=append", func(b *testing.B) {
+		b.ReportAllocs()
+		out := client.AppendOpen(make([]byte, 0, 1<<16), codec.OpSet)
+		for b.Loop() {
+			if out = client.AppendPair(out, key, value); len(out) > 1<<15 {
+				out = client.AppendOpen(out[:0], codec.OpSet)
+			}
+		}
+	})
+	b.Run("do=status", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, ok := client.Status(answer, codec.OpSet); !ok {
+				b.Fatal("not a response")
+			}
+		}
+	})
+	b.Run("do=parse", func(b *testing.B) {
+		b.ReportAllocs()
+		p := client.NewParser()
+		var r client.Response
+		for b.Loop() {
+			if err := p.Parse(answer, &r); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -1,0 +1,46 @@
+package client
+
+import "keyframe/codec"
+
+// ends are how a command begins and ends.
+var ends = func() (e [codec.NumOpcodes]struct{ open, shut string }) {
+	for op := codec.OpSet; int(op) < codec.NumOpcodes; op++ {
+		brackets := "{}"
+		switch op {
+		case codec.OpGet, codec.OpRemove, codec.OpContains, codec.OpRename:
+			brackets = "[]"
+		}
+		e[op].open = `{"` + op.String() + `":` + brackets[:1]
+		e[op].shut = brackets[1:] + "}"
+	}
+	return e
+}()
+
+// AppendOpen appends the beginning of a command.
+func AppendOpen(dst []byte, op codec.Opcode) []byte { return append(dst, ends[op].open...) }
+
+// AppendPair appends a pair of SET, SETQ, ADD or ADDQ. value is JSON text.
+func AppendPair(dst, key, value []byte) []byte {
+	dst = codec.AppendString(dst, key)
+	dst = append(dst, ':')
+	dst = append(dst, value...)
+	return append(dst, ',')
+}
+
+// AppendKey appends a key of GET, RMV or CONTAINS.
+func AppendKey(dst, key []byte) []byte { return append(codec.AppendString(dst, key), ',') }
+
+// AppendRename appends a rename of RNM_KEY.
+func AppendRename(dst, from, to []byte) []byte {
+	dst = codec.AppendString(append(dst, '{'), from)
+	dst = codec.AppendString(append(dst, ':'), to)
+	return append(dst, "},"...)
+}
+
+// AppendClose appends the end of the command that AppendOpen with the same op began.
+func AppendClose(dst []byte, op codec.Opcode) []byte {
+	if n := len(dst) - 1; n >= 0 && dst[n] == ',' {
+		dst = dst[:n]
+	}
+	return append(dst, ends[op].shut...)
+}

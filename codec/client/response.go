@@ -1,0 +1,269 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"keyframe/codec"
+)
+
+// Response is what a server has answered: for one element, for a command as a whole,
+// or to something that was no command.
+type Response struct {
+	// Op is the command that is answered, 0 for a SERVER_ERROR.
+	Op codec.Opcode
+	// Status is the element's status, or that of the command. With Op 0 it is the
+	// number of the error ("s").
+	Status codec.Status
+	// Key is the key, the old one of a rename, unescaped.
+	Key []byte
+	// Value is the text of the value that was found (GET), the new key, unescaped
+	// (RNM_KEY), or the text of the object with all members (SERVER_INFO).
+	Value []byte
+	// Count is how many keys there are or were (COUNT, CLEAR).
+	Count int64
+	// Message says what is wrong, unescaped: of a SERVER_ERROR, or with the status
+	// QueryRootInvalidType.
+	Message []byte
+}
+
+// ErrResponse is what is wrong with JSON that is no response of the contract.
+var ErrResponse = errors.New("client: not a response")
+
+// A Parser parses responses. It owns the scratch that unescaped keys live in, and
+// belongs to one goroutine.
+type Parser struct{ dec *codec.Decoder }
+
+// NewParser returns a Parser.
+func NewParser() *Parser {
+	dec, err := codec.NewDecoder(codec.Options{AnyValues: true})
+	if err != nil {
+		panic("BUG: client: the codec's defaults: " + err.Error())
+	}
+	return &Parser{dec}
+}
+
+// Check returns the fault of a value's text, nil if there is none.
+func (p *Parser) Check(value []byte) error {
+	end, err := p.dec.ScanValue(value, 0)
+	if err == nil && end != len(value) {
+		err = &codec.SyntaxError{Offset: end, Msg: "more than one value"}
+	}
+	return err
+}
+
+// heads are how the commonest responses begin, as codec writes them:
+// {"SET_RSP":{"st":
+var heads = func() (h [codec.NumOpcodes]string) {
+	for op := codec.OpSet; op <= codec.OpContains; op++ {
+		h[op] = `{"` + op.String() + `_RSP":{"st":`
+	}
+	return h
+}()
+
+const (
+	keyHead    = `,"k":"`
+	statusTail = `"}}`
+)
+
+// Status takes a response of the form {"SET_RSP":{"st":1,"k":"<key>"}}, to op, whose
+// key stands for itself, and whose status is one that an element may have. The key
+// aliases b. For any other response, good or bad, ok is false.
+func Status(b []byte, op codec.Opcode) (st codec.Status, key []byte, ok bool) {
+	if int(op) >= codec.NumOpcodes || heads[op] == "" {
+		return 0, nil, false
+	}
+	head := heads[op]
+	at, end := len(head)+1+len(keyHead), len(b)-len(statusTail)
+	if end < at || string(b[:len(head)]) != head || string(b[len(head)+1:at]) != keyHead || string(b[end:]) != statusTail {
+		return 0, nil, false
+	}
+	st = codec.Status(b[len(head)] - '0')
+	if key = b[at:end:end]; !answers(op, st) || !codec.IsPlain(key) {
+		return 0, nil, false
+	}
+	return st, key, true
+}
+
+// answers tells whether the contract has the status, with a key, for an element of
+// op. GET's StatusOK comes with a value instead.
+func answers(op codec.Opcode, st codec.Status) bool {
+	return st < 16 && statuses[op]>>st&1 != 0
+}
+
+const invalid = 1<<codec.StatusKeyLengthInvalid | 1<<codec.StatusTypeInvalid
+
+var statuses = [codec.NumOpcodes]uint16{
+	codec.OpSet:      1<<codec.StatusKeySet | 1<<codec.StatusKeyUpdated | 1<<codec.StatusOutOfMemory | invalid,
+	codec.OpSetQ:     1<<codec.StatusOutOfMemory | invalid,
+	codec.OpAdd:      1<<codec.StatusKeySet | 1<<codec.StatusKeyExists | 1<<codec.StatusOutOfMemory | invalid,
+	codec.OpAddQ:     1<<codec.StatusKeyExists | 1<<codec.StatusOutOfMemory | invalid,
+	codec.OpGet:      1<<codec.StatusKeyNotExist | invalid,
+	codec.OpRemove:   1<<codec.StatusKeyRemoved | 1<<codec.StatusKeyNotExist | invalid,
+	codec.OpContains: 1<<codec.StatusKeyExists | 1<<codec.StatusKeyNotExist | invalid,
+	codec.OpRename: 1<<codec.StatusKeySet | 1<<codec.StatusKeyNotExist | 1<<codec.StatusKeyExists |
+		1<<codec.StatusOutOfMemory | invalid,
+}
+
+// What a response is called.
+const (
+	serverError = "SERVER_ERROR"
+	suffix      = "_RSP"
+)
+
+func opOf(name []byte) codec.Opcode {
+	if n := len(name) - len(suffix); n > 0 && string(name[n:]) == suffix {
+		for op := codec.OpSet; int(op) < codec.NumOpcodes; op++ {
+			if op.String() == string(name[:n]) {
+				return op
+			}
+		}
+	}
+	return 0
+}
+
+// Parse parses any response into r. The error is a *codec.SyntaxError for what is not
+// JSON, and ErrResponse, wrapped, for JSON that is not a response; r is then of no use.
+//
+// What r refers to is valid until b changes or Parse is called again.
+func (p *Parser) Parse(b []byte, r *Response) error {
+	*r = Response{}
+	p.dec.Reset()
+	i, err := expect(b, 0, '{')
+	if err != nil {
+		return err
+	}
+	name, i, err := p.name(b, i)
+	if err != nil {
+		return err
+	}
+	if r.Op = opOf(name); r.Op == 0 && string(name) != serverError {
+		return fmt.Errorf("%w: it is called %.40q", ErrResponse, name)
+	}
+	var m members
+	end, err := p.members(b, i, r.Op, &m)
+	if err != nil {
+		return err
+	}
+	if m.status == nil {
+		return fmt.Errorf("%w: there is no status", ErrResponse)
+	}
+	if r.Op == codec.OpServerInfo {
+		m.value = b[i:end:end]
+	}
+	if end, err = expect(b, end, '}'); err != nil {
+		return err
+	}
+	if end != len(b) {
+		return &codec.SyntaxError{Offset: end, Msg: "more than one response"}
+	}
+	return p.fill(r, &m)
+}
+
+// members are those of a response's object: its status, and the only other one.
+type members struct {
+	status []byte // JSON text
+	name   []byte // what the other one is called, unescaped; nil if there is none
+	value  []byte // its JSON text
+}
+
+// members parses the object at b[i] and returns the index of what follows it.
+func (p *Parser) members(b []byte, i int, op codec.Opcode, m *members) (end int, err error) {
+	statusName := "st"
+	if op == 0 {
+		statusName = "s"
+	}
+	i, err = expect(b, i, '{')
+	for err == nil {
+		var name []byte
+		if name, i, err = p.name(b, i); err != nil {
+			break
+		}
+		if end, err = p.dec.ScanValue(b, i); err != nil {
+			break
+		}
+		switch value := b[i:end:end]; {
+		// Of a rename, a key may be called st too.
+		case m.status == nil && string(name) == statusName && value[0] != '"':
+			m.status = value
+		case op == codec.OpServerInfo:
+		case m.name == nil:
+			m.name, m.value = name, value
+		default:
+			return 0, fmt.Errorf("%w: it has a member %.40q too many", ErrResponse, name)
+		}
+		if end = codec.SkipSpace(b, end); end < len(b) && b[end] == '}' {
+			return codec.SkipSpace(b, end+1), nil
+		}
+		i, err = expect(b, end, ',')
+	}
+	return 0, err
+}
+
+// fill interprets the members: the status says what the other one has to be.
+func (p *Parser) fill(r *Response, m *members) (err error) {
+	st, err := strconv.ParseUint(string(m.status), 10, 8)
+	if err != nil {
+		return fmt.Errorf("%w: its status is %.40q", ErrResponse, m.status)
+	}
+	r.Status = codec.Status(st)
+	switch {
+	case r.Op == 0, r.Status == codec.StatusQueryRootInvalidType:
+		if r.Message, err = p.text(m, "m"); r.Message == nil && m.is("m") {
+			// A name that is no command's comes back as it was written, half
+			// a surrogate pair included, which can't be unescaped.
+			r.Message, err = m.value[1:len(m.value)-1], nil
+		}
+	case r.Op == codec.OpServerInfo && r.Status == codec.StatusOK:
+		r.Value = m.value
+	case (r.Op == codec.OpCount || r.Op == codec.OpClear) && r.Status == codec.StatusOK && string(m.name) == "cnt":
+		if r.Count, err = strconv.ParseInt(string(m.value), 10, 64); err != nil || r.Count < 0 {
+			return fmt.Errorf("%w: its count is %.40q", ErrResponse, m.value)
+		}
+	case r.Op == codec.OpGet && r.Status == codec.StatusOK && m.name != nil:
+		r.Key, r.Value = m.name, m.value
+	case !answers(r.Op, r.Status):
+		return fmt.Errorf("%w: %s with status %d and %.40q", ErrResponse, r.Op, st, m.name)
+	case r.Op == codec.OpRename && r.Status != codec.StatusTypeInvalid:
+		r.Key = m.name
+		r.Value, err = p.text(m, "")
+	default:
+		r.Key, err = p.text(m, "k")
+	}
+	return err
+}
+
+// is tells whether the other member has that name, any if it is "", and is a string.
+func (m *members) is(name string) bool {
+	return m.name != nil && (name == "" || string(m.name) == name) && m.value[0] == '"'
+}
+
+// text returns what the other member says.
+func (p *Parser) text(m *members, name string) ([]byte, error) {
+	if !m.is(name) {
+		return nil, fmt.Errorf("%w: %.40q where a string %q belongs", ErrResponse, m.name, name)
+	}
+	s, _, err := p.dec.ScanString(m.value, 0)
+	return s, err
+}
+
+// name expects a name in quotes and a colon at b[i], and returns the name and the
+// index of what follows.
+func (p *Parser) name(b []byte, i int) ([]byte, int, error) {
+	s, i, err := p.dec.ScanString(b, i)
+	if err == nil {
+		i, err = expect(b, i, ':')
+	}
+	return s, i, err
+}
+
+// expect expects a byte, with white space around it, and returns the index of what
+// follows.
+func expect(b []byte, i int, want byte) (int, error) {
+	i = codec.SkipSpace(b, i)
+	if i >= len(b) || b[i] != want {
+		return 0, &codec.SyntaxError{Offset: i, Msg: "expected '" + string(want) + "'"}
+	}
+	return codec.SkipSpace(b, i+1), nil
+}
