@@ -8,8 +8,9 @@ import (
 	"strconv"
 )
 
-// Every function here appends one response's JSON to dst, without framing, and
-// returns the longer slice.
+// Every Append function here appends one response's JSON to dst, without framing, and
+// returns the longer slice. For the responses that there are most of, a function says
+// beforehand how long they will be, so that what frames them can be written first.
 
 const numStatuses = int(StatusOutOfMemory) + 1
 
@@ -72,6 +73,20 @@ func AppendResponse(dst []byte, op Opcode, arg *Arg, st Status) []byte {
 		return append(appendEscaped(dst, arg.Key), `"}}`...)
 	}
 	return append(append(dst, arg.Key...), `"}}`...)
+}
+
+// ResponseLen returns how many bytes AppendResponse will append.
+func ResponseLen(op Opcode, arg *Arg, st Status) int {
+	if op == OpRename && st != StatusTypeInvalid {
+		return len(renameHead) + keyLen(arg.Key, arg.flags&keyNeedsEscape != 0) + len(`":"`) +
+			keyLen(arg.Value, arg.flags&valueNeedsEscape != 0) + len(renameTail[st])
+	}
+	return statusHead[op][st].n + keyLen(arg.Key, arg.flags != 0) + len(`"}}`)
+}
+
+// ValueLen returns how many bytes AppendValue will append.
+func ValueLen(op Opcode, arg *Arg, value []byte) int {
+	return valueHead[op].n + keyLen(arg.Key, arg.flags&keyNeedsEscape != 0) + len(`":`) + len(value) + len("}}")
 }
 
 // AppendValue appends the answer for a key that was found.
@@ -142,6 +157,31 @@ func appendKey(dst, key []byte, escape bool) []byte {
 		return append(dst, key...)
 	}
 	return appendEscaped(dst, key)
+}
+
+// keyLen returns how many bytes appendKey will append.
+func keyLen(key []byte, escape bool) int {
+	if !escape {
+		return len(key)
+	}
+	return escapedLen(key)
+}
+
+// escapedLen returns how many bytes appendEscaped will append.
+func escapedLen(s []byte) (n int) {
+	for i := 0; ; i++ {
+		end, _ := scan(s, i)
+		n += end - i
+		if i = end; i >= len(s) {
+			return n
+		}
+		switch s[i] {
+		case '"', '\\', '\n', '\r', '\t':
+			n += len(`\n`)
+		default:
+			n += len(`\u0000`)
+		}
+	}
 }
 
 // appendEscaped appends UTF-8 text as the inside of a JSON string.

@@ -47,6 +47,9 @@ func TestContractResponses(t *testing.T) {
 			if got := string(codec.AppendResponse([]byte("x"), op, arg, c.status)); got != "x"+c.want {
 				t.Errorf("got %s, want %s", got[1:], c.want)
 			}
+			if n := codec.ResponseLen(op, arg, c.status); n != len(c.want) {
+				t.Errorf("%s: length %d, want %d", c.want, n, len(c.want))
+			}
 		})
 	}
 	op, arg := decodeOne(t, `{"GET":["abc\u0064ef\u0022"]}`)
@@ -116,7 +119,18 @@ func requireKeyReadsBack(t testing.TB, arg *codec.Arg) {
 	var get struct {
 		R map[string]any `json:"GET_RSP"`
 	}
+	for _, op := range []codec.Opcode{codec.OpGet, codec.OpRename} {
+		for _, st := range []codec.Status{codec.StatusKeyNotExist, codec.StatusTypeInvalid, codec.StatusOutOfMemory} {
+			body = codec.AppendResponse(nil, op, arg, st)
+			if n := codec.ResponseLen(op, arg, st); n != len(body) {
+				t.Fatalf("%q: length %d, said to be %d", body, len(body), n)
+			}
+		}
+	}
 	body = codec.AppendValue(nil, codec.OpGet, arg, []byte(`"the value"`))
+	if n := codec.ValueLen(codec.OpGet, arg, []byte(`"the value"`)); n != len(body) {
+		t.Fatalf("%q: length %d, said to be %d", body, len(body), n)
+	}
 	if err := json.Unmarshal(body, &get); err != nil || get.R[string(arg.Key)] != "the value" && string(arg.Key) != "st" {
 		t.Fatalf("%q: %q, %v", arg.Key, body, err)
 	}

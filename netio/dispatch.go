@@ -177,16 +177,13 @@ func (l *loop) answerBatch(c *conn) bool {
 			l.queries++
 		}
 		if q.err != nil {
-			mark := l.beginResponse(c)
-			l.out = codec.AppendError(l.out, q.err)
-			l.endResponse(c, mark)
+			l.text = codec.AppendError(l.text[:0], q.err)
+			l.appendText(c)
 		}
 		for j := range args[:q.args] {
 			arg := &args[j]
 			if arg.Status != codec.StatusOK {
-				mark := l.beginResponse(c)
-				l.out = codec.AppendResponse(l.out, q.cmd.Op, arg, arg.Status)
-				l.endResponse(c, mark)
+				l.appendStatus(c, q.cmd.Op, arg, arg.Status)
 				continue
 			}
 			if len(ops) == 0 {
@@ -208,56 +205,60 @@ func (l *loop) answer(c *conn, opcode codec.Opcode, arg *codec.Arg, op *engine.O
 	if quiet[opcode] && (status == engine.Created || status == engine.Updated) {
 		return
 	}
-	mark := l.beginResponse(c)
-	if opcode == codec.OpGet && status == engine.Found {
-		l.out = codec.AppendValue(l.out, opcode, arg, op.Value)
-	} else {
-		l.out = codec.AppendResponse(l.out, opcode, arg, statuses[status])
+	if opcode != codec.OpGet || status != engine.Found {
+		l.appendStatus(c, opcode, arg, statuses[status])
+		return
 	}
-	l.endResponse(c, mark)
+	if c.framing == framingWebSocket {
+		l.out = appendHeader(l.out, opText, codec.ValueLen(opcode, arg, op.Value))
+	}
+	l.out = codec.AppendValue(l.out, opcode, arg, op.Value)
+	l.endFrame(c)
+}
+
+// appendStatus appends the response with an element's status.
+func (l *loop) appendStatus(c *conn, opcode codec.Opcode, arg *codec.Arg, st codec.Status) {
+	if c.framing == framingWebSocket {
+		l.out = appendHeader(l.out, opText, codec.ResponseLen(opcode, arg, st))
+	}
+	l.out = codec.AppendResponse(l.out, opcode, arg, st)
+	l.endFrame(c)
 }
 
 // answerWhole executes and answers a command that is about the whole store.
 func (l *loop) answerWhole(c *conn, opcode codec.Opcode) {
 	l.queries++
 	l.ops += wholeStoreOps
-	mark := l.beginResponse(c)
 	switch opcode {
 	case codec.OpCount:
-		l.out = codec.AppendCount(l.out, opcode, l.srv.engine.Len())
+		l.text = codec.AppendCount(l.text[:0], opcode, l.srv.engine.Len())
 	case codec.OpClear:
-		l.out = codec.AppendCount(l.out, opcode, l.srv.engine.Clear())
+		l.text = codec.AppendCount(l.text[:0], opcode, l.srv.engine.Clear())
 	case codec.OpServerInfo:
 		l.publish()
-		l.out = codec.AppendServerInfo(l.out, l.srv.info(time.Now()))
+		l.text = codec.AppendServerInfo(l.text[:0], l.srv.info(time.Now()))
 	default:
 		panic("BUG: netio: no answer for " + opcode.String())
 	}
-	l.endResponse(c, mark)
+	l.appendText(c)
 }
 
-// beginResponse makes room for the frame header of a response; endResponse
-// fills it in, now that the length of what lies between is known. Most responses
-// are shorter than 126 bytes and have a header of two bytes; a longer one is
-// moved up by the difference.
-func (l *loop) beginResponse(c *conn) (mark int) {
+// appendText appends the response in l.text: one of those that there are few of, and
+// whose length nobody knows before they are written.
+func (l *loop) appendText(c *conn) {
 	if c.framing == framingWebSocket {
-		l.out = append(l.out, 0, 0)
+		l.out = appendHeader(l.out, opText, len(l.text))
 	}
-	return len(l.out)
+	l.out = append(l.out, l.text...)
+	l.endFrame(c)
+	if cap(l.text) > maxKeptText {
+		l.text = nil
+	}
 }
 
-func (l *loop) endResponse(c *conn, mark int) {
+// endFrame appends what is behind a response.
+func (l *loop) endFrame(c *conn) {
 	if c.framing == framingLines {
 		l.out = append(l.out, '\n')
-		return
 	}
-	length := len(l.out) - mark
-	var header [maxHeaderBytes]byte
-	h := appendHeader(header[:0], opText, length)
-	if more := len(h) - 2; more > 0 {
-		l.out = append(l.out, header[:more]...)
-		copy(l.out[mark+more:], l.out[mark:mark+length])
-	}
-	copy(l.out[mark-2:], h)
 }

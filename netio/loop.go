@@ -28,6 +28,7 @@ type loop struct {
 	queue []queued
 	batch engine.Batch
 	out   []byte // responses, sent at the end of the turn
+	text  []byte // one response that is not framed yet
 	ops   int    // operations and commands of the turn so far
 	stop  int    // where a turn that had to stop goes on
 
@@ -43,6 +44,10 @@ type loop struct {
 // maxKeptOutput is how much of an output buffer that grew a turn leaves for the
 // next one.
 const maxKeptOutput = 4 << 20
+
+// maxKeptText is how much of the memory that a response needed is left for the next:
+// the refusal of an unknown command repeats its name, which may be long.
+const maxKeptText = 64 << 10
 
 func (s *Server) newLoop(el gnet.EventLoop) *loop {
 	dec, err := codec.NewDecoder(codec.Options{AnyValues: s.opts.AnyValues})
