@@ -17,7 +17,9 @@ type Decoder struct {
 	next    int  // the offset of the first element beyond it, -1 if there is none
 	checked bool // the payload is known to be right: go no further than limit
 	utf8    uint8
-	spare   Arg // takes the elements beyond it, which are only checked
+	dirty   bool // it is known not to be UTF-8: strings are checked carefully
+	spare   Arg  // takes the elements beyond it, which are only checked
+	marks   marks
 }
 
 // NewDecoder returns a decoder, or an error that names every fault of opts.
@@ -77,6 +79,7 @@ func (d *Decoder) DecodeFrom(payload []byte, cmd Command, args []Arg, max int) (
 
 func (d *Decoder) begin(args, max int, checked bool) {
 	d.limit, d.next, d.checked = args+max, -1, checked
+	d.marks.n, d.marks.unicode, d.dirty = 0, false, false
 	d.utf8 = utf8Unknown
 	if checked {
 		d.utf8 = utf8Valid
@@ -238,11 +241,10 @@ func (d *Decoder) add(args []Arg, i int) ([]Arg, *Arg) {
 
 // pairs decodes the members of a SET.
 //
-// The two string scans, the common case of add, and the steps from key to value to
-// key are spelled out here and not called: a pair takes two thirds of the time so.
+// The common case of add and the steps from key to value to key are spelled out here
+// and not called: a call costs a pair two of its nanoseconds.
 func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
 	n := len(b)
-	var tail uint64
 	for {
 		var a *Arg
 		if len(args) < cap(args) && len(args) < d.limit {
@@ -256,25 +258,18 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Syn
 			return args, 0, syntaxAt(b, i, "a name in quotes")
 		}
 
-		var seen uint64
-		for end = i + 1; end+8 <= n; end += 8 { // scan
-			w := uncheckedLoad64(b, end)
-			seen |= w
-			if m := stops(w); m != 0 {
-				end += bits.TrailingZeros64(m) >> 3
-				goto keyScanned
-			}
+		if m := d.marks.from(i + 1); m != 0 { // d.stop
+			end = i + 1 + bits.TrailingZeros64(m)
+		} else {
+			end = d.stopFar(b, i+1)
 		}
-		end, tail = scan(b, end)
-		seen |= tail
-	keyScanned:
-		if uint(end) < uint(n) && b[end] == '"' && (seen&highBits == 0 || d.utf8 == utf8Valid) {
+		if uint(end) < uint(n) && b[end] == '"' && !d.dirty {
 			a.Key = b[i+1 : end : end]
 			a.Status, a.flags = StatusOK, 0
-			if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || seen&highBits != 0 && fewerChars(a.Key, minKeyChars) {
+			if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || d.marks.unicode && fewerChars(a.Key, minKeyChars) {
 				a.Status = StatusKeyLengthInvalid
 			}
-		} else if end, err = d.escapedKey(b, a, i+1, end, seen); err != nil {
+		} else if end, err = d.escapedKey(b, a, i+1, end); err != nil {
 			return args, 0, err
 		}
 
@@ -291,20 +286,13 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Syn
 		}
 
 		if i < n && b[i] == '"' {
-			var seen uint64
-			for end = i + 1; end+8 <= n; end += 8 { // scan
-				w := uncheckedLoad64(b, end)
-				seen |= w
-				if m := stops(w); m != 0 {
-					end += bits.TrailingZeros64(m) >> 3
-					goto valueScanned
-				}
+			if m := d.marks.from(i + 1); m != 0 { // d.stop
+				end = i + 1 + bits.TrailingZeros64(m)
+			} else {
+				end = d.stopFar(b, i+1)
 			}
-			end, tail = scan(b, end)
-			seen |= tail
-		valueScanned:
-			if uint(end) >= uint(n) || b[end] != '"' || seen&highBits != 0 && d.utf8 != utf8Valid {
-				if end, _, err = d.escaped(b, i+1, end, seen); err != nil {
+			if uint(end) >= uint(n) || b[end] != '"' || d.dirty {
+				if end, _, err = d.escaped(b, i+1, end); err != nil {
 					return args, 0, err
 				}
 			}
@@ -340,7 +328,6 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Syn
 // keys decodes the elements of a GET, like pairs.
 func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
 	n := len(b)
-	var tail uint64
 	for {
 		var a *Arg
 		if len(args) < cap(args) && len(args) < d.limit {
@@ -351,25 +338,18 @@ func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *Synt
 		}
 		a.Pos, a.Value = i, nil
 		if i < n && b[i] == '"' {
-			var seen uint64
-			for end = i + 1; end+8 <= n; end += 8 { // scan
-				w := uncheckedLoad64(b, end)
-				seen |= w
-				if m := stops(w); m != 0 {
-					end += bits.TrailingZeros64(m) >> 3
-					goto scanned
-				}
+			if m := d.marks.from(i + 1); m != 0 { // d.stop
+				end = i + 1 + bits.TrailingZeros64(m)
+			} else {
+				end = d.stopFar(b, i+1)
 			}
-			end, tail = scan(b, end)
-			seen |= tail
-		scanned:
-			if uint(end) < uint(n) && b[end] == '"' && (seen&highBits == 0 || d.utf8 == utf8Valid) {
+			if uint(end) < uint(n) && b[end] == '"' && !d.dirty {
 				a.Key = b[i+1 : end : end]
 				a.Status, a.flags = StatusOK, 0
-				if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || seen&highBits != 0 && fewerChars(a.Key, minKeyChars) {
+				if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || d.marks.unicode && fewerChars(a.Key, minKeyChars) {
 					a.Status = StatusKeyLengthInvalid
 				}
-			} else if end, err = d.escapedKey(b, a, i+1, end, seen); err != nil {
+			} else if end, err = d.escapedKey(b, a, i+1, end); err != nil {
 				return args, 0, err
 			}
 			end++
@@ -447,10 +427,10 @@ func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *SyntaxError) {
 	}
 	// It is a rename, and both names are keys.
 	var renamed Arg
-	if _, err = d.escapedKey(b, a, from, from, 0); err != nil {
+	if _, err = d.escapedKey(b, a, from, d.stop(b, from)); err != nil {
 		return 0, err
 	}
-	if _, err = d.escapedKey(b, &renamed, to, to, 0); err != nil {
+	if _, err = d.escapedKey(b, &renamed, to, d.stop(b, to)); err != nil {
 		return 0, err
 	}
 	a.Value = renamed.Key
@@ -480,9 +460,9 @@ func separator(b []byte, i int, closing byte) (next int, err *SyntaxError) {
 }
 
 // escapedKey decodes the key whose first byte, after its quote, is at start into a;
-// scan has come as far as i. It returns the index of the closing quote.
-func (d *Decoder) escapedKey(b []byte, a *Arg, start, i int, seen uint64) (end int, err *SyntaxError) {
-	end, how, err := d.escaped(b, start, i, seen)
+// scanning has stopped at i. It returns the index of the closing quote.
+func (d *Decoder) escapedKey(b []byte, a *Arg, start, i int) (end int, err *SyntaxError) {
+	end, how, err := d.escaped(b, start, i)
 	if err != nil {
 		return 0, err
 	}

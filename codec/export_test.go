@@ -33,3 +33,27 @@ func NestedForTesting(d *Decoder, b []byte, i int) (end, carefulEnd int, err, ca
 }
 
 func ScratchForTesting(d *Decoder) int { return cap(d.scratch) }
+
+// MarksForTesting returns the marks of b, which is no longer than a window, and whether
+// bytes past ASCII were seen. What was in them before must not show.
+func MarksForTesting(b []byte) (marks []byte, high bool) {
+	var m [marksBytes]byte
+	for i := range m {
+		m[i] = 0xA5
+	}
+	high = markBytes(&m, b) != 0
+	return m[:(len(b)+7)/8+8], high // what may be loaded
+}
+
+var WideForTesting = wide
+
+const WindowForTesting = windowBytes
+
+// StopsForTesting returns what stop finds from each of the places on, in that order.
+func StopsForTesting(d *Decoder, b []byte, places []int) (stops []int) {
+	d.begin(0, 0, false)
+	for _, i := range places {
+		stops = append(stops, d.stop(b, i))
+	}
+	return stops
+}

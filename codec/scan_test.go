@@ -33,6 +33,7 @@ func requireTwins(t testing.TB, b []byte) {
 			t.Fatalf("%q has %d characters; fewer than %d: %t", b, utf8.RuneCount(b), n, codec.FewerCharsForTesting(b, n))
 		}
 	}
+	requireMarks(t, b)
 	if codec.ValidUTF8(b) != utf8.Valid(b) {
 		t.Fatalf("%q: valid UTF-8 %t", b, codec.ValidUTF8(b))
 	}

@@ -13,7 +13,7 @@ func (d *Decoder) ScanString(b []byte, i int) (said []byte, end int, err error) 
 	d.begin(0, 0, false)
 	d.utf8 = utf8Valid // what is scanned is looked at below, and not all of b
 	var a Arg
-	end, fault := d.escapedKey(b, &a, i+1, i+1, 0)
+	end, fault := d.escapedKey(b, &a, i+1, d.stop(b, i+1))
 	if fault == nil && !ValidUTF8(b[i:end]) {
 		_, _, fault = d.carefulString(b, i+1)
 	}
@@ -30,7 +30,7 @@ func (d *Decoder) ScanValue(b []byte, i int) (end int, err error) {
 	d.utf8 = utf8Valid
 	end, _, fault := d.value(b, i)
 	if fault == nil && !ValidUTF8(b[i:end]) {
-		d.utf8 = utf8Invalid
+		d.dirty = true
 		_, fault = d.careful(b, i)
 	}
 	if fault != nil {

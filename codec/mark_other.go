@@ -1,0 +1,7 @@
+//go:build !amd64 || purego
+
+package codec
+
+const wide = false
+
+func markBytes(*[marksBytes]byte, []byte) uint64 { panic("BUG: codec: nothing marks here") }
