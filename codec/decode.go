@@ -28,7 +28,7 @@ func NewDecoder(opts Options) (*Decoder, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	return &Decoder{opts: opts}, nil
+	return &Decoder{opts: opts, marks: marks{size: windowBytes}}, nil
 }
 
 // maxKeptScratch is how much scratch Reset keeps.

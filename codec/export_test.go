@@ -49,6 +49,10 @@ var WideForTesting = wide
 
 const WindowForTesting = windowBytes
 
+// NarrowForTesting makes d mark windows of so many bytes: so that short payloads have
+// many of them.
+func NarrowForTesting(d *Decoder, bytes int) { d.marks.size = bytes }
+
 // StopsForTesting returns what stop finds from each of the places on, in that order.
 func StopsForTesting(d *Decoder, b []byte, places []int) (stops []int) {
 	d.begin(0, 0, false)

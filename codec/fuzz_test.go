@@ -39,6 +39,7 @@ func FuzzDecode(f *testing.F) {
 	any := newDecoder(f, codec.Options{AnyValues: true})
 	small := codec.Options{AnyValues: true, MaxDepth: 3, MaxKeyBytes: 20}
 	limited := newDecoder(f, small)
+	narrow := newDecoder(f, codec.Options{})
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if len(payload) > 4096 {
 			return // more of the same, slowly
@@ -46,6 +47,8 @@ func FuzzDecode(f *testing.F) {
 		requireAgreement(t, scalars, codec.Options{}, payload)
 		requireAgreement(t, any, codec.Options{AnyValues: true}, payload)
 		requireAgreement(t, limited, small, payload)
+		codec.NarrowForTesting(narrow, 1+len(payload)%70)
+		requireAgreement(t, narrow, codec.Options{}, payload)
 		whole, err := decodeAll(t, any, payload)
 		if err != nil {
 			return

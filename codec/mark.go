@@ -23,6 +23,7 @@ const (
 
 // marks are those of one window of the payload.
 type marks struct {
+	size    int  // of a window: windowBytes, or less in tests
 	base    int  // where the window begins
 	n       int  // its length; 0: nothing is marked
 	unicode bool // there were bytes past ASCII in this window or one before
@@ -71,7 +72,7 @@ func (d *Decoder) stopFar(b []byte, i int) int {
 
 // mark marks the window of b that begins at i.
 func (d *Decoder) mark(b []byte, i int) {
-	n := min(len(b)-i, windowBytes)
+	n := min(len(b)-i, d.marks.size)
 	d.marks.base, d.marks.n = i, n
 	d.sawUnicode(b, markBytes(&d.marks.bits, b[i:i+n]))
 }

@@ -135,6 +135,29 @@ func TestBadStringsAtEveryPlace(t *testing.T) {
 	}
 }
 
+// TestSonicsGapsDontReachTheWire: what sonic.Valid lets pass is refused, in whichever
+// block of a long string it stands, in keys, values and nested values.
+func TestSonicsGapsDontReachTheWire(t *testing.T) {
+	for _, size := range []int{200, 9000} {
+		places := []int{0, 1, 31, size / 2, size - 32, size - 1}
+		if size > 4096 {
+			places = append(places, 4095-60, 4095-1, 4095, 4096, 4097)
+		}
+		for _, gap := range []string{"\n", "\x00", "\x1f", `\x41`, `\u12G4`, "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80"} {
+			for _, at := range places {
+				text := `"` + strings.Repeat("z", at) + gap + strings.Repeat("z", size-at) + `"`
+				if codec.Backend() == "sonic" && !codec.ValidGrammarForTesting([]byte(text)) {
+					t.Errorf("sonic.Valid refuses %q at %d: look at json.go again", gap, at)
+				}
+				for _, frame := range []string{`{"SET":{"abcdef":%s}}`, `{"SET":{%s:1}}`, `{"GET":[%s]}`, `{"SET":{"abcdef":[{"a":%s}]}}`} {
+					opts := codec.Options{AnyValues: true}
+					requireSyntaxError(t, newDecoder(t, opts), opts, fmt.Sprintf(frame, text))
+				}
+			}
+		}
+	}
+}
+
 func TestGoodStrings(t *testing.T) {
 	eachOptions(t, func(t *testing.T, opts codec.Options, d *codec.Decoder) {
 		for _, frame := range stringFrames {
@@ -284,7 +307,7 @@ func TestEveryByteRemovedOrDoubled(t *testing.T) {
 // every alignment, with and without something behind it.
 func TestEveryLength(t *testing.T) {
 	opts := codec.Options{}
-	d := newDecoder(t, opts)
+	d, narrow := newDecoder(t, opts), newDecoder(t, opts)
 	for key := range 40 {
 		for value := range 40 {
 			if sample() && value%8 != key%8 {
@@ -293,6 +316,8 @@ func TestEveryLength(t *testing.T) {
 			for _, frame := range []string{`{"SET":{"%s":"%s"}}`, `{"SET":{"%s":"%s","abcdef":1}}`, `{"SET": {"%s": "%s"} }   `, `{"GET":["%s","%s"]}`, `{"RNM_KEY":[{"%s":"%s"}]}`} {
 				payload := fmt.Sprintf(frame, strings.Repeat("k", key), strings.Repeat("v", value))
 				requireAgreement(t, d, opts, []byte(payload))
+				codec.NarrowForTesting(narrow, 1+(key+value)%30)
+				requireAgreement(t, narrow, opts, []byte(payload))
 			}
 		}
 	}
