@@ -5,7 +5,7 @@ FUZZTIME ?= 30s
 NODE_DIR  = netio/testdata/node
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race invariants fuzz lint vuln bench-smoke node-deps clean soak bench-engine bench-rivals
+.PHONY: help build run test race invariants fuzz lint vuln bench-smoke node-deps clean soak bench-engine bench-codec bench-rivals
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,8 +16,9 @@ build: ## build the commands into bin/
 run: build ## start the server on its defaults
 	./bin/keyframe-server
 
-test: ## run every test
+test: ## run every test; those of the codec also without its assembly
 	$(GO) test ./...
+	$(GO) test -tags purego ./codec/...
 
 race: ## run every test under the race detector
 	$(GO) test -race ./...
@@ -57,6 +58,13 @@ bench-engine: ## measure the store up to 10 M keys; wants an idle machine
 	$(GO) test ./bench -run '^$$' -bench 'SetOverwrite|GetHit|GetMiss|BaselineOverwrite' -benchtime 1s -count 5 -cpu 1 -timeout 60m -maxkeys 10000000
 	$(GO) test ./bench -run '^$$' -bench SetParallel -benchtime 100000x -count 5 -cpu 1,2 -timeout 20m -maxkeys 10000000
 	$(GO) test ./bench -run '^$$' -bench 'SetInsert|Memory' -benchtime 1x -count 5 -timeout 60m -maxkeys 10000000
+
+BENCH_CODEC = -run '^$$' -benchtime 50ms -count 5 -cpu 1 -timeout 20m
+
+bench-codec: ## measure the codec, also without its assembly, beside other parsers; wants an idle machine
+	$(GO) test ./bench $(BENCH_CODEC) -bench 'Decode|Respond|Client'
+	$(GO) test -tags purego ./bench $(BENCH_CODEC) -bench 'Decode/.*/impl=keyframe|DecodeGet|DecodeNested'
+	cd bench/rivals && GOEXPERIMENT=jsonv2 $(GO) test $(BENCH_CODEC) -bench Decode
 
 bench-rivals: ## the same on other maps and caches, a process for each
 	cd bench/rivals && for s in 'engine$$/batch=32' 'engine$$/batch=1' map-unlocked sync.Map xsync otter freecache bigcache; do \

@@ -27,28 +27,6 @@ import (
 //
 // ns/key is the figure to compare. Compare within one run only.
 
-// payloadForms say how the pairs of a payload look; each gets i and returns a member.
-var payloadForms = map[string]func(i int) string{
-	"plain":   func(i int) string { return fmt.Sprintf(`"key:%012d":"value-%014d"`, i, i) },
-	"number":  func(i int) string { return fmt.Sprintf(`"key:%012d":%d`, i, 10_000_019*(i+1)) },
-	"kib":     func(i int) string { return fmt.Sprintf(`"key:%012d":"%01024d"`, i, i) },
-	"unicode": func(i int) string { return fmt.Sprintf(`"ключ:%07d":"значение-%03d"`, i, i) },
-	"escaped": func(i int) string { return fmt.Sprintf(`"key\t%08d\u00e9":"a \"value\"\n%05d"`, i, i) },
-}
-
-func setPayload(form string, keys int) []byte {
-	var members []string
-	one, open, between, shut := payloadForms[form], `{"SET":{`, ",", "}}"
-	if form == "spaced" {
-		one = func(i int) string { return fmt.Sprintf(`"key:%012d": "value-%014d"`, i, i) }
-		open, between, shut = "{\n  \"SET\": {\n    ", ",\n    ", "\n  }\n}"
-	}
-	for i := range keys {
-		members = append(members, one(i))
-	}
-	return []byte(open + strings.Join(members, between) + shut)
-}
-
 type countingVisitor struct{ strings int }
 
 func (v *countingVisitor) OnNull() error                        { return nil }
@@ -63,9 +41,9 @@ func (v *countingVisitor) OnArrayBegin(int) error               { return nil }
 func (v *countingVisitor) OnArrayEnd() error                    { return nil }
 
 func BenchmarkDecode(b *testing.B) {
-	for _, form := range []string{"plain", "spaced", "number", "unicode", "escaped", "kib"} {
+	for _, form := range PayloadForms {
 		for _, keys := range []int{1, 10, 100} {
-			payload := setPayload(form, keys)
+			payload := SetPayload(form, keys)
 			if !json.Valid(payload) {
 				b.Fatalf("not a payload: %s", payload)
 			}
@@ -172,7 +150,7 @@ func BenchmarkRespond(b *testing.B) {
 		b.Fatal(err)
 	}
 	for _, form := range []string{"plain", "unicode", "escaped"} {
-		args, _, err := d.Decode(setPayload(form, 1), nil, 1)
+		args, _, err := d.Decode(SetPayload(form, 1), nil, 1)
 		if err != nil {
 			b.Fatal(err)
 		}

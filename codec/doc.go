@@ -60,10 +60,14 @@
 //
 // # The paths
 //
-// A payload is gone over once, from the first byte to the last, and its elements go
-// straight into the caller's slice of Args. The fast path covers strings without
-// escapes, eight bytes at a time, numbers, booleans, and white space as people and
-// printers write it. Everything else goes one step aside, and comes back:
+// A payload is decoded in one pass, from the first byte to the last, and its elements
+// go straight into the caller's slice of Args. Where the processor has AVX2 the pass
+// is preceded, a window of 4 KiB at a time, by one that marks where strings may stop:
+// at quotes, backslashes and control characters (mark.go). The decoder leaps from mark
+// to mark. Elsewhere, and with the build tag purego, it goes eight bytes at a time
+// (scan.go). The fast path covers strings without escapes, numbers, booleans, and white
+// space as people and printers write it. Everything else goes one step aside, and
+// comes back:
 //
 //	an escape in a string     escaped goes on behind it
 //	bytes past ASCII          sonic checks the UTF-8 of the whole payload, once;
@@ -83,5 +87,10 @@
 // quote only: raw control characters, illegal escapes and bytes that are not UTF-8
 // pass. And its unquoting makes U+FFFD of an unpaired surrogate, so that two keys
 // would be one. So strings and surrogates are checked here. sonic's JIT decoder is
-// not used at all. Only json.go sees sonic.
+// not used at all. Only json.go and unquote_sonic.go see sonic.
+//
+// # The other end
+//
+// Package codec/client appends commands and parses responses, for whoever talks to a
+// server. It shares the strings and values of the grammar through shared.go.
 package codec

@@ -10,6 +10,9 @@ import "math/bits"
 //
 // Elsewhere nothing is ever marked, and stopFar has scan look for each string's end. It
 // is the twin that tests hold the marks against.
+//
+// The wide code is assembly because package simd/archsimd is an experiment of the
+// toolchain: it would be there for nobody who builds the server with a plain go build.
 
 const (
 	// windowBytes are marked at a time. A window and its marks stay in the first-level

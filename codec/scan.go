@@ -9,11 +9,11 @@ import (
 // This file scans what JSON is made of: strings, numbers, words, white space.
 // Nothing here knows commands.
 //
-// Strings have three paths. The fast one goes eight bytes at a time to the first
-// byte that stops it; if that is the closing quote, and nothing in the string was
-// past ASCII or the payload is known to be UTF-8, it was all. The second, escaped,
-// goes on behind escapes. The third, carefulString, goes byte by byte and has the
-// last word: it is for short texts, and for finding the exact place of a fault.
+// Strings have three paths. The fast one goes to the first byte that stops it (the
+// mark of which is in mark.go, or scan finds it); if that is the closing quote, and the
+// payload is ASCII so far or known to be UTF-8, it was all. The second, escaped, goes on
+// behind escapes. The third, carefulString, goes byte by byte and has the last word: it
+// is for finding the exact place of a fault.
 
 const (
 	lowBits  = 0x0101010101010101

@@ -1,8 +1,8 @@
 // Package rivals runs the engine's workload on other in-process maps and caches
-// of the Go world. It is a module of its own so that nobody who builds the
-// server downloads them.
+// of the Go world, and the codec's on other parsers of JSON (codec_bench_test.go).
+// It is a module of its own so that nobody who builds the server downloads them.
 //
-// Some of them are caches: freecache, bigcache and otter evict when they are
+// Some of the stores are caches: freecache, bigcache and otter evict when they are
 // full, and freecache and bigcache may also lose a key to another with the same
 // hash. They are given room enough here. All are asked to overwrite 20-byte
 // values under 16-byte keys, one key at a time, which is all they offer; the
