@@ -36,6 +36,9 @@ type marks struct {
 // from returns the marks of the 57 bytes, or a few more, that begin at index i of the
 // payload, the first one lowest. It is 0 too if they have not been marked.
 func (m *marks) from(i int) uint64 {
+	if !canMark {
+		return 0
+	}
 	at := uint(i - m.base)
 	if at >= uint(m.n) {
 		return 0
@@ -54,9 +57,11 @@ func (d *Decoder) stop(b []byte, i int) int {
 
 // stopFar is stop where marks.from has none.
 func (d *Decoder) stopFar(b []byte, i int) int {
-	if !wide {
+	if !canMark || !wide {
 		end, seen := scan(b, i)
-		d.sawUnicode(b, seen&highBits)
+		if seen&highBits != 0 {
+			d.sawUnicode(b)
+		}
 		return end
 	}
 	for i < len(b) {
@@ -77,12 +82,14 @@ func (d *Decoder) stopFar(b []byte, i int) int {
 func (d *Decoder) mark(b []byte, i int) {
 	n := min(len(b)-i, d.marks.size)
 	d.marks.base, d.marks.n = i, n
-	d.sawUnicode(b, markBytes(&d.marks.bits, b[i:i+n]))
+	if high := markBytes(&d.marks.bits, b[i:i+n]); high != 0 {
+		d.sawUnicode(b)
+	}
 }
 
-// sawUnicode takes note of bytes past ASCII in b, if high is not 0.
-func (d *Decoder) sawUnicode(b []byte, high uint64) {
-	if high != 0 && !d.marks.unicode {
+// sawUnicode takes note of bytes past ASCII in b.
+func (d *Decoder) sawUnicode(b []byte) {
+	if !d.marks.unicode {
 		d.marks.unicode = true
 		d.dirty = !d.validUTF8(b)
 	}

@@ -4,6 +4,9 @@ package codec
 
 import "golang.org/x/sys/cpu"
 
+// canMark is whether there is a markAVX2 at all.
+const canMark = true
+
 // wide is whether the processor, and the system, can run markAVX2.
 var wide = cpu.X86.HasAVX2
 

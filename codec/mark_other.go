@@ -2,6 +2,9 @@
 
 package codec
 
-const wide = false
+const (
+	canMark = false
+	wide    = false
+)
 
 func markBytes(*[marksBytes]byte, []byte) uint64 { panic("BUG: codec: nothing marks here") }
