@@ -63,7 +63,7 @@ BENCH_CODEC = -run '^$$' -benchtime 50ms -count 5 -cpu 1 -timeout 20m
 
 bench-codec: ## measure the codec, also without its assembly, beside other parsers; wants an idle machine
 	$(GO) test ./bench $(BENCH_CODEC) -bench 'Decode|Respond|Client'
-	$(GO) test -tags purego ./bench $(BENCH_CODEC) -bench 'Decode/.*/.*/impl=keyframe|DecodeGet|DecodeNested'
+	$(GO) test -tags purego ./bench $(BENCH_CODEC) -bench 'Decode$$/.*/.*/impl=keyframe|DecodeGet|DecodeNested'
 	cd bench/rivals && GOEXPERIMENT=jsonv2 $(GO) test $(BENCH_CODEC) -bench Decode
 
 bench-rivals: ## the same on other maps and caches, a process for each
