@@ -37,6 +37,7 @@ func (s *Server) accept(ln net.Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
+			s.counters.acceptErrors.Add(1)
 			if delay == 0 {
 				s.log.Error("accept failed, trying again", "address", ln.Addr(), "error", err)
 			}

@@ -27,6 +27,7 @@ func (l *loop) close(c *conn, err error) {
 		l.out = codec.AppendServerError(l.out, 5, why.reason)
 		l.out = append(l.out, '\n')
 	}
+	l.count.countClose(why.code)
 	c.phase = phaseLinger
 	c.deadline = time.Time{} // send sets it, or the outbox when it has drained
 }

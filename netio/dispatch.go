@@ -34,11 +34,11 @@ const (
 
 // queued is a command that waits in the batch.
 type queued struct {
-	cmd     codec.Command
-	err     error // why it is refused; then it has no arguments
-	args    int   // how many of the loop's arguments, following those of the command before
 	at      int   // where its frame begins in the bytes being served
-	resumed bool  // an earlier batch held its first part
+	args    int32 // how many of the loop's arguments, following those of the command before
+	op      codec.Opcode
+	refused bool // the next of the loop's refusals says why; then it has no arguments
+	resumed bool // an earlier batch held its first part
 }
 
 // kinds are the engine's operations behind the keyed commands.
@@ -77,58 +77,112 @@ func (l *loop) spent() bool { return l.ops >= turnOps || len(l.out) >= turnOutpu
 // served, into the batch. It returns false when the turn is over before the
 // command is; l.stop is then the frame to go on with and c.resume where in it.
 func (l *loop) take(c *conn, payload []byte, at int) bool {
-	if len(payload) > bigPayload && !l.flush(c) {
+	if c.resume.More || len(payload) > bigPayload {
+		return l.takeLong(c, payload, at)
+	}
+	before := len(l.args)
+	args, cmd, err := l.dec.Decode(payload, l.args, batchOps)
+	l.args = args
+	if err != nil || cmd.More || kinds[cmd.Op] == 0 {
+		return l.takeSlow(c, payload, at, before, cmd, err)
+	}
+	l.enqueue(cmd.Op, at, before, false)
+	if len(args) >= batchOps {
+		return l.flush(c)
+	}
+	return true
+}
+
+// takeLong is take for a payload that is long, or of which a part has been
+// executed.
+func (l *loop) takeLong(c *conn, payload []byte, at int) bool {
+	if !l.flush(c) {
 		return false
 	}
-	q := queued{at: at}
-	before := len(l.args)
+	var cmd codec.Command
+	var err error
 	if c.resume.More {
-		q.resumed = true
-		l.args, q.cmd = l.dec.DecodeFrom(payload, c.resume, l.args, batchOps)
+		l.args, cmd = l.dec.DecodeFrom(payload, c.resume, l.args, batchOps)
 		c.resume = codec.Command{}
-	} else {
-		l.args, q.cmd, q.err = l.dec.Decode(payload, l.args, batchOps)
+		return l.takeParts(c, payload, at, 0, cmd, true)
 	}
-	if q.err != nil && c.framing == framingWebSocket && !codec.ValidUTF8(payload) {
+	l.args, cmd, err = l.dec.Decode(payload, l.args, batchOps)
+	return l.takeSlow(c, payload, at, 0, cmd, err)
+}
+
+// takeSlow is take for a command that is not just some arguments for the batch.
+// They are those from before on.
+func (l *loop) takeSlow(c *conn, payload []byte, at, before int, cmd codec.Command, err error) bool {
+	switch {
+	case err != nil && c.framing == framingWebSocket && !codec.ValidUTF8(payload):
 		// What is not UTF-8 is never accepted by the decoder, so only
 		// refused payloads need this look. RFC 6455 section 8.1 wants the
 		// connection failed.
 		if !l.flush(c) {
 			return false
 		}
-		l.queries++
+		l.countCommand(c)
 		l.close(c, &closeError{closeInvalidText, "the message is not UTF-8"})
 		return true
-	}
-	if q.err == nil && kinds[q.cmd.Op] == 0 {
+	case err != nil:
+		l.ops++
+		l.queue = append(l.queue, queued{at: at, refused: true})
+		l.refusals = append(l.refusals, err)
+		return true
+	case kinds[cmd.Op] == 0:
 		if !l.flush(c) { // a COUNT sees what was set before it
 			return false
 		}
-		l.answerWhole(c, q.cmd.Op)
+		l.answerWhole(c, cmd.Op)
 		return true
+	default:
+		return l.takeParts(c, payload, at, before, cmd, false)
 	}
+}
+
+// takeParts executes a command that may have more arguments than one batch holds.
+func (l *loop) takeParts(c *conn, payload []byte, at, before int, cmd codec.Command, resumed bool) bool {
 	for {
-		q.args = len(l.args) - before
-		l.ops += 1 + q.args
-		l.queue = append(l.queue, q)
-		if !q.cmd.More {
+		l.enqueue(cmd.Op, at, before, resumed)
+		if !cmd.More {
 			break
 		}
 		if !l.flush(c) {
 			return false
 		}
 		if l.spent() {
-			c.resume, l.stop = q.cmd, at
+			c.resume, l.stop = cmd, at
 			return false
 		}
-		before = 0 // flush has emptied the batch
-		q.resumed = true
-		l.args, q.cmd = l.dec.DecodeFrom(payload, q.cmd, l.args, batchOps)
+		before, resumed = 0, true // flush has emptied the batch
+		l.args, cmd = l.dec.DecodeFrom(payload, cmd, l.args, batchOps)
 	}
 	if len(l.args) >= batchOps {
 		return l.flush(c)
 	}
 	return true
+}
+
+// enqueue puts a command, whose arguments are those from before on, into the
+// batch, and hands the arguments that the codec has not refused to the engine.
+func (l *loop) enqueue(op codec.Opcode, at, before int, resumed bool) {
+	args := l.args[before:]
+	kind := kinds[op]
+	for i := range args {
+		if arg := &args[i]; arg.Status == codec.StatusOK {
+			l.batch.Add(kind, arg.Key, arg.Value)
+		}
+	}
+	l.ops += 1 + len(args)
+	n := len(l.queue)
+	if n == cap(l.queue) {
+		l.queue = append(l.queue, queued{})
+	}
+	l.queue = l.queue[:n+1]
+	// Field by field, into its place: a composite literal is built aside,
+	// and reading it back in wider pieces waits for the stores to finish.
+	q := &l.queue[n]
+	q.at, q.args, q.op, q.refused, q.resumed = at, int32(len(args)), op, false, resumed
 }
 
 // flush executes the batch and appends its responses. It returns false when the
@@ -138,31 +192,57 @@ func (l *loop) flush(c *conn) bool {
 	if len(l.queue) == 0 {
 		return true
 	}
-	l.fillBatch()
-	l.batch.ReadLimit = max(1, turnOutputBytes-len(l.out))
-	l.srv.engine.Apply(&l.batch)
+	if len(l.batch.Ops) > 0 {
+		l.apply()
+	}
 	done := l.answerBatch(c)
 	l.batch.Reset()
-	// What they refer to may be as large as a frame, and gone otherwise.
-	clear(l.queue)
-	clear(l.args)
+	if c.pending != nil || c.assembled {
+		// What the arguments refer to may be as large as a frame, and gone
+		// otherwise. Those that came out of gnet's read buffer keep nothing.
+		clear(l.args)
+	}
+	if len(l.refusals) > 0 {
+		clear(l.refusals)
+		l.refusals = l.refusals[:0]
+	}
 	l.queue, l.args = l.queue[:0], l.args[:0]
 	l.dec.Reset()
 	return done
 }
 
-// fillBatch hands the arguments that the codec has not refused to the engine.
-func (l *loop) fillBatch() {
-	args := l.args
-	for i := range l.queue {
-		q := &l.queue[i]
-		kind := kinds[q.cmd.Op]
-		for j := range args[:q.args] {
-			if arg := &args[j]; arg.Status == codec.StatusOK {
-				l.batch.Add(kind, arg.Key, arg.Value)
-			}
+const (
+	// One batch in sampleEvery is timed: reading the clock twice costs 50 ns,
+	// as much as executing an operation. Batches of alwaysTimed operations
+	// or more are all timed.
+	sampleEvery = 16
+	alwaysTimed = 256
+)
+
+// apply executes the batch.
+func (l *loop) apply() {
+	l.batch.ReadLimit = max(1, turnOutputBytes-len(l.out))
+	ops := len(l.batch.Ops)
+	l.count.countBatch(ops)
+	weight := time.Duration(1)
+	if ops < alwaysTimed {
+		if l.untimed++; l.untimed < sampleEvery {
+			l.srv.engine.Apply(&l.batch)
+			return
 		}
-		args = args[q.args:]
+		l.untimed, weight = 0, sampleEvery
+	}
+	start := time.Now()
+	l.srv.engine.Apply(&l.batch)
+	l.count.ApplyTime += weight * time.Since(start)
+}
+
+// countCommand counts a command, and the frame that held it: of one that came in
+// fragments the frames have been counted as they came.
+func (l *loop) countCommand(c *conn) {
+	l.count.Queries++
+	if !c.assembled {
+		l.count.Frames++
 	}
 }
 
@@ -171,27 +251,34 @@ func (l *loop) fillBatch() {
 func (l *loop) answerBatch(c *conn) bool {
 	args := l.args
 	ops := l.batch.Ops[:l.batch.Executed()]
+	refusals := l.refusals
 	for i := range l.queue {
 		q := &l.queue[i]
-		if !q.resumed {
-			l.queries++
-		}
-		if q.err != nil {
-			l.text = codec.AppendError(l.text[:0], q.err)
+		if q.refused {
+			l.countCommand(c)
+			l.count.Errors[refusalKind(refusals[0])]++
+			l.text = codec.AppendError(l.text[:0], refusals[0])
 			l.appendText(c)
+			refusals = refusals[1:]
+			continue
+		}
+		if !q.resumed {
+			l.countCommand(c)
+			l.count.Commands[q.op]++
 		}
 		for j := range args[:q.args] {
 			arg := &args[j]
 			if arg.Status != codec.StatusOK {
-				l.appendStatus(c, q.cmd.Op, arg, arg.Status)
+				l.count.Errors[elementKind(arg.Status)]++
+				l.appendStatus(c, q.op, arg, arg.Status)
 				continue
 			}
 			if len(ops) == 0 {
-				c.resume = codec.Command{Op: q.cmd.Op, More: true, Next: arg.Pos}
+				c.resume = codec.Command{Op: q.op, More: true, Next: arg.Pos}
 				l.stop = q.at
 				return false
 			}
-			l.answer(c, q.cmd.Op, arg, &ops[0])
+			l.answer(c, q.op, arg, &ops[0])
 			ops = ops[1:]
 		}
 		args = args[q.args:]
@@ -204,6 +291,9 @@ func (l *loop) answer(c *conn, opcode codec.Opcode, arg *codec.Arg, op *engine.O
 	status := op.Status
 	if quiet[opcode] && (status == engine.Created || status == engine.Updated) {
 		return
+	}
+	if status == engine.OutOfMemory {
+		l.count.Errors[ErrorOutOfMemory]++
 	}
 	if opcode != codec.OpGet || status != engine.Found {
 		l.appendStatus(c, opcode, arg, statuses[status])
@@ -227,7 +317,8 @@ func (l *loop) appendStatus(c *conn, opcode codec.Opcode, arg *codec.Arg, st cod
 
 // answerWhole executes and answers a command that is about the whole store.
 func (l *loop) answerWhole(c *conn, opcode codec.Opcode) {
-	l.queries++
+	l.countCommand(c)
+	l.count.Commands[opcode]++
 	l.ops += wholeStoreOps
 	switch opcode {
 	case codec.OpCount:
@@ -236,7 +327,7 @@ func (l *loop) answerWhole(c *conn, opcode codec.Opcode) {
 		l.text = codec.AppendCount(l.text[:0], opcode, l.srv.engine.Clear())
 	case codec.OpServerInfo:
 		l.publish()
-		l.text = codec.AppendServerInfo(l.text[:0], l.srv.info(time.Now()))
+		l.text = codec.AppendServerInfo(l.text[:0], l.srv.info())
 	default:
 		panic("BUG: netio: no answer for " + opcode.String())
 	}

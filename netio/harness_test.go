@@ -45,24 +45,29 @@ func newHarness(t testing.TB, opts Options) *harness {
 	h := &harness{t: t, srv: srv, events: make(chan func(), 1000), output: make(chan []byte, 1)}
 	h.loop = srv.newLoop(nil)
 	srv.byLoop[nil] = h.loop
+	srv.inOrder = append(srv.inOrder, h.loop)
+	h.conn, h.client = h.newConn()
+	h.socket = h.conn.out.fd
+	return h
+}
+
+// newConn adds a connection to the loop; the test owns its two ends.
+func (h *harness) newConn() (c *conn, client *os.File) {
+	h.t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	h.client = os.NewFile(uintptr(fds[1]), "client")
-	c := &conn{}
+	c = &conn{loop: h.loop, index: len(h.loop.conns)}
 	c.deadline = time.Now().Add(time.Hour)
-	c.ws.maxMessage = srv.opts.MaxFrameBytes
-	c.loop = h.loop
+	c.ws.maxMessage = h.srv.opts.MaxFrameBytes
 	c.out.fd = fds[0]
-	h.socket = fds[0]
-	c.out.resume = int64(srv.opts.MaxOutputBytes / 2)
-	c.out.spawn = srv.background.Go
+	c.out.resume = int64(h.srv.opts.MaxOutputBytes / 2)
+	c.out.spawn = h.srv.background.Go
 	c.out.report = func(e outboxEvent) { h.events <- func() { h.loop.onOutbox(c, e) } }
 	h.loop.conns = append(h.loop.conns, c)
-	h.conn = c
-	srv.counters.conns.Add(1)
-	return h
+	h.srv.counters.conns.Add(1)
+	return c, os.NewFile(uintptr(fds[1]), "client")
 }
 
 // startReading lets the client read everything, to the end of the connection.

@@ -35,6 +35,7 @@ type Server struct {
 		accepted      atomic.Uint64
 		refused       atomic.Uint64
 		slowConsumers atomic.Uint64
+		acceptErrors  atomic.Uint64
 		cutOff        atomic.Int64 // dropped with responses unread
 	}
 
@@ -50,12 +51,15 @@ type Server struct {
 	stop       context.CancelFunc
 	stopped    chan struct{} // closed when the event loops are about to end
 	draining   atomic.Bool   // no more input is taken
+	ready      atomic.Bool   // Start has succeeded
 
-	// mu guards byLoop, and keeps tasks from being sent to event loops that
-	// have ended: sending holds it shared, and Stop takes it to set ended.
-	mu     sync.RWMutex
-	byLoop map[gnet.EventLoop]*loop
-	ended  bool
+	// mu guards byLoop and inOrder, which only grow, and keeps tasks from being
+	// sent to event loops that have ended: sending holds it shared, and Stop
+	// takes it to set ended.
+	mu      sync.RWMutex
+	byLoop  map[gnet.EventLoop]*loop
+	inOrder []*loop // the same, as they came
+	ended   bool
 }
 
 // CheckOptions reports all faults of opts in one error, as New does.
@@ -71,6 +75,7 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		opts:     opts,
 		engine:   e,
 		log:      opts.Logger,
+		started:  time.Now(),
 		refusing: make(chan struct{}, maxRefusing),
 		stopped:  make(chan struct{}),
 		byLoop:   make(map[gnet.EventLoop]*loop),
@@ -102,11 +107,11 @@ func (s *Server) Start() error {
 		return fmt.Errorf("netio: can't start the event loops: %w", err)
 	}
 	s.loops = loops
-	s.started = time.Now()
 	s.background.Go(s.sweeper)
 	for _, ln := range s.listeners {
 		s.acceptors.Go(func() { s.accept(ln) })
 	}
+	s.ready.Store(true)
 	return nil
 }
 
@@ -117,6 +122,29 @@ func (s *Server) Addrs() []net.Addr {
 		addrs[i] = ln.Addr()
 	}
 	return addrs
+}
+
+// Ready tells whether the server accepts connections.
+func (s *Server) Ready() bool { return s.ready.Load() && s.stopping.Err() == nil }
+
+// CheckLoops reports an error when an event loop does not take a task before ctx
+// is done: something that runs on it blocks.
+func (s *Server) CheckLoops(ctx context.Context) error {
+	loops := s.loopList()
+	alive := make(chan struct{}, len(loops))
+	for _, l := range loops {
+		l.execute(func() { alive <- struct{}{} })
+	}
+	for range loops {
+		select {
+		case <-alive:
+		case <-s.stopped:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("netio: an event loop does not answer: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 // Stop ends the server: it stops accepting, answers the commands that have been
@@ -141,7 +169,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	err := s.loops.Stop()
 	// The event loops have ended, so what was theirs may be touched here: the
 	// connections that gnet has closed already and that still had output.
-	for _, l := range s.byLoop {
+	for _, l := range s.inOrder {
 		for len(l.conns) > 0 {
 			l.drop(l.conns[len(l.conns)-1])
 		}
@@ -203,6 +231,7 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 	if l == nil {
 		l = s.newLoop(el)
 		s.byLoop[el] = l
+		s.inOrder = append(s.inOrder, l)
 		s.background.Go(l.kicker)
 	}
 	return l
@@ -210,15 +239,16 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 
 // eachLoop runs f on every event loop, and does not wait for it.
 func (s *Server) eachLoop(f func(*loop)) {
-	s.mu.RLock()
-	loops := make([]*loop, 0, len(s.byLoop))
-	for _, l := range s.byLoop {
-		loops = append(loops, l)
-	}
-	s.mu.RUnlock()
-	for _, l := range loops {
+	for _, l := range s.loopList() {
 		l.execute(func() { f(l) })
 	}
+}
+
+// loopList returns the event loops that have had a connection.
+func (s *Server) loopList() []*loop {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.inOrder
 }
 
 func (s *Server) isStopped() bool {

@@ -32,6 +32,7 @@ func (l *loop) sweep() {
 	for i := len(l.conns) - 1; i >= 0; i-- { // backwards: drop moves the last one into the gap
 		l.sweepConn(l.conns[i], now)
 	}
+	l.publish() // what came and went without a turn
 }
 
 func (l *loop) sweepConn(c *conn, now time.Time) {
@@ -44,13 +45,18 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 	switch {
 	case c.phase == phaseLinger, !settled:
 		if !c.deadline.IsZero() && now.After(c.deadline) {
+			if c.phase == phaseOpen {
+				l.count.Errors[ErrorHandshakeTimeout]++
+			}
 			l.cutOff(c)
 		}
 	case active:
 		c.pinged, c.lastSeen = false, now
 	case now.Sub(c.lastSeen) >= opts.IdleTimeout && c.detached:
+		l.count.Errors[ErrorIdleTimeout]++
 		l.cutOff(c)
 	case now.Sub(c.lastSeen) >= opts.IdleTimeout:
+		l.count.Errors[ErrorIdleTimeout]++
 		l.closeNow(c, &closeError{closeGoingAway, "idle"})
 	case c.framing == framingWebSocket && !c.pinged && c.gc != nil && now.Sub(c.lastSeen) >= opts.IdleTimeout/2:
 		// A client that is there answers, and is not idle.

@@ -127,6 +127,17 @@ func openPayload(b []byte, h wsHeader) []byte {
 // byte is its lowest.
 func unmask(b []byte, key uint32) {
 	wide := uint64(key)<<32 | uint64(key)
+	if len(b) < 8 {
+		for i := range b {
+			b[i] ^= byte(key)
+			key = bits.RotateLeft32(key, -8)
+		}
+		return
+	}
+	// The last eight bytes overlap those before them. They are read before
+	// anything is written, so that each byte is masked once.
+	tail := b[len(b)-8:]
+	last := binary.LittleEndian.Uint64(tail) ^ bits.RotateLeft64(wide, -8*(len(b)&3))
 	for len(b) >= 32 {
 		_ = b[31]
 		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^wide)
@@ -139,10 +150,7 @@ func unmask(b []byte, key uint32) {
 		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^wide)
 		b = b[8:]
 	}
-	for i := range b {
-		b[i] ^= byte(key)
-		key = bits.RotateLeft32(key, -8)
-	}
+	binary.LittleEndian.PutUint64(tail, last)
 }
 
 // wsMessage is what wsReader found: a message (opText, opBinary) or a control

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"runtime/debug"
 
 	"github.com/dustin/go-humanize"
@@ -22,7 +21,7 @@ const release = "0.1.0"
 type config struct {
 	server    netio.Options
 	store     engine.Options
-	pprof     string
+	admin     string // host:port, or nothing
 	logFormat string
 	logLevel  slog.Level
 	version   bool
@@ -51,6 +50,12 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	o := &cfg.server
 	fs := pflag.NewFlagSet("keyframe-server", pflag.ContinueOnError)
 	fs.SortFlags = false
+	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "pprof" { // what --admin was called when it served profiles only
+			name = "admin"
+		}
+		return pflag.NormalizedName(name)
+	})
 	fs.Usage = func() { fmt.Fprintf(stdout, usage, fs.FlagUsages()) }
 
 	fs.StringArrayVarP(&o.Listen, "listen", "l", []string{netio.DefaultListen}, "`address` to serve, repeatable: host:port, tcp://host:port or unix:///path")
@@ -63,7 +68,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.DurationVar(&o.IdleTimeout, "idle-timeout", netio.DefaultIdleTimeout, "close a connection that sends nothing for so long (a WebSocket is pinged first)")
 	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", netio.DefaultHandshakeTimeout, "close a connection that has not begun to speak after so long")
 	fs.IntVar(&o.Loops, "loops", 0, "event loops; 0 means one for each CPU")
-	fs.StringVar(&cfg.pprof, "pprof", "", "serve net/http/pprof at this loopback `address`, such as 127.0.0.1:6060 (off by default)")
+	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, or a port on 127.0.0.1 (off by default)")
 	format := choice{value: "text", choices: []string{"text", "json"}}
 	fs.Var(&format, "log-format", "text or json, on standard error")
 	fs.TextVar(&cfg.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
@@ -78,8 +83,9 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	o.AnyValues = values.value == "any"
 	o.StopTimeout = netio.DefaultStopTimeout
 	cfg.logFormat = format.value
-	if cfg.pprof != "" {
-		if err := checkLoopback(cfg.pprof); err != nil {
+	if fs.Changed("admin") {
+		var err error
+		if cfg.admin, err = adminAddress(cfg.admin); err != nil {
 			return nil, err
 		}
 	}
@@ -102,19 +108,6 @@ func (c *config) logger(w io.Writer, level slog.Level) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
-}
-
-// checkLoopback refuses an address that other machines could reach: profiles
-// show what the process holds in memory.
-func checkLoopback(address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("--pprof %q: want host:port", address)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("--pprof %q: want a loopback address such as 127.0.0.1:6060", address)
-	}
-	return nil
 }
 
 // version is the release, with the revision that the binary was built from.

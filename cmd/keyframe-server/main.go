@@ -71,12 +71,12 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if cfg.pprof != "" {
-		profiles, err := startPprof(cfg.pprof, log)
+	if cfg.admin != "" {
+		admin, err := startAdmin(cfg.admin, srv, log)
 		if err != nil {
 			return err
 		}
-		defer profiles.Close() // it holds nothing that could be lost
+		defer admin.Close() // it holds nothing that could be lost
 	}
 	if err := srv.Start(); err != nil {
 		return err

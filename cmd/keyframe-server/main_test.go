@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -186,7 +185,7 @@ func TestFailures(t *testing.T) {
 	}{
 		{[]string{"--listen", taken.Addr().String()}, 1, "address already in use"},
 		{[]string{"--listen", "unix:///no/such/dir/s"}, 1, "no such file or directory"},
-		{[]string{"--listen", "127.0.0.1:0", "--pprof", taken.Addr().String()}, 1, "address already in use"},
+		{[]string{"--listen", "127.0.0.1:0", "--admin", taken.Addr().String()}, 1, "address already in use"},
 		{[]string{"--listen", "nonsense"}, 2, "want host:port"},
 		{[]string{"--no-such-flag"}, 2, "no-such-flag"},
 		{[]string{"--values", "some"}, 2, "scalar"},
@@ -198,8 +197,9 @@ func TestFailures(t *testing.T) {
 		{[]string{"--idle-timeout", "0s"}, 2, "more than 0"},
 		{[]string{"--idle-timeout", "soon"}, 2, "idle-timeout"},
 		{[]string{"--loops", "-1"}, 2, "negative"},
-		{[]string{"--pprof", "0.0.0.0:6060"}, 2, "loopback"},
-		{[]string{"--pprof", "6060"}, 2, "host:port"},
+		{[]string{"--admin", "localhost:"}, 2, "want a port or host:port"},
+		{[]string{"--admin", ""}, 2, "want a port or host:port"},
+		{[]string{"--admin", "127.0.0.1:99999"}, 1, "can't serve --admin"},
 		{[]string{"--log-level", "loud"}, 2, "log-level"},
 		{[]string{"serve"}, 2, "unexpected argument"},
 	} {
@@ -220,31 +220,12 @@ func TestHelpAndVersion(t *testing.T) {
 	if status != 0 {
 		t.Fatal(status)
 	}
-	for _, flag := range []string{"--listen", "--values", "--max-memory", "--max-frame", "--max-conns", "--max-output", "--idle-timeout", "--handshake-timeout", "--loops", "--pprof", "--log-format", "--log-level", "--version", "127.0.0.1:1987", "16 MiB"} {
+	for _, flag := range []string{"--listen", "--values", "--max-memory", "--max-frame", "--max-conns", "--max-output", "--idle-timeout", "--handshake-timeout", "--loops", "--admin", "--log-format", "--log-level", "--version", "127.0.0.1:1987", "16 MiB"} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("the help lacks %q", flag)
 		}
 	}
 	if status, out, _ := runToEnd(t, "--version"); status != 0 || !strings.HasPrefix(out, "keyframe-server 0.1.0") {
 		t.Fatal(status, out)
-	}
-}
-
-func TestPprof(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	_ = ln.Close()
-	start(t, "--listen", "127.0.0.1:0", "--pprof", addr)
-	resp, err := http.Get("http://" + addr + "/debug/pprof/goroutine?debug=1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close() // it is only read
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || !bytes.Contains(body, []byte("goroutine profile")) {
-		t.Fatalf("%v: %.200s", err, body)
 	}
 }

@@ -1,0 +1,151 @@
+package netio
+
+import (
+	"errors"
+	"math/bits"
+	"time"
+
+	"keyframe/codec"
+)
+
+// Counters are what one event loop has done since the start. The loop counts in
+// plain fields, and publishes a copy at the end of each turn, before the turn's
+// responses leave: whoever has an answer finds its command counted.
+type Counters struct {
+	Frames   uint64 // lines and WebSocket frames, control frames and blank lines among them
+	Queries  uint64 // commands, refused ones among them
+	BytesIn  uint64 // framing included
+	BytesOut uint64 // framing included; what a slow client has not read yet among them
+
+	// Commands are the accepted ones, by codec.Opcode.
+	Commands [codec.NumOpcodes]uint64
+	// Errors counts what went wrong, by ErrorKind.
+	Errors [NumErrorKinds]uint64
+
+	// BatchSizes counts the batches of up to 1, 2, 4 … operations: the calls
+	// of the engine; BatchOps are their operations.
+	BatchSizes [NumBatchSizes]uint64
+	BatchOps   uint64
+	// ApplyTime is the time spent in the engine's Apply, estimated from a
+	// sample; see loop.apply.
+	ApplyTime time.Duration
+}
+
+// NumBatchSizes is the length of Counters.BatchSizes: a batch has less than twice
+// batchOps operations.
+const NumBatchSizes = 12
+
+var _ = [1]struct{}{}[2*batchOps-1<<(NumBatchSizes-1)] // does not compile otherwise
+
+// ErrorKind says what went wrong.
+type ErrorKind uint8
+
+// The kinds of errors. The first ones are answers to a command, or to an element
+// of one; the others end the connection.
+const (
+	ErrorSyntax         ErrorKind = iota // not JSON
+	ErrorNotOneCommand                   // JSON, but not an object with one member
+	ErrorUnknownCommand                  // no command has this name
+	ErrorArgumentType                    // the command's argument is of the wrong type
+	ErrorKeyLength                       // a key is too short or too long
+	ErrorValueType                       // a value, key or rename is of the wrong type
+	ErrorOutOfMemory                     // the store is full
+
+	ErrorUpgrade          // a WebSocket upgrade was refused
+	ErrorProtocol         // WebSocket close 1002
+	ErrorUnsupported      // WebSocket close 1003
+	ErrorInvalidText      // WebSocket close 1007
+	ErrorTooBig           // a frame over the limit
+	ErrorHandshakeTimeout // a client did not begin to speak
+	ErrorIdleTimeout      // a client was silent
+
+	// NumErrorKinds is the length of an array that is indexed by ErrorKind.
+	NumErrorKinds = int(ErrorIdleTimeout) + 1
+)
+
+var errorKindNames = [NumErrorKinds]string{
+	ErrorSyntax:           "syntax",
+	ErrorNotOneCommand:    "not_one_command",
+	ErrorUnknownCommand:   "unknown_command",
+	ErrorArgumentType:     "argument_type",
+	ErrorKeyLength:        "key_length",
+	ErrorValueType:        "value_type",
+	ErrorOutOfMemory:      "out_of_memory",
+	ErrorUpgrade:          "upgrade",
+	ErrorProtocol:         "protocol",
+	ErrorUnsupported:      "unsupported",
+	ErrorInvalidText:      "invalid_text",
+	ErrorTooBig:           "too_big",
+	ErrorHandshakeTimeout: "handshake_timeout",
+	ErrorIdleTimeout:      "idle_timeout",
+}
+
+// String returns the kind's name in the metrics and in SERVER_INFO.
+func (k ErrorKind) String() string {
+	if int(k) < NumErrorKinds {
+		return errorKindNames[k]
+	}
+	return "unknown"
+}
+
+// refusalKind is the kind of an error that codec.Decode returns.
+func refusalKind(err error) ErrorKind {
+	var unknown *codec.UnknownCommandError
+	var argument *codec.ArgumentTypeError
+	switch {
+	case errors.Is(err, codec.ErrNotOneCommand):
+		return ErrorNotOneCommand
+	case errors.As(err, &unknown):
+		return ErrorUnknownCommand
+	case errors.As(err, &argument):
+		return ErrorArgumentType
+	default:
+		return ErrorSyntax
+	}
+}
+
+// elementKind is the kind of an element that the codec has refused.
+func elementKind(st codec.Status) ErrorKind {
+	if st == codec.StatusKeyLengthInvalid {
+		return ErrorKeyLength
+	}
+	return ErrorValueType
+}
+
+// countClose counts the end of a connection, if its reason is an error.
+func (n *Counters) countClose(code int) {
+	switch code {
+	case closeProtocolError:
+		n.Errors[ErrorProtocol]++
+	case closeUnsupported:
+		n.Errors[ErrorUnsupported]++
+	case closeInvalidText:
+		n.Errors[ErrorInvalidText]++
+	case closeTooBig:
+		n.Errors[ErrorTooBig]++
+	}
+}
+
+func (n *Counters) countBatch(ops int) {
+	n.BatchSizes[bits.Len(uint(max(ops, 1)-1))]++
+	n.BatchOps += uint64(ops)
+}
+
+// add adds what another loop has counted.
+func (n *Counters) add(o *Counters) {
+	n.Frames += o.Frames
+	n.Queries += o.Queries
+	n.BytesIn += o.BytesIn
+	n.BytesOut += o.BytesOut
+	n.BatchOps += o.BatchOps
+	n.ApplyTime += o.ApplyTime
+	for i := range n.Commands {
+		n.Commands[i] += o.Commands[i]
+	}
+	for i := range n.Errors {
+		n.Errors[i] += o.Errors[i]
+	}
+	for i := range n.BatchSizes {
+		n.BatchSizes[i] += o.BatchSizes[i]
+	}
+}

@@ -1,0 +1,138 @@
+package netio
+
+import (
+	"fmt"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"keyframe/codec"
+)
+
+// TestCounters: each thing is counted in its place, once, however the stream is
+// cut.
+func TestCounters(t *testing.T) {
+	commands := []string{
+		`{"SET":{"counted_1":1,"counted_2":2,"key1":3,"counted_3":null}}`, // two executed, one key too short, one value of a wrong type
+		`{"GET":["counted_1","nobody_here"]}`,
+		`{"COUNT":{}}`,
+		`{"NOPE":{}}`, `[]`, `{`, `{"GET":{}}`,
+		`{"RMV":["counted_1"]}`,
+	}
+	want := Counters{Queries: 8}
+	want.Commands[codec.OpSet] = 1
+	want.Commands[codec.OpGet] = 1
+	want.Commands[codec.OpCount] = 1
+	want.Commands[codec.OpRemove] = 1
+	want.Errors[ErrorKeyLength] = 1
+	want.Errors[ErrorValueType] = 1
+	want.Errors[ErrorUnknownCommand] = 1
+	want.Errors[ErrorNotOneCommand] = 1
+	want.Errors[ErrorSyntax] = 1
+	want.Errors[ErrorArgumentType] = 1
+
+	var lines, frames []byte
+	for _, c := range commands {
+		lines = append(append(lines, c...), '\n')
+		frames = append(frames, textFrame(c)...)
+	}
+	lines = append(lines, "\r\n"...) // one blank line
+	// A command in two fragments and a ping: three frames, one command.
+	frames = append(frames, clientFrame(false, opText, []byte(`{"RMV":["coun`), testKey)...)
+	frames = append(frames, clientFrame(true, opPing, []byte("x"), testKey)...)
+	frames = append(frames, clientFrame(true, opContinuation, []byte(`ted_2"]}`), testKey)...)
+	frames = append(frames, clientFrame(true, opBinary, []byte("x"), testKey)...) // 1003
+
+	check := func(name string, stream []byte, want Counters, pieces int) {
+		t.Helper()
+		h := newHarness(t, Options{})
+		h.startReading()
+		for i := range pieces {
+			h.feed(stream[len(stream)*i/pieces : len(stream)*(i+1)/pieces])
+		}
+		sent := h.finish()
+		want.BytesIn, want.BytesOut = uint64(len(stream)), uint64(len(sent))
+		n := h.loop.published.Counters
+		if pieces > 1 {
+			want.BatchSizes, n.BatchSizes = [NumBatchSizes]uint64{}, [NumBatchSizes]uint64{} // they depend on the cuts
+		}
+		n.ApplyTime = 0
+		if n != want {
+			t.Fatalf("%s in %d pieces:\n got %+v\nwant %+v", name, pieces, n, want)
+		}
+	}
+	for _, pieces := range []int{1, 7, 100} {
+		lineWant := want
+		lineWant.Frames = 9
+		lineWant.BatchOps = 2 + 2 + 1
+		lineWant.BatchSizes[2] = 1 // SET and GET together
+		lineWant.BatchSizes[0] = 1
+		check("lines", lines, lineWant, pieces)
+
+		frameWant := want
+		frameWant.Queries = 9
+		frameWant.Commands[codec.OpRemove] = 2
+		frameWant.Errors[ErrorUnsupported] = 1
+		frameWant.Frames = 8 + 3 + 1
+		frameWant.BatchOps = 2 + 2 + 1 + 1
+		frameWant.BatchSizes[2] = 1
+		frameWant.BatchSizes[0] = 2
+		check("websocket", append([]byte(upgradeRequest), frames...), frameWant, pieces)
+	}
+}
+
+// TestCountersOfLongCommands: a command that takes several turns is one command.
+func TestCountersOfLongCommands(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	const keys = 3*turnOps + 7
+	h.feed(append(bigSet(keys), '\n'))
+	h.finish()
+	n := h.loop.published.Counters
+	if n.Queries != 1 || n.Frames != 1 || n.Commands[codec.OpSet] != 1 || n.BatchOps != keys || n.ApplyTime <= 0 {
+		t.Fatalf("%+v", n)
+	}
+	batches := uint64(0)
+	for _, b := range n.BatchSizes {
+		batches += b
+	}
+	if want := uint64((keys + batchOps - 1) / batchOps); batches != want || n.BatchSizes[NumBatchSizes-2] < want-1 {
+		t.Fatalf("%d batches, want %d: %v", batches, want, n.BatchSizes)
+	}
+}
+
+// TestFloodHasItsShare: a connection that floods its loop executes no more than
+// its share before another that has sent a command is answered.
+func TestFloodHasItsShare(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	single, client := h.newConn()
+	flood := []byte{}
+	for range 100 {
+		flood = append(append(flood, bigSet(1000)...), '\n')
+	}
+	turns := 0
+	h.loop.serve(h.conn, flood)
+	for ; h.conn.ready; turns++ {
+		if n := h.loop.count.BatchOps; n > uint64(turns+1)*(turnOps+2*batchOps) {
+			t.Fatalf("turn %d: the flood has executed %d operations, its share is %d", turns, n, turnOps)
+		}
+		// The loop looks at the other sockets before the flood's next turn.
+		h.loop.serve(single, []byte("{\"SET\":{\"single_key\":1}}\n"))
+		answer := make([]byte, 100)
+		n, err := client.Read(answer)
+		if err != nil || string(answer[:n]) != fmt.Sprintf("{\"SET_RSP\":{\"st\":%d,\"k\":\"single_key\"}}\n", min(turns+1, 2)) {
+			t.Fatalf("got %q, %v", answer[:n], err)
+		}
+		<-h.loop.kick
+		h.loop.runReady()
+	}
+	if turns < 100*1000/(turnOps+2*batchOps) {
+		t.Fatalf("the flood had %d turns", turns)
+	}
+	socket := single.out.fd
+	h.loop.drop(single)
+	_ = unix.Close(socket)
+	_ = client.Close()
+	h.finish()
+}
