@@ -1,0 +1,57 @@
+package netio
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// BenchmarkTurn is a turn without its read and write: cutting, decoding,
+// executing and answering commands of SET, per key.
+func BenchmarkTurn(b *testing.B) {
+	for _, name := range []string{"lines", "websocket"} {
+		for _, shape := range []struct{ keys, depth int }{{1, 1}, {1, 64}, {10, 16}, {100, 4}} {
+			b.Run(fmt.Sprintf("framing=%s/keys=%d/depth=%d", name, shape.keys, shape.depth), func(b *testing.B) {
+				h := newHarness(b, Options{})
+				h.conn.framing = map[string]framing{"lines": framingLines, "websocket": framingWebSocket}[name]
+				rng := rand.New(rand.NewPCG(1, 1))
+				var turns, lent [][]byte
+				for range 100 {
+					var in []byte
+					for range shape.depth {
+						set := []byte(`{"SET":{`)
+						for k := range shape.keys {
+							if k > 0 {
+								set = append(set, ',')
+							}
+							set = fmt.Appendf(set, `"key:%012d":"value:%014d"`, rng.IntN(10_000), rng.IntN(1000))
+						}
+						set = append(set, "}}"...)
+						if name == "lines" {
+							in = append(append(in, set...), '\n')
+						} else {
+							in = append(in, clientFrame(true, opText, set, testKey)...)
+						}
+					}
+					turns, lent = append(turns, in), append(lent, bytes.Clone(in))
+				}
+				perTurn := shape.keys * shape.depth
+				done := 0
+				for i := 0; b.Loop(); i++ {
+					in := lent[i%100]
+					if name == "websocket" {
+						copy(in, turns[i%100]) // it was unmasked in place
+					}
+					used, more := h.loop.turn(h.conn, in)
+					if used != len(in) || more {
+						b.Fatal("the turn is not over")
+					}
+					h.loop.out = h.loop.out[:0]
+					done += perTurn
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(done), "ns/key")
+			})
+		}
+	}
+}
