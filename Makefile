@@ -2,6 +2,7 @@
 
 GO       ?= go
 FUZZTIME ?= 30s
+SOAKTIME ?= 10m
 NODE_DIR  = netio/testdata/node
 
 .DEFAULT_GOAL := help
@@ -51,8 +52,9 @@ bench-smoke: ## run every benchmark once
 node-deps: ## install what the Node test needs
 	npm ci --prefix $(NODE_DIR) --no-audit --no-fund
 
-soak: ## churn a store for minutes, checking content, invariants and memory
+soak: ## churn a store for 3 minutes, then put hostile clients beside good ones for SOAKTIME
 	$(GO) test ./engine -run TestSoak -soak 3m -timeout 10m -v
+	$(GO) test ./netio -run TestSoak -soak $(SOAKTIME) -timeout 0 -v
 	$(GO) test ./engine -tags invariants -run TestSoak -soak 2m -timeout 10m
 
 bench-engine: ## measure the store up to 10 M keys; wants an idle machine
