@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ func BenchmarkServerBesideFlood(b *testing.B) {
 			for i := range floods {
 				flood(b, addr, i)
 			}
-			c, err := net.Dial("tcp", addr)
+			c, err := dial(addr)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -54,7 +53,7 @@ func BenchmarkServerBesideFlood(b *testing.B) {
 // flood keeps a connection full of SETs of 1,000 keys until the benchmark ends.
 func flood(b *testing.B, addr string, number int) {
 	b.Helper()
-	c, err := net.Dial("tcp", addr)
+	c, err := dial(addr)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -123,7 +124,7 @@ type pipeline struct {
 
 func newPipeline(b *testing.B, addr, framing string, keys, depth int, seed uint64) *pipeline {
 	b.Helper()
-	c, err := net.Dial("tcp", addr)
+	c, err := dial(addr)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -166,6 +167,14 @@ func newPipeline(b *testing.B, addr, framing string, keys, depth int, seed uint6
 		p.writes = append(p.writes, w)
 	}
 	return p
+}
+
+// dial connects to host:port or unix:///path.
+func dial(addr string) (net.Conn, error) {
+	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
+		return net.Dial("unix", path)
+	}
+	return net.Dial("tcp", addr)
 }
 
 func (p *pipeline) round(i int) error {

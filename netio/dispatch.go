@@ -13,12 +13,17 @@ import (
 
 const (
 	// batchOps is how many arguments are decoded before the engine is called.
-	// Not yet measured; a batch's memory stays within a second-level cache.
+	// 128, 256 and 1,024 give the same throughput within 3 % (10 keys 16 deep:
+	// 137, 133 and 135 ns a key; 100 keys 4 deep: 116, 115 and 116), so it is
+	// what keeps a batch's memory, 150 KiB, within a second-level cache.
 	batchOps = 1024
 
 	// A turn ends after turnOps operations or turnOutputBytes of responses,
-	// so that one connection can't keep its loop from the others. Not yet
-	// measured.
+	// so that one connection can't keep its loop from the others: a turn of
+	// so many SETs takes 0.8 ms. (What a read brings is 64 KiB, some 1,600
+	// SETs: those of 1,000 keys without end hold up a single SET beside them
+	// on the loop by 0.2 ms at the median and 0.5 ms at the 99th percentile,
+	// four connections of that kind by 1.7 ms; BenchmarkServerBesideFlood.)
 	turnOps         = 8192
 	turnOutputBytes = 1 << 20
 
@@ -252,13 +257,14 @@ func (l *loop) answerBatch(c *conn) bool {
 	args := l.args
 	ops := l.batch.Ops[:l.batch.Executed()]
 	refusals := l.refusals
+	out := l.out // a local stays in registers: 1 ns a response
 	for i := range l.queue {
 		q := &l.queue[i]
 		if q.refused {
 			l.countCommand(c)
 			l.count.Errors[refusalKind(refusals[0])]++
 			l.text = codec.AppendError(l.text[:0], refusals[0])
-			l.appendText(c)
+			out = l.appendText(out, c.framing)
 			refusals = refusals[1:]
 			continue
 		}
@@ -270,49 +276,48 @@ func (l *loop) answerBatch(c *conn) bool {
 			arg := &args[j]
 			if arg.Status != codec.StatusOK {
 				l.count.Errors[elementKind(arg.Status)]++
-				l.appendStatus(c, q.op, arg, arg.Status)
+				out = appendStatus(out, c.framing, q.op, arg, arg.Status)
 				continue
 			}
 			if len(ops) == 0 {
 				c.resume = codec.Command{Op: q.op, More: true, Next: arg.Pos}
 				l.stop = q.at
+				l.out = out
 				return false
 			}
-			l.answer(c, q.op, arg, &ops[0])
+			op := &ops[0]
 			ops = ops[1:]
+			switch {
+			case quiet[q.op] && (op.Status == engine.Created || op.Status == engine.Updated):
+			case q.op == codec.OpGet && op.Status == engine.Found:
+				out = appendValue(out, c.framing, q.op, arg, op.Value)
+			default:
+				if op.Status == engine.OutOfMemory {
+					l.count.Errors[ErrorOutOfMemory]++
+				}
+				out = appendStatus(out, c.framing, q.op, arg, statuses[op.Status])
+			}
 		}
 		args = args[q.args:]
 	}
+	l.out = out
 	return true
 }
 
-// answer appends the response of one executed operation.
-func (l *loop) answer(c *conn, opcode codec.Opcode, arg *codec.Arg, op *engine.Op) {
-	status := op.Status
-	if quiet[opcode] && (status == engine.Created || status == engine.Updated) {
-		return
+// appendStatus appends the response with an element's status.
+func appendStatus(dst []byte, f framing, opcode codec.Opcode, arg *codec.Arg, st codec.Status) []byte {
+	if f == framingWebSocket {
+		dst = appendHeader(dst, opText, codec.ResponseLen(opcode, arg, st))
 	}
-	if status == engine.OutOfMemory {
-		l.count.Errors[ErrorOutOfMemory]++
-	}
-	if opcode != codec.OpGet || status != engine.Found {
-		l.appendStatus(c, opcode, arg, statuses[status])
-		return
-	}
-	if c.framing == framingWebSocket {
-		l.out = appendHeader(l.out, opText, codec.ValueLen(opcode, arg, op.Value))
-	}
-	l.out = codec.AppendValue(l.out, opcode, arg, op.Value)
-	l.endFrame(c)
+	return endFrame(codec.AppendResponse(dst, opcode, arg, st), f)
 }
 
-// appendStatus appends the response with an element's status.
-func (l *loop) appendStatus(c *conn, opcode codec.Opcode, arg *codec.Arg, st codec.Status) {
-	if c.framing == framingWebSocket {
-		l.out = appendHeader(l.out, opText, codec.ResponseLen(opcode, arg, st))
+// appendValue appends the response with the value of a key that was found.
+func appendValue(dst []byte, f framing, opcode codec.Opcode, arg *codec.Arg, value []byte) []byte {
+	if f == framingWebSocket {
+		dst = appendHeader(dst, opText, codec.ValueLen(opcode, arg, value))
 	}
-	l.out = codec.AppendResponse(l.out, opcode, arg, st)
-	l.endFrame(c)
+	return endFrame(codec.AppendValue(dst, opcode, arg, value), f)
 }
 
 // answerWhole executes and answers a command that is about the whole store.
@@ -331,25 +336,26 @@ func (l *loop) answerWhole(c *conn, opcode codec.Opcode) {
 	default:
 		panic("BUG: netio: no answer for " + opcode.String())
 	}
-	l.appendText(c)
+	l.out = l.appendText(l.out, c.framing)
 }
 
 // appendText appends the response in l.text: one of those that there are few of, and
 // whose length nobody knows before they are written.
-func (l *loop) appendText(c *conn) {
-	if c.framing == framingWebSocket {
-		l.out = appendHeader(l.out, opText, len(l.text))
+func (l *loop) appendText(dst []byte, f framing) []byte {
+	if f == framingWebSocket {
+		dst = appendHeader(dst, opText, len(l.text))
 	}
-	l.out = append(l.out, l.text...)
-	l.endFrame(c)
+	dst = endFrame(append(dst, l.text...), f)
 	if cap(l.text) > maxKeptText {
 		l.text = nil
 	}
+	return dst
 }
 
 // endFrame appends what is behind a response.
-func (l *loop) endFrame(c *conn) {
-	if c.framing == framingLines {
-		l.out = append(l.out, '\n')
+func endFrame(dst []byte, f framing) []byte {
+	if f == framingLines {
+		return append(dst, '\n')
 	}
+	return dst
 }

@@ -29,12 +29,16 @@ func BenchmarkAnswer(b *testing.B) {
 				}
 				b.Run(fmt.Sprintf("framing=%s/key=%d/value=%d", framing.name, keyBytes, valueBytes), func(b *testing.B) {
 					b.ReportAllocs()
-					l, c := &loop{out: make([]byte, 0, 64<<10)}, &conn{framing: framing.framing}
+					out := make([]byte, 0, 64<<10)
 					for b.Loop() {
-						if len(l.out) > 60<<10 {
-							l.out = l.out[:0]
+						if len(out) > 60<<10 {
+							out = out[:0]
 						}
-						l.answer(c, cmd.Op, &args[0], &op)
+						if op.Status == engine.Found {
+							out = appendValue(out, framing.framing, cmd.Op, &args[0], op.Value)
+						} else {
+							out = appendStatus(out, framing.framing, cmd.Op, &args[0], statuses[op.Status])
+						}
 					}
 				})
 			}

@@ -63,7 +63,7 @@ func (o *outbox) send(p []byte) error {
 		if o.enqueue(p) {
 			return nil
 		}
-		n, err := unix.Write(o.fd, p)
+		n, err := writeNow(o.fd, p)
 		switch {
 		case err == nil:
 			p = p[n:]
