@@ -249,7 +249,7 @@ func TestBadNetwork(t *testing.T) {
 	for w := range 8 {
 		wg.Go(func() {
 			for life := range 8 {
-				if err := throughBadNetwork(network.Addr().String(), fmt.Sprintf("net_%d_%d", w, life), 3000); err != nil {
+				if err := throughBadNetwork(network.Addr().String(), fmt.Sprintf("net_%d_%d", w, life), 3000, patience); err != nil {
 					t.Error(err)
 				}
 			}
@@ -268,7 +268,7 @@ func TestBadNetwork(t *testing.T) {
 
 // throughBadNetwork pipelines commands of different lengths and checks the
 // answers until the connection is cut off.
-func throughBadNetwork(addr, prefix string, commands int) error {
+func throughBadNetwork(addr, prefix string, commands int, patience time.Duration) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
