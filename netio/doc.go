@@ -68,6 +68,22 @@
 // accepting while its connections finish. gnet's outbound buffer tells nobody
 // when it drains and is dropped when the client half-closes; see outbox.
 //
+// # What things cost
+//
+// Of a SET that is sent alone 96 % is the kernel's: an epoll_wait, a read and a
+// write of 1.2 µs or so each, the client's wake-up in the last. What is in user
+// space is there once a turn: 64 commands in one turn cost 0.2 µs each, of which
+// the kernel has two fifths, the engine a third, the codec an eighth and this
+// package as much. An idle connection costs 0.9 KB of heap, gnet's part in it,
+// and no stack: its scratch is the loop's.
+//
+// # Counters
+//
+// A loop counts what it does in plain fields (Counters), and publishes a copy
+// before a turn's responses leave: who has an answer finds its command counted.
+// Server.Stats adds the copies up. Whatever an operator wants to see comes from
+// there, through SERVER_INFO and through whatever polls Stats.
+//
 // # The end of a connection
 //
 // The last bytes (a close frame, an error) are sent, the writing side is shut

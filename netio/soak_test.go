@@ -61,7 +61,8 @@ func TestSoak(t *testing.T) {
 		soak.run("good, websocket", func(rng *rand.Rand) error { return soak.good("websocket", i, rng) })
 	}
 	for i := range 2 {
-		soak.run("bad network", func(*rand.Rand) error { return soak.badNetwork(network, i) })
+		life := 0
+		soak.run("bad network", func(*rand.Rand) error { return soak.badNetwork(network, i, &life) })
 	}
 	for name, hostile := range map[string]func(net.Conn, *rand.Rand){
 		"garbage":       sendGarbage,
@@ -361,29 +362,44 @@ func randomCommand(prefix string, model map[string]string, rng *rand.Rand) (comm
 }
 
 // badNetwork is a client behind a bad network; it cleans up through a good one.
-func (k *soak) badNetwork(network *badNetwork, number int) error {
+// What the server had got when a connection was cut off it may still be
+// executing then, so each connection has keys of its own, and they are removed
+// once more after the next.
+func (k *soak) badNetwork(network *badNetwork, number int, life *int) error {
 	const commands = 500
-	prefix := fmt.Sprintf("soak_%d", number)
+	*life++
+	prefix := func(life int) string { return fmt.Sprintf("soak_%d_%d", number, life) }
 	before := k.turnedAway()
-	if err := throughBadNetwork(network.Addr().String(), prefix, commands, soakPatience); err != nil && k.turnedAway() == before {
+	if err := throughBadNetwork(network.Addr().String(), prefix(*life), commands, soakPatience); err != nil && k.turnedAway() == before {
 		return err
 	}
 	var rmv strings.Builder
 	rmv.WriteString(`{"RMV":["nothing"`)
 	for i := range commands {
-		fmt.Fprintf(&rmv, `,"%s_%05d"`, prefix, i)
+		fmt.Fprintf(&rmv, `,"%s_%05d","%s_%05d"`, prefix(*life-1), i, prefix(*life), i)
 	}
-	rmv.WriteString("]}\n")
-	c, err := net.Dial("tcp", k.s.tcp)
-	if err != nil {
-		return err
+	rmv.WriteString("]}")
+	for {
+		send, recv, closeConn, err := k.connect("lines", 0)
+		if err != nil {
+			return err
+		}
+		err = send([]string{rmv.String()})
+		answers := 0
+		for ; err == nil && answers < 1+2*commands; answers++ {
+			var got string
+			if got, err = recv(); err == nil && !strings.HasPrefix(got, `{"RMV_RSP"`) {
+				err = fmt.Errorf("got %.200q", got)
+			}
+		}
+		closeConn()
+		if err == nil {
+			return nil
+		}
+		if k.turnedAway() == before {
+			return err
+		}
 	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(soakPatience))
-	_, _ = io.WriteString(c, rmv.String())
-	_ = c.(*net.TCPConn).CloseWrite()
-	_, err = io.Copy(io.Discard, c)
-	return err
 }
 
 // storm opens more connections than the server takes.

@@ -166,6 +166,7 @@ func TestStopHeedsItsContext(t *testing.T) {
 	}
 	c := dialLines(t, "tcp", srv.Addrs()[0].String())
 	c.sendRaw("{")
+	waitFor(t, "the connection to be accepted", func() bool { return srv.Stats().Conns == 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := srv.Stop(ctx); err == nil || !strings.Contains(err.Error(), "cut off") {
