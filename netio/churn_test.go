@@ -143,8 +143,12 @@ func beKilled(addr string) {
 			os.Exit(1)
 		}
 		_, _ = fmt.Fprintf(c, "{\"SET\":{\"whole_%02d\":1}}\n", i)
-		_, _ = c.Read(make([]byte, 100)) // it is there, so the next is in the server's hands
-		_, _ = fmt.Fprintf(c, "{\"SET\":{\"other_%02d\":1}}\n{\"SET\":{\"half_%02d\":1", i, i)
+		_, _ = c.Read(make([]byte, 100))
+		_, _ = fmt.Fprintf(c, "{\"SET\":{\"other_%02d\":1}}\n", i)
+		if i%2 == 0 {
+			_, _ = c.Read(make([]byte, 100)) // without it the kernel resets the connection
+		}
+		_, _ = fmt.Fprintf(c, "{\"SET\":{\"half_%02d\":1", i)
 		if i == killedConns-1 {
 			fmt.Println("sending")
 			for {

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"keyframe/engine"
 )
 
 // The cases of the Autobahn test suite, sections 1 to 7, 9 and 10, by its own
 // numbers, against the echo server of echo_test.go: the framing code of this
-// package. The suite itself needs Python 2 and is not to be had on every machine;
+// package; those that want no echo against the server itself too. The suite itself needs Python 2 and is not to be had on every machine;
 // echo_test.go says how to point it here. Frames are written and read by
 // gobwas/ws, whose framing the server does not use.
 
@@ -263,9 +265,44 @@ func TestConformance(t *testing.T) {
 			go serveEcho(nc)
 		}
 	}()
+	server := startForConformance(t)
 	for _, tt := range conformanceCases() {
 		t.Run(tt.id, func(t *testing.T) { runConformance(t, ln.Addr().String(), tt) })
+		if !tt.echoes() {
+			t.Run(tt.id+" of the server itself", func(t *testing.T) { runConformance(t, server, tt) })
+		}
 	}
+}
+
+// echoes tells whether the case wants a message back, which only an echo server
+// can give.
+func (tt *conformanceCase) echoes() bool {
+	for _, w := range tt.want {
+		if strings.HasPrefix(w, "text") || strings.HasPrefix(w, "binary") {
+			return true
+		}
+	}
+	return false
+}
+
+func startForConformance(t *testing.T) (addr string) {
+	t.Helper()
+	store, err := engine.New(engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := New(store, Options{Listen: []string{"127.0.0.1:0"}, Logger: quietLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = srv.Stop(context.Background())
+		_ = store.Close()
+	})
+	return srv.Addrs()[0].String()
 }
 
 func runConformance(t *testing.T, addr string, tt conformanceCase) {
