@@ -61,11 +61,12 @@ type conn struct {
 	detached  bool // the client has shut its sending side down: answer what is left, then close
 
 	// Times are kept by the sweep; a turn only marks active.
-	active     bool  // bytes have arrived since the last sweep
-	pinged     bool  // a ping is on its way to a silent client
-	lastUnread int64 // at the last sweep
-	lastSeen   time.Time
-	deadline   time.Time // of the handshake, of lingering; zero: none
+	active      bool  // bytes have arrived since the last sweep
+	pinged      bool  // a ping is on its way to a silent client
+	lastUnread  int64 // at the last sweep
+	lastSeen    time.Time
+	behindSince time.Time // too much is unread since then; zero: it is not
+	deadline    time.Time // of the handshake, of lingering; zero: none
 }
 
 // hasPending tells whether there is input that no turn has used up.

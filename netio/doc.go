@@ -54,7 +54,10 @@
 // parkBytes of them gnet is made to stop reading the socket (see park), and TCP
 // makes the client wait. So a client may pipeline without limit and ask for any
 // number of answers, and gets them as fast as it reads. One that takes nothing
-// for writePatience then is closed as a slow consumer, with code 1008.
+// for writePatience then is closed as a slow consumer, with code 1008; so is one that
+// has more than half of MaxOutputBytes unread for OutputTimeout. (Closing at the
+// limit at once would end clients that read as fast as they can, and asked for
+// much.)
 //
 // A connection holds at most MaxOutputBytes and a turn's output unread,
 // parkBytes and a frame of input, and a message that is being joined from

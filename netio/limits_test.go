@@ -167,6 +167,27 @@ func TestContract6SlowConsumer(t *testing.T) {
 	})
 }
 
+// TestContract6Trickle: a client that takes a little now and then is not stalled,
+// but it is closed when it has had its time.
+func TestContract6Trickle(t *testing.T) {
+	s := startServer(t, netio.Options{MaxOutputBytes: 1 << 20, OutputTimeout: 200 * time.Millisecond})
+	c := dialLines(t, "tcp", s.tcp)
+	c.send(`{"SET":{"trickling":"` + strings.Repeat("v", 60_000) + `"}}`)
+	c.recv()
+	c.sendRaw(strings.Repeat("{\"GET\":[\"trickling\"]}\n", 1000))
+	got, piece := 0, make([]byte, 4<<10)
+	for s.Stats().SlowConsumers == 0 {
+		n, err := c.Read(piece)
+		if err != nil {
+			t.Fatalf("after %d bytes: %v", got, err)
+		}
+		if got += n; got >= 1000*60_000 {
+			t.Fatal("it got everything")
+		}
+		waitFor(t, "a pace", after(time.Millisecond))
+	}
+}
+
 // TestContract6ReaderIsNotSlow: a client that asks for far more than the output
 // limit at once, and reads, gets it all.
 func TestContract6ReaderIsNotSlow(t *testing.T) {

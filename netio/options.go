@@ -16,6 +16,7 @@ const (
 	DefaultMaxOutputBytes   = 64 << 20
 	DefaultIdleTimeout      = 300 * time.Second
 	DefaultHandshakeTimeout = 30 * time.Second
+	DefaultOutputTimeout    = 60 * time.Second
 	DefaultStopTimeout      = 4 * time.Second
 )
 
@@ -41,6 +42,7 @@ type Options struct {
 	MaxOutputBytes   int           // responses that one client has not read yet
 	IdleTimeout      time.Duration // without a byte from the client
 	HandshakeTimeout time.Duration // from accept to the choice of a framing, upgrade included
+	OutputTimeout    time.Duration // with more than half of MaxOutputBytes unread
 	StopTimeout      time.Duration // how long Stop lets clients take their answers
 
 	// Version is what SERVER_INFO tells.
@@ -59,6 +61,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxOutputBytes, DefaultMaxOutputBytes)
 	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
 	setDefault(&o.HandshakeTimeout, DefaultHandshakeTimeout)
+	setDefault(&o.OutputTimeout, DefaultOutputTimeout)
 	setDefault(&o.StopTimeout, DefaultStopTimeout)
 	setDefault(&o.Version, "unknown")
 	setDefault(&o.Logger, slog.Default())
@@ -96,6 +99,7 @@ func (o Options) validate() error {
 	inRange("MaxOutputBytes", o.MaxOutputBytes, 1024, 1<<40)
 	positive("IdleTimeout", o.IdleTimeout)
 	positive("HandshakeTimeout", o.HandshakeTimeout)
+	positive("OutputTimeout", o.OutputTimeout)
 	positive("StopTimeout", o.StopTimeout)
 	return errors.Join(faults...)
 }

@@ -313,8 +313,8 @@ func TestStaleUnixSocket(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	err := netio.CheckOptions(netio.Options{Loops: -1, MaxFrameBytes: 1, MaxConns: -5, MaxOutputBytes: -1, IdleTimeout: -1, HandshakeTimeout: -1, StopTimeout: -1})
-	for _, name := range []string{"Loops", "MaxFrameBytes", "MaxConns", "MaxOutputBytes", "IdleTimeout", "HandshakeTimeout", "StopTimeout"} {
+	err := netio.CheckOptions(netio.Options{Loops: -1, MaxFrameBytes: 1, MaxConns: -5, MaxOutputBytes: -1, IdleTimeout: -1, HandshakeTimeout: -1, OutputTimeout: -1, StopTimeout: -1})
+	for _, name := range []string{"Loops", "MaxFrameBytes", "MaxConns", "MaxOutputBytes", "IdleTimeout", "HandshakeTimeout", "OutputTimeout", "StopTimeout"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not name %s", err, name)
 		}

@@ -13,7 +13,7 @@ const (
 
 // sweeper asks the event loops to sweep until the server has stopped.
 func (s *Server) sweeper() {
-	shortest := min(s.opts.IdleTimeout, s.opts.HandshakeTimeout)
+	shortest := min(s.opts.IdleTimeout, s.opts.HandshakeTimeout, s.opts.OutputTimeout)
 	tick := time.NewTicker(min(max(shortest/8, minSweepInterval), maxSweepInterval))
 	defer tick.Stop()
 	for {
@@ -50,6 +50,8 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 			}
 			l.cutOff(c)
 		}
+	case l.tooSlow(c, unread, now):
+		l.slowConsumer(c)
 	case active:
 		c.pinged, c.lastSeen = false, now
 	case now.Sub(c.lastSeen) >= opts.IdleTimeout && c.detached:
@@ -66,6 +68,19 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 			l.drop(c)
 		}
 	}
+}
+
+// tooSlow tells whether a client has had more than half of MaxOutputBytes unread for
+// OutputTimeout: one that takes a byte now and then would hold that memory for ever.
+func (l *loop) tooSlow(c *conn, unread int64, now time.Time) bool {
+	if unread <= int64(l.srv.opts.MaxOutputBytes/2) {
+		c.behindSince = time.Time{}
+		return false
+	}
+	if c.behindSince.IsZero() {
+		c.behindSince = now
+	}
+	return now.Sub(c.behindSince) >= l.srv.opts.OutputTimeout
 }
 
 // drain begins the end of every connection: what has been read is served, then

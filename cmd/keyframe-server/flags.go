@@ -67,6 +67,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.Var(newSize(&o.MaxOutputBytes, netio.DefaultMaxOutputBytes), "max-output", "responses that one client may leave unread before it is closed as a slow consumer")
 	fs.DurationVar(&o.IdleTimeout, "idle-timeout", netio.DefaultIdleTimeout, "close a connection that sends nothing for so long (a WebSocket is pinged first)")
 	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", netio.DefaultHandshakeTimeout, "close a connection that has not begun to speak after so long")
+	fs.DurationVar(&o.OutputTimeout, "output-timeout", netio.DefaultOutputTimeout, "close a connection that leaves more than half of --max-output unread for so long")
 	fs.IntVar(&o.Loops, "loops", 0, "event loops; 0 means one for each CPU")
 	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, or a port on 127.0.0.1 (off by default)")
 	format := choice{value: "text", choices: []string{"text", "json"}}
@@ -90,7 +91,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 		}
 	}
 	// Options takes 0 for "the default"; on the command line it is a mistake.
-	for _, name := range []string{"max-frame", "max-conns", "max-output", "idle-timeout", "handshake-timeout"} {
+	for _, name := range []string{"max-frame", "max-conns", "max-output", "idle-timeout", "handshake-timeout", "output-timeout"} {
 		if v := fs.Lookup(name).Value.String(); v == "0" || v == "0 B" || v == "0s" {
 			return nil, fmt.Errorf("--%s must be more than 0", name)
 		}

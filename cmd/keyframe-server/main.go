@@ -120,4 +120,5 @@ var inFlags = strings.NewReplacer(
 	"MaxOutputBytes is", "--max-output is",
 	"IdleTimeout is", "--idle-timeout is",
 	"HandshakeTimeout is", "--handshake-timeout is",
+	"OutputTimeout is", "--output-timeout is",
 )
