@@ -40,10 +40,10 @@ func (l *loop) closeNow(c *conn, err error) {
 	}
 }
 
-// slowConsumer closes a connection whose client does not read.
-func (l *loop) slowConsumer(c *conn) {
+// slowConsumer closes a connection whose client does not read, or not enough.
+func (l *loop) slowConsumer(c *conn, reason string) {
 	l.srv.counters.slowConsumers.Add(1)
-	l.srv.log.Warn("closing a slow consumer", "remote", c.remote, "unread", c.out.unread.Load())
+	l.srv.log.Warn("closing a slow consumer", "remote", c.remote, "reason", reason, "unread", c.out.unread.Load())
 	l.closeNow(c, &closeError{closePolicy, "slow consumer: responses are not being read"})
 	if c.phase == phaseLinger && c.deadline.IsZero() {
 		c.deadline = time.Now().Add(lingerTimeout) // it has had its time to read

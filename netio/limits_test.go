@@ -170,7 +170,11 @@ func TestContract6SlowConsumer(t *testing.T) {
 // TestContract6Trickle: a client that takes a little now and then is not stalled,
 // but it is closed when it has had its time.
 func TestContract6Trickle(t *testing.T) {
-	s := startServer(t, netio.Options{MaxOutputBytes: 1 << 20, OutputTimeout: 200 * time.Millisecond})
+	var logged syncBuffer
+	s := startServer(t, netio.Options{
+		MaxOutputBytes: 1 << 20, OutputTimeout: 200 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+	})
 	c := dialLines(t, "tcp", s.tcp)
 	c.send(`{"SET":{"trickling":"` + strings.Repeat("v", 60_000) + `"}}`)
 	c.recv()
@@ -185,6 +189,29 @@ func TestContract6Trickle(t *testing.T) {
 			t.Fatal("it got everything")
 		}
 		waitFor(t, "a pace", after(time.Millisecond))
+	}
+	if log := logged.String(); !strings.Contains(log, "too far behind") || strings.Count(log, "slow consumer") != 1 {
+		t.Fatalf("logged: %s", log)
+	}
+}
+
+// TestContract6SlowReaderIsNotStalled: a client that reads a megabyte a second,
+// which frees no third of a socket's buffer in a second, goes on being served.
+func TestContract6SlowReaderIsNotStalled(t *testing.T) {
+	s := startServer(t, netio.Options{MaxOutputBytes: 1 << 20})
+	c := dialLines(t, "tcp", s.tcp)
+	c.send(`{"SET":{"slow_reader":"` + strings.Repeat("v", 60_000) + `"}}`)
+	c.recv()
+	c.sendRaw(strings.Repeat("{\"GET\":[\"slow_reader\"]}\n", 1000))
+	piece := make([]byte, 10<<10)
+	for start := time.Now(); time.Since(start) < 3*time.Second; {
+		if _, err := io.ReadFull(c.r, piece); err != nil {
+			t.Fatalf("after %v: %v", time.Since(start), err)
+		}
+		waitFor(t, "a pace", after(10*time.Millisecond))
+	}
+	if st := s.Stats(); st.SlowConsumers != 0 {
+		t.Fatalf("%d slow consumers", st.SlowConsumers)
 	}
 }
 

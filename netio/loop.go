@@ -378,7 +378,7 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 		l.cutOff(c)
 	case e == outboxStalled:
 		if c.paused {
-			l.slowConsumer(c)
+			l.slowConsumer(c, "it takes nothing")
 		}
 	case c.phase == phaseLinger:
 		switch {

@@ -204,6 +204,7 @@ func (o *outbox) writeAll(f *os.File, p []byte) bool {
 		if o.isAbandoned() { // after the deadline: abandon's must not be overwritten
 			return false
 		}
+		before := unacknowledged(f)
 		n, err := f.Write(p[:min(len(p), writeChunk)])
 		p = p[n:]
 		left := o.unread.Add(-int64(n))
@@ -214,7 +215,7 @@ func (o *outbox) writeAll(f *os.File, p []byte) bool {
 		case err == nil:
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return false
-		case n == 0:
+		case n == 0 && unacknowledged(f) >= before:
 			o.report(outboxStalled)
 		}
 	}
@@ -225,6 +226,22 @@ func (o *outbox) isAbandoned() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.abandoned
+}
+
+// unacknowledged returns how many bytes the kernel has that the client's has not
+// taken. A write waits until a third of a buffer of megabytes is free; this shows
+// a client that reads slowly long before. Where the kernel can't tell it is 0.
+func unacknowledged(f *os.File) (n int) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if n, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err != nil {
+			n = 0
+		}
+	})
+	return n
 }
 
 func duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }

@@ -51,7 +51,7 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 			l.cutOff(c)
 		}
 	case l.tooSlow(c, unread, now):
-		l.slowConsumer(c)
+		l.slowConsumer(c, "it is too far behind for too long")
 	case active:
 		c.pinged, c.lastSeen = false, now
 	case now.Sub(c.lastSeen) >= opts.IdleTimeout && c.detached:
