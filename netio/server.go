@@ -241,7 +241,7 @@ func (s *Server) warnOfDescriptors() {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return
 	}
-	if limit.Cur < uint64(s.opts.MaxConns)+others {
+	if uint64(limit.Cur) < uint64(s.opts.MaxConns)+others { // FreeBSD's is signed
 		s.log.Warn("the limit on open files is lower than the limit on connections",
 			"files", limit.Cur, "connections", s.opts.MaxConns)
 	}

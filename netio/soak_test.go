@@ -266,8 +266,10 @@ func (k *soak) connect(framing string, number int) (send func([]string) error, r
 			}, func() { _ = c.Close() }, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), soakPatience)
+	before := k.turnedAway()
 	c, _, err := websocket.Dial(ctx, "ws://"+k.s.tcp, nil)
-	for err != nil && strings.Contains(err.Error(), "503") { // the server is full
+	for err != nil && k.turnedAway() > before { // by 503, or in a storm by a line
+		before = k.turnedAway()
 		c, _, err = websocket.Dial(ctx, "ws://"+k.s.tcp, nil)
 	}
 	if err != nil {
