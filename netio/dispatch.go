@@ -217,7 +217,7 @@ func (l *loop) flush(c *conn) bool {
 }
 
 const (
-	// One batch in sampleEvery is timed: reading the clock twice costs 50 ns,
+	// One batch in sampleEvery is timed: reading the clock twice costs 59 ns,
 	// as much as executing an operation. Batches of alwaysTimed operations
 	// or more are all timed.
 	sampleEvery = 16

@@ -8,7 +8,7 @@ import (
 
 // maxRawWrite bounds the writes that the scheduler is not told of: they keep
 // their P, and a garbage collection that begins meanwhile waits for them. 64 KiB
-// take the kernel some 20 µs.
+// take the kernel 24 µs.
 const maxRawWrite = 64 << 10
 
 // writeNow is write(2) on a non-blocking socket. For a short p it does without
