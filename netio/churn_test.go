@@ -3,6 +3,7 @@ package netio_test
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -242,12 +243,22 @@ func (p *badNetwork) pump(dst, src net.Conn, rng *rand.Rand) {
 	}
 }
 
+// newSeed prints its seed, so that a failure can be repeated with -seed.
+func newSeed(t testing.TB) uint64 {
+	t.Helper()
+	seed := flag.Lookup("seed").Value.(flag.Getter).Get().(uint64)
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", seed)
+	return seed
+}
+
 // TestBadNetwork: through it, every answer that arrives is right and in its
 // place, and what was answered is in the store.
 func TestBadNetwork(t *testing.T) {
 	s := startServer(t, netio.Options{})
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := newSeed(t)
 	network := startBadNetwork(t, s.tcp, seed)
 	var wg sync.WaitGroup
 	for w := range 8 {

@@ -76,8 +76,9 @@
 // A SET that is sent alone takes 3.8 µs, of which a turn without its read and
 // write is 0.1 (BenchmarkTurn). What the kernel does is done once a turn: 64 SETs
 // in one turn take 0.2 µs each on a million keys, of which the kernel has two
-// fifths, the engine a third, and the codec and this package an eighth each. An idle connection costs 0.9 KB of heap, gnet's part in it,
-// and no stack: its scratch is the loop's.
+// fifths, the engine a third, and the codec and this package an eighth each. An
+// idle connection costs 0.9 KB of heap, gnet's part in it, and no stack: its
+// scratch is the loop's.
 //
 // # Counters
 //

@@ -44,11 +44,7 @@ func TestSoak(t *testing.T) {
 		IdleTimeout:      idle,
 		HandshakeTimeout: time.Second,
 	})
-	soak := &soak{s: s, t: t, seed: uint64(time.Now().UnixNano())}
-	if v := flag.Lookup("seed").Value.(flag.Getter).Get().(uint64); v != 0 {
-		soak.seed = v
-	}
-	t.Logf("seed %d", soak.seed)
+	soak := &soak{s: s, t: t, seed: newSeed(t)}
 	network := startBadNetwork(t, s.tcp, soak.seed)
 
 	files := openFiles(t)
