@@ -213,7 +213,7 @@ func BenchmarkMemory(b *testing.B) {
 		for b.Loop() {
 			e := newEngine(b, engine.Options{})
 			setEvery(e, n, 1, Value(make([]byte, ValueBytes), 3))
-			debug.FreeOSMemory()
+			settle(e)
 			metrics["bytes/key"] = float64(resident()) / float64(n)
 			start := time.Now()
 			runtime.GC()

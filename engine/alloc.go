@@ -32,6 +32,7 @@ type allocator struct {
 	restBytes  int // of freeBytes, about: rests of blocks that nothing fitted into
 
 	tried      int  // a compaction that failed is tried again when freeBytes passes this
+	untidy     bool // the maintainer knows of garbage that may wait until the store is at rest
 	compacting bool // the maintainer is copying: it may have the pool's reserve
 	closed     bool // to all others: memory is short, and a compaction needs the rest
 }

@@ -35,7 +35,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	s.kept, s.free = s.free, [smallClasses]uint64{}
 	s.bump, s.bumpEnd = 0, 0
 	s.old = len(s.blocks)
-	s.restBytes, s.tried = 0, 0
+	s.restBytes, s.tried, s.untidy = 0, 0, false
 	s.closed = room < 2*need
 	// What is on the lists now goes with the old blocks; what is freed from
 	// here on stays counted until then, too.
@@ -94,7 +94,7 @@ func (e *Engine) compact(s *shard, all bool) {
 		e.pool.release(b.page, b.pages)
 		e.yield()
 	}
-	for e.pool.releaseOne() || e.pool.prefaultOne() {
+	for e.pool.releaseOne(false) || e.pool.prefaultOne() {
 	}
 }
 

@@ -104,9 +104,9 @@
 // follow the same rule about overwriting in place. Runs that share a chunk with
 // others are moved down in the second round.
 //
-// Chunks are made ready, up to four ahead, by the maintainer: the system's
-// clearing of 2 MiB is nothing an Apply should wait for. If it can't keep up, the
-// hot path faults the chunk in itself.
+// Chunks are made ready, up to 16 ahead while the store grows, by the maintainer: the
+// system's finding and clearing of 2 MiB is nothing an Apply should wait for. If it
+// can't keep up, the hot path faults the chunk in itself.
 //
 // [Options.MaxBytes] bounds the chunks. An operation that needs more gets the
 // status OutOfMemory and changes nothing; so it does if the system refuses. A value

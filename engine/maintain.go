@@ -96,7 +96,7 @@ func (e *Engine) maintainAlone(resting bool) {
 
 // maintain works until there is nothing to do.
 func (e *Engine) maintain(resting bool) {
-	for e.pool.prefaultOne() {
+	for !resting && e.pool.prefaultOne() {
 	}
 	e.maintainer.mu.Lock()
 	left := e.maintainer.left
@@ -104,7 +104,7 @@ func (e *Engine) maintain(resting bool) {
 	e.maintainer.mu.Unlock()
 	for _, d := range left {
 		d.releaseAll(e.yield)
-		for e.pool.releaseOne() {
+		for e.pool.releaseOne(resting) {
 		}
 	}
 	for i := range e.shards {
@@ -113,7 +113,7 @@ func (e *Engine) maintain(resting bool) {
 		}
 	}
 	e.pack(resting)
-	for e.pool.releaseOne() {
+	for e.pool.releaseOne(resting) {
 	}
 }
 

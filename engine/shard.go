@@ -147,22 +147,34 @@ func renameLocked(src, dst *shard, fromHash, toHash uint64, from, to []byte) Sta
 
 // Garbage up to a sixth of the blocks may lie on the lists before the maintainer is
 // called: with the classes' own waste that keeps a store within 1.3 times what a
-// fresh one takes. Below minGarbage it isn't worth the way. The rests of blocks that
-// no record fitted into don't count: a compaction would leave as many.
-const minGarbage = 64 << 10
+// fresh one takes. Below minGarbage, or a page in a store at rest, it isn't worth the
+// way. The rests of blocks that no record fitted into don't count: a compaction would
+// leave as many.
+const minGarbage = 16 << 10
 
-// checkGarbage calls the maintainer when there is too much.
+// checkGarbage calls the maintainer when there is too much; or once when there is more
+// than a store at rest should have, so that it comes by when the store is.
 func (s *shard) checkGarbage() {
-	if s.hasGarbage(churnedGarbage) && s.old == 0 && !s.wantCompact.Load() {
-		s.wantCompact.Store(true)
+	switch {
+	case s.old != 0:
+	case s.hasGarbage(churnedGarbage):
+		if !s.wantCompact.Load() {
+			s.wantCompact.Store(true)
+			s.pool.wake()
+		}
+	case !s.untidy && s.hasGarbage(restingGarbage):
+		s.untidy = true
 		s.pool.wake()
 	}
 }
 
 // hasGarbage tells whether that part of the blocks is garbage.
 func (s *shard) hasGarbage(part int) bool {
-	garbage := s.freeBytes - s.restBytes
-	return garbage > minGarbage && garbage > s.blockBytes/part && s.freeBytes > s.tried
+	garbage, least := s.freeBytes-s.restBytes, minGarbage
+	if part == restingGarbage {
+		least = pageBytes
+	}
+	return garbage > least && garbage > s.blockBytes/part && s.freeBytes > s.tried
 }
 
 // isUntidy tells whether there is more garbage than a store at rest should have.
