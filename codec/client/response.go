@@ -80,7 +80,7 @@ func Status(b []byte, op codec.Opcode) (st codec.Status, key []byte, ok bool) {
 		return 0, nil, false
 	}
 	st = codec.Status(b[len(head)] - '0')
-	if key = b[at:end:end]; !answers(op, st) || !codec.IsPlain(key) {
+	if key = b[at:end:end]; st > 9 || !answers(op, st) || !codec.IsPlain(key) {
 		return 0, nil, false
 	}
 	return st, key, true
