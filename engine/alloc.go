@@ -57,6 +57,9 @@ func (a *allocator) alloc(n int) (ref uint64, class int, ok bool) {
 }
 
 func (a *allocator) allocClass(class int) (ref uint64, ok bool) {
+	if a.closed && !a.compacting {
+		return 0, false // nor from the lists: what is on them may be about to go
+	}
 	if ref = a.free[class]; ref != 0 {
 		a.free[class] = *word(a.pool.mem.at(ref))
 		size := classBytes(class)
@@ -65,9 +68,6 @@ func (a *allocator) allocClass(class int) (ref uint64, ok bool) {
 		return ref, true
 	}
 	size := classBytes(class)
-	if a.closed && !a.compacting {
-		return 0, false
-	}
 	if a.bump+uint64(size>>3) > a.bumpEnd && !a.newBlock(size) {
 		return 0, false
 	}

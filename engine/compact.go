@@ -37,17 +37,23 @@ func (e *Engine) compact(s *shard, all bool) {
 	s.old = len(s.blocks)
 	s.restBytes, s.tried, s.untidy = 0, 0, false
 	s.closed = room < 2*need
+	blocks := slices.Clone(s.blocks)
 	// What is on the lists now goes with the old blocks; what is freed from
 	// here on stays counted until then, too.
 	s.mu.Unlock()
 
+	old := newBlockSet(blocks)
 	there := func() bool { return s.epoch == epoch } // or Clear took everything
-	ok := e.walk(s, there, func(at uint64) (uint64, bool) { return s.compactLocked(at, all) })
+	ok := e.walk(s, there, func(at uint64) (uint64, bool) { return s.compactLocked(at, all, old) })
 	back := false
 	if !ok && !e.stopping() {
 		s.mu.Lock()
-		taken := newBlockSet(s.blocks[min(s.old, len(s.blocks)):])
-		s.closed = true // what the pool has not got for the copies nobody should take
+		if !there() {
+			s.mu.Unlock()
+			return
+		}
+		taken := newBlockSet(s.blocks[s.old:])
+		s.closed = true // or a new record could lie in a block that is given back
 		s.mu.Unlock()
 		back = e.walk(s, there, func(at uint64) (uint64, bool) { return s.revertLocked(at, taken) })
 	}
@@ -187,9 +193,9 @@ func (set blockSet) has(ref uint64) bool {
 	return exact || i > 0 && page < set[i-1].page+uint64(set[i-1].pages)
 }
 
-// compactLocked moves the records of the segment at a directory position and
-// returns the position after it.
-func (s *shard) compactLocked(at uint64, all bool) (next uint64, ok bool) {
+// compactLocked moves the records of the segment at a directory position that lie in
+// the old blocks and returns the position after it.
+func (s *shard) compactLocked(at uint64, all bool, old blockSet) (next uint64, ok bool) {
 	t := &s.table
 	d := t.dir.Load()
 	if d == emptyDir {
@@ -210,7 +216,7 @@ func (s *shard) compactLocked(at uint64, all bool) (next uint64, ok bool) {
 			slot := add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7)
 			rec := t.mem.at(*word(slot) & refMask)
 			class := recordClass(rec)
-			if class == largeClass {
+			if class == largeClass || !old.has(*word(slot)&refMask) {
 				continue
 			}
 			ref, got := s.allocClass(class)

@@ -103,7 +103,7 @@ func TestBlocksFitTheirRecords(t *testing.T) {
 func TestCeilingServesOtherSizes(t *testing.T) {
 	for _, sizes := range [][2]int{{100, 300}, {300, 100}, {100, 5000}, {5000, 20}, {100, engine.MaxSmall + 1}} {
 		t.Run(fmt.Sprint(sizes), func(t *testing.T) {
-			const limit = 48 << 20
+			const limit = 24 * engine.ChunkBytes
 			e := newEngine(t, engine.Options{Shards: 16, MaxBytes: limit})
 			n := limit / sizes[0]
 			if refused := setAll(t, e, "key", n, make([]byte, sizes[0])); refused == 0 {
