@@ -1,20 +1,38 @@
-// Package bench measures Keyframe layer by layer. Nothing imports it.
+// Package bench measures Keyframe layer by layer. Nothing of the server imports it.
+//
+// # What is where
+//
+//   - The Go suites, in this package's tests: the engine, the codec, and SET, GET,
+//     ADD, RMV and mixes through every layer under the same names.
+//   - load is the load generator, cmd/keyframe-benchmark its command line.
+//   - iolimit is a server of canned answers: what no server on the event loop passes.
+//   - figures measures what BENCHMARKS.md shows, into raw files under results;
+//     report writes the document's tables and plots from them.
+//   - profile leaves the profiles of a server under load.
+//   - rivals runs the engine's workload on other maps and caches, in a module of its
+//     own, so that the server doesn't depend on them.
 //
 // # Names
 //
 // BenchmarkSetOverwrite/impl=engine/batch=32/keys=1000000: what is measured,
 // then key=value pairs for what varies. Records are 16-byte keys and 20-byte
-// values unless a name says otherwise. Metrics: ns/key (the time divided by the
-// keys, not by the batches), bytes/key (resident memory of the whole process
-// divided by the keys), slowest-us (the slowest batch).
+// values unless a name says otherwise. In the engine's own benchmarks keys is the
+// number in the store; in the suite, BenchmarkSet/layer=engine/…/store=1000000/keys=10,
+// store is, and keys is the number in a command.
+//
+// Metrics: ns/key (the time divided by the keys, not by the batches), keys/s,
+// bytes/key (resident memory of the whole process divided by the keys; in the suite
+// the store's own), slowest-us (the slowest batch), p50-ns, p99-ns and p999-ns of the
+// time of a batch, or of a command with its way through the sockets.
 //
 // # Running
 //
-//	go test ./bench -bench Engine -benchtime 1x             # smoke: does it run
+//	make bench                                              # the suite, 10 minutes
+//	go test ./bench -bench . -benchtime 1x                  # smoke: does it run
 //	go test ./bench -bench SetOverwrite -benchtime 2s -count 10 -cpu 1 -maxkeys 10000000
+//	go test ./bench -bench 'Set$' -grid full -maxkeys 50000000 -timeout 0
 //
 // Stores of more than -maxkeys keys (1 M unless told) are skipped. Measure one
 // size at a time where memory counts, and keep both cores of a small machine free:
-// what shares the caches shows in every figure. Rivals live in bench/rivals, a
-// module of their own, so that the server doesn't depend on them.
+// what shares the caches shows in every figure.
 package bench

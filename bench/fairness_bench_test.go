@@ -2,11 +2,19 @@ package bench
 
 import (
 	"bufio"
+	"context"
+	"flag"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"keyframe/engine"
+	"keyframe/netio"
 )
 
 // BenchmarkServerBesideFlood is the time of single SETs on one connection, beside
@@ -83,4 +91,51 @@ func flood(b *testing.B, addr string, number int) {
 		defer func() { ended <- struct{}{} }()
 		_, _ = io.Copy(io.Discard, c)
 	}()
+}
+
+// serverAddr is of a server to measure instead of one in this process.
+var serverAddr = flag.String("addr", "", "measure the server at this address, not one in this process")
+
+func startServer(b *testing.B) (addr string) {
+	b.Helper()
+	store, err := engine.New(engine.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv, err := netio.New(store, netio.Options{
+		Listen: []string{"127.0.0.1:0"}, Loops: 1, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := srv.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = srv.Stop(context.Background())
+		_ = store.Close()
+	})
+	return srv.Addrs()[0].String()
+}
+
+// dial connects to host:port or unix:///path.
+func dial(addr string) (net.Conn, error) {
+	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
+		return net.Dial("unix", path)
+	}
+	return net.Dial("tcp", addr)
+}
+
+type pair struct{ key, value string }
+
+// appendSet appends a SET without its framing.
+func appendSet(dst []byte, pairs []pair) []byte {
+	dst = append(dst, `{"SET":{`...)
+	for i, p := range pairs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = fmt.Appendf(dst, `"%s":"%s"`, p.key, p.value)
+	}
+	return append(dst, `}}`...)
 }

@@ -78,3 +78,34 @@ func Value(dst []byte, i uint64) []byte {
 	copy(dst[8:], "............")
 	return dst
 }
+
+// zipfExponent is that of YCSB's default (0.99), as near as a generator can come
+// that wants more than 1: of a million keys the most popular gets 7 % of all.
+const zipfExponent = 1.01
+
+// Distributions are the orders in which a workload visits its keys.
+var Distributions = []string{"seq", "uniform", "zipf"}
+
+// Sequence returns a function that yields key numbers below n, drawn from the
+// distribution. The popular keys of "zipf" are spread over the key space.
+func Sequence(distribution string, n int, seed uint64) func() uint64 {
+	r := rand.New(rand.NewPCG(seed, 2))
+	limit := uint64(n)
+	switch distribution {
+	case "seq":
+		next := uint64(0)
+		return func() uint64 {
+			i := next
+			if next++; next == limit {
+				next = 0
+			}
+			return i
+		}
+	case "uniform":
+		return func() uint64 { return r.Uint64N(limit) }
+	case "zipf":
+		z := rand.NewZipf(r, zipfExponent, 1, limit-1)
+		return func() uint64 { return z.Uint64() * 0x9E3779B97F4A7C15 % limit }
+	}
+	panic("BUG: no distribution " + distribution)
+}

@@ -1,0 +1,154 @@
+// Package iolimit serves canned answers: the event loop and the framings of a
+// Keyframe server with one write for each wake-up, nothing decoded and nothing
+// stored. What it reaches no server on this event loop can pass, so every figure
+// of the whole server is told as a part of it.
+//
+// It trusts its client: what is not a SET in the sizes it was told gets a wrong
+// number of answers. It is for measuring on loopback only.
+package iolimit
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/gobwas/ws"
+	"github.com/panjf2000/gnet/v2"
+)
+
+// Options say what the commands look like and how they are served.
+type Options struct {
+	Addr               string // host:port
+	Loops              int    // event loops
+	KeySize, ValueSize int    // of the pairs in a SET; values are strings
+	Ready              func() // called when it listens
+}
+
+// Serve answers until ctx is done.
+func Serve(ctx context.Context, o Options) error {
+	s := &server{ready: o.Ready, booted: make(chan gnet.Engine, 1)}
+	// "key":"value", and a comma.
+	s.pair = o.KeySize + o.ValueSize + len(`"":"",`)
+	answer := []byte(`{"SET_RSP":{"st":1,"k":"`)
+	answer = append(answer, bytes.Repeat([]byte{'0'}, o.KeySize)...)
+	answer = append(answer, `"}}`...)
+	s.line = append(bytes.Clone(answer), '\n')
+	s.frame = ws.MustCompileFrame(ws.NewTextFrame(answer))
+
+	done := make(chan error, 1)
+	go func() { done <- gnet.Run(s, "tcp://"+o.Addr, gnet.WithNumEventLoop(max(o.Loops, 1))) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("%s: %w", o.Addr, err)
+	case engine := <-s.booted:
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return engine.Stop(context.Background())
+		}
+	}
+}
+
+type server struct {
+	gnet.BuiltinEventEngine
+	pair        int
+	line, frame []byte
+	ready       func()
+	booted      chan gnet.Engine
+}
+
+// conn is the context of a connection.
+type conn struct {
+	ws  bool
+	out []byte
+}
+
+func (s *server) OnBoot(engine gnet.Engine) gnet.Action {
+	s.booted <- engine
+	if s.ready != nil {
+		s.ready()
+	}
+	return gnet.None
+}
+
+func (s *server) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
+	c.SetContext(&conn{})
+	return nil, gnet.None
+}
+
+// OnTraffic answers each line, or frame, with one answer for each pair that fits
+// into its length.
+func (s *server) OnTraffic(gc gnet.Conn) gnet.Action {
+	c := gc.Context().(*conn)
+	in, _ := gc.Peek(-1)
+	used := 0
+	c.out = c.out[:0]
+	if !c.ws && bytes.HasPrefix(in, []byte("GET ")) {
+		if !bytes.Contains(in, []byte("\r\n\r\n")) {
+			return gnet.None
+		}
+		c.ws = true
+		upgrader := ws.Upgrader{}
+		if _, err := upgrader.Upgrade(handshake{bytes.NewReader(in), &c.out}); err != nil {
+			return gnet.Close
+		}
+		used = len(in)
+	}
+	for used < len(in) {
+		size, length := s.next(in[used:], c.ws)
+		if size == 0 {
+			break
+		}
+		answer := s.line
+		if c.ws {
+			answer = s.frame
+		}
+		for range max((length-len(`{"SET":{}}`)+1)/s.pair, 1) {
+			c.out = append(c.out, answer...)
+		}
+		used += size
+	}
+	if used > 0 { // gnet takes 0 for everything
+		_, _ = gc.Write(c.out)
+		_, _ = gc.Discard(used)
+	}
+	return gnet.None
+}
+
+// next returns the size of the first command with its framing, 0 when it is not
+// whole, and its length without.
+func (s *server) next(in []byte, websocket bool) (size, length int) {
+	if !websocket {
+		end := bytes.IndexByte(in, '\n')
+		return end + 1, end
+	}
+	if len(in) < 2 {
+		return 0, 0
+	}
+	head, n := 6, int(in[1]&^0x80)
+	switch {
+	case n == 126 && len(in) >= 4:
+		head, n = 8, int(binary.BigEndian.Uint16(in[2:]))
+	case n == 127 && len(in) >= 10:
+		head, n = 14, int(binary.BigEndian.Uint64(in[2:]))
+	case n >= 126:
+		return 0, 0
+	}
+	if len(in) < head+n {
+		return 0, 0
+	}
+	return head + n, n
+}
+
+// handshake is a request that has been read and a buffer for its answer.
+type handshake struct {
+	*bytes.Reader
+	out *[]byte
+}
+
+func (h handshake) Write(p []byte) (int, error) {
+	*h.out = append(*h.out, p...)
+	return len(p), nil
+}

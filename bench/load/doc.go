@@ -1,0 +1,48 @@
+// Package load is a load generator: it drives a server over many connections from
+// few threads and tells how many keys a second it got through and how long the
+// answers took. cmd/keyframe-benchmark is its command line.
+//
+// # Terms
+//
+//   - A command is what the server is sent as one: a SET of Options.Keys pairs.
+//   - A script is a connection's commands, built before the run and sent in a
+//     circle, so that sending costs a write(2) and nothing else.
+//   - A round is Options.Depth commands sent at once (closed loop).
+//
+// # Closed loop and open loop
+//
+// In a closed loop each connection sends a round, waits for all its answers and
+// sends the next: the server sets the pace, so this measures capacity. A command's
+// latency runs from the write of its round. A server that stops for a second delays
+// one round a connection, and the commands that users would have sent meanwhile are
+// never sent: percentiles of a closed loop omit them.
+//
+// With Options.Rate the loop is open: command i is planned at start + i/rate, on
+// connection i mod Conns, whatever the server does, and its latency runs from that
+// planned time. At most Depth commands are in flight on a connection; those behind
+// wait, and their waiting counts.
+//
+// # Why an event loop of our own
+//
+// A generator has to be cheaper than the server that it drives. On one core, with
+// 32 connections against the I/O limit on another (package iolimit; 2-core Xeon
+// virtual machine, keys a second in millions, medians of three):
+//
+//	keys a command × in flight          1×1   1×16   1×64   10×16   100×4
+//	goroutines, line ends are counted   0.26   3.8   12.5    29      54
+//	this one, answers are checked       0.27   3.9   12.4    27      51
+//
+// The goroutines, one a connection over net.Conn, looked at nothing but line ends and
+// took no latencies. Here every answer's head, status, length and end are compared,
+// and its latency goes into a histogram. The server is busy for 93 % of the time then,
+// and Keyframe, which does more, for all of it. What it took to get there: events as
+// edges instead of levels (10 %), a spare processor of Go's beside the workers', for
+// else the runtime's monitor wakes every 20 µs (10 %), and answers compared as words
+// (a third with a hundred keys a command).
+//
+// # Concurrency
+//
+// A worker and its connections belong to one goroutine, locked to its thread. What
+// it counts since the latest interval is guarded by worker.mu, which it holds while
+// it works on what one wait returned; the reporter takes it once per interval.
+package load

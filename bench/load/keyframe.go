@@ -1,0 +1,290 @@
+package load
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+
+	"github.com/gobwas/ws"
+
+	"keyframe/codec"
+	"keyframe/codec/client"
+)
+
+// keyframe is Keyframe's own protocol over one of its framings.
+type keyframe struct {
+	record
+	ws      bool
+	newline int // bytes after an answer's JSON
+	shapes  [kinds]shape
+	header  int // bytes of the header of a short frame
+
+	parser     *client.Parser
+	key, value []byte // scratch
+}
+
+// shape is what answers to a kind of command look like. Keys and values have one
+// length, so an answer's status gives its length: checking head, length and end
+// costs a few loads an answer, whatever it holds.
+type shape struct {
+	op     codec.Opcode
+	head   []byte   // up to the status
+	length [10]int  // of a whole answer by status; 0: not an answer to this
+	miss   [10]bool // statuses that tell of a key that is not there, or is for ADD
+	looks  [10]look
+}
+
+func newKeyframe(r record, websocket bool) *keyframe {
+	k := &keyframe{record: r, ws: websocket, newline: 1, parser: client.NewParser()}
+	if websocket {
+		k.newline, k.header = 0, 2
+	}
+	value := r.valueSize
+	if r.valueType == "string" {
+		value += len(`""`)
+	}
+	for kind, op := range [kinds]codec.Opcode{codec.OpSet, codec.OpAdd, codec.OpGet, codec.OpRemove, codec.OpContains} {
+		s := shape{op: op, head: fmt.Appendf(nil, `{"%s_RSP":{"st":`, op)}
+		keyed := len(s.head) + len(`1,"k":"`) + r.keySize + len(`"}}`)
+		answer := func(status, length int, miss bool) {
+			s.length[status], s.miss[status], s.looks[status] = length, miss, k.newLook(s.head, length)
+		}
+		switch Kind(kind) {
+		case Set:
+			answer(1, keyed, false)
+			answer(2, keyed, false)
+		case Add:
+			answer(1, keyed, false)
+			answer(4, keyed, true)
+		case Get:
+			answer(0, len(s.head)+len(`0,"`)+r.keySize+len(`":`)+value+len(`}}`), false)
+			answer(3, keyed, true)
+		case Remove:
+			answer(5, keyed, false)
+			answer(3, keyed, true)
+		case Contains:
+			answer(4, keyed, false)
+			answer(3, keyed, true)
+		}
+		k.shapes[kind] = s
+	}
+	return k
+}
+
+func (k *keyframe) open(c net.Conn) error {
+	if !k.ws {
+		return nil
+	}
+	r, _, err := ws.Dialer{}.Upgrade(readWriter{c}, &url.URL{Scheme: "ws", Host: "keyframe", Path: "/"})
+	if err != nil {
+		return fmt.Errorf("the WebSocket handshake was refused: %w", err)
+	}
+	if r != nil && r.Buffered() > 0 {
+		return errors.New("the server sent something before it was asked")
+	}
+	return nil
+}
+
+// readWriter hides what else a connection can do from the handshake.
+type readWriter struct{ io.ReadWriter }
+
+func (k *keyframe) answers(_ Kind, n int) int { return n }
+
+func (k *keyframe) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
+	if !k.ws {
+		return append(k.appendJSON(dst, kind, keys), '\n')
+	}
+	// The header's length depends on the payload's, so the payload is written
+	// behind the longest header and moved up.
+	const longest = 14
+	start := len(dst)
+	dst = k.appendJSON(grow(dst, longest), kind, keys)
+	payload := dst[start+longest:]
+	mask := [4]byte{0x37, 0xfa, 0x21, byte(len(payload))}
+	ws.Cipher(payload, mask, 0)
+	head := append(dst[:start], 0x81)
+	switch n := len(payload); {
+	case n < 126:
+		head = append(head, 0x80|byte(n))
+	case n < 65536:
+		head = binary.BigEndian.AppendUint16(append(head, 0x80|126), uint16(n))
+	default:
+		head = binary.BigEndian.AppendUint64(append(head, 0x80|127), uint64(n))
+	}
+	head = append(head, mask[:]...)
+	return append(head, payload...) // downwards, which append does right
+}
+
+func (k *keyframe) appendJSON(dst []byte, kind Kind, keys []uint64) []byte {
+	op := k.shapes[kind].op
+	dst = client.AppendOpen(dst, op)
+	for _, i := range keys {
+		k.key = k.appendKey(k.key[:0], i)
+		if kind == Set || kind == Add {
+			k.value = k.appendJSONValue(k.value[:0], i)
+			dst = client.AppendPair(dst, k.key, k.value)
+		} else {
+			dst = client.AppendKey(dst, k.key)
+		}
+	}
+	return client.AppendClose(dst, op)
+}
+
+func (k *keyframe) appendJSONValue(dst []byte, key uint64) []byte {
+	if k.valueType != "string" {
+		return k.appendValue(dst, key)
+	}
+	return append(k.appendValue(append(dst, '"'), key), '"')
+}
+
+func (k *keyframe) consume(buf []byte, kind Kind, want int) (n, used, misses int, err error) {
+	s := &k.shapes[kind]
+	status := k.header + len(s.head) // where the status is
+	for n < want {
+		b := buf[used:]
+		if len(b) > status && b[status]-'0' < 10 {
+			st := b[status] - '0'
+			if m := s.looks[st].prefix(b, status, '0'+st, want-n); m > 0 {
+				n += m
+				used += m * s.looks[st].size
+				if s.miss[st] {
+					misses += m
+				}
+				continue
+			}
+		}
+		size, miss, answer, err := k.consumeSlow(b, s)
+		if err != nil {
+			return n, used, misses, err
+		}
+		if size == 0 {
+			break
+		}
+		used += size
+		if answer {
+			n++
+		}
+		if miss {
+			misses++
+		}
+	}
+	return n, used, misses, nil
+}
+
+// look is what can be checked of an answer with four loads: its first 16 bytes
+// with the framing's header, its status and its last bytes, at a distance that the
+// status gives.
+type look struct {
+	size       int // with the framing; 0: an answer that has to be parsed
+	head, next uint64
+	last, mask uint32
+}
+
+func (k *keyframe) newLook(head []byte, length int) look {
+	if k.ws && length >= 126 {
+		return look{} // its header is longer
+	}
+	l := look{size: k.header + length + k.newline, last: '}'<<16 | '}'<<24, mask: 0xffff0000}
+	first := head
+	if k.ws {
+		first = append([]byte{0x81, byte(length)}, head...)
+	} else {
+		l.last, l.mask = '}'<<8|'}'<<16|'\n'<<24, 0xffffff00
+	}
+	l.head, l.next = binary.LittleEndian.Uint64(first), binary.LittleEndian.Uint64(first[8:])
+	return l
+}
+
+// prefix counts the answers of this look, most at most, that b begins with.
+func (l *look) prefix(b []byte, at int, status byte, most int) (n int) {
+	if l.size == 0 {
+		return 0
+	}
+	for ; n < most && len(b) >= l.size; n++ {
+		a := b[:l.size]
+		if binary.LittleEndian.Uint64(a) != l.head || binary.LittleEndian.Uint64(a[8:]) != l.next ||
+			a[at] != status || binary.LittleEndian.Uint32(a[len(a)-4:])&l.mask != l.last {
+			break
+		}
+		b = b[l.size:]
+	}
+	return n
+}
+
+// consumeSlow takes one frame of any length. It is no answer when it is a control
+// frame that asks for nothing.
+func (k *keyframe) consumeSlow(b []byte, s *shape) (size int, miss, answer bool, err error) {
+	payload, size, err := k.cut(b)
+	if size == 0 || err != nil {
+		return 0, false, false, err
+	}
+	if k.ws && b[0]&8 != 0 {
+		return size, false, false, nil // a ping: a client under load has no need to answer
+	}
+	var r client.Response
+	if err := k.parser.Parse(payload, &r); err != nil || r.Op != s.op || int(r.Status) >= len(s.length) || s.length[r.Status] == 0 {
+		return 0, false, false, fmt.Errorf("%s was answered with %s", s.op, excerpt(payload))
+	}
+	return size, s.miss[r.Status], true, nil
+}
+
+// cut returns the payload of the frame at the head of b, and the frame's size: 0
+// when there is no whole one yet.
+func (k *keyframe) cut(b []byte) (payload []byte, size int, err error) {
+	if !k.ws {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			return nil, 0, nil
+		}
+		return b[:end], end + 1, nil
+	}
+	h, err := ws.ReadHeader(bytes.NewReader(b))
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, fmt.Errorf("not a WebSocket frame: %s", excerpt(b))
+	}
+	head := ws.HeaderSize(h)
+	if h.Masked || h.Length > maxCommand || (h.OpCode != ws.OpText && !h.OpCode.IsControl()) || !h.Fin {
+		return nil, 0, fmt.Errorf("not a frame that a server sends: %s", excerpt(b))
+	}
+	size = head + int(h.Length)
+	if len(b) < size {
+		return nil, 0, nil
+	}
+	payload = b[head:size]
+	if h.OpCode == ws.OpClose {
+		code, reason := ws.StatusCode(0), ""
+		if len(payload) >= 2 {
+			code, reason = ws.StatusCode(binary.BigEndian.Uint16(payload)), string(payload[2:])
+		}
+		return nil, 0, fmt.Errorf("the server closed the WebSocket with code %d %s", code, reason)
+	}
+	return payload, size, nil
+}
+
+func (k *keyframe) compare(buf []byte, keys []uint64, found []bool) (used int, err error) {
+	var want []byte
+	for i, key := range keys {
+		payload, size, err := k.cut(buf[used:])
+		if size == 0 || err != nil {
+			return 0, err
+		}
+		used += size
+		want = k.appendKey(append(want[:0], `{"GET_RSP":{"st":0,"`...), key)
+		want = append(k.appendJSONValue(append(want, `":`...), key), `}}`...)
+		if found[i] = bytes.Equal(payload, want); found[i] {
+			continue
+		}
+		missing := append(k.appendKey([]byte(`{"GET_RSP":{"st":3,"k":"`), key), `"}}`...)
+		if !bytes.Equal(payload, missing) {
+			return 0, fmt.Errorf("read back %s, want %s", excerpt(payload), excerpt(want))
+		}
+	}
+	return used, nil
+}

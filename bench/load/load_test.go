@@ -1,0 +1,404 @@
+package load_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"keyframe/bench/iolimit"
+	"keyframe/bench/load"
+	"keyframe/engine"
+	"keyframe/netio"
+)
+
+// serve starts a Keyframe server in this process.
+func serve(t *testing.T, listen string) (addr string, store *engine.Engine) {
+	t.Helper()
+	store, err := engine.New(engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := netio.New(store, netio.Options{Listen: []string{listen}, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = srv.Stop(context.Background())
+		_ = store.Close()
+	})
+	if strings.HasPrefix(listen, "unix:") {
+		return listen, store
+	}
+	return srv.Addrs()[0].String(), store
+}
+
+func mix(t *testing.T, text string) load.Mix {
+	t.Helper()
+	m, err := load.ParseMix(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestAgainstServer drives a real server in every way, and has what it wrote read
+// back.
+func TestAgainstServer(t *testing.T) {
+	for name, o := range map[string]load.Options{
+		"lines":           {},
+		"deep":            {Depth: 64},
+		"many keys":       {Keys: 100, Depth: 4},
+		"websocket":       {Protocol: "websocket", Depth: 16},
+		"long frames":     {Protocol: "websocket", Keys: 20, ValueSize: 128},
+		"longest frames":  {Protocol: "websocket", Keys: 80, ValueSize: 1024},
+		"unix":            {Addr: "unix", Depth: 8},
+		"sequential":      {Dist: "seq", Keys: 10, Depth: 4},
+		"zipf":            {Dist: "zipf", Keys: 10, Depth: 4},
+		"numbers":         {ValueType: "number", ValueSize: 9},
+		"digits":          {ValueType: "number", ValueSize: 1},
+		"booleans":        {ValueType: "bool", Keys: 3},
+		"large values":    {ValueSize: 100_000, Depth: 8, Space: 50, Conns: 4, Requests: 200},
+		"one connection":  {Conns: 1, Depth: 3},
+		"two threads":     {Threads: 2, Conns: 7, Depth: 5},
+		"every command":   {Mix: mix(t, "set=30,get=30,add=20,contains=10,rmv=10"), Keys: 4, Depth: 8},
+		"gets and sets":   {Protocol: "websocket", Mix: mix(t, "get=95,set=5"), Depth: 8, Fill: true},
+		"gets of numbers": {ValueType: "number", Mix: mix(t, "get=50,set=50"), Depth: 8, Fill: true},
+		"open loop":       {Rate: 20_000, Depth: 16},
+		"open, mixed":     {Rate: 20_000, Depth: 16, Mix: mix(t, "get=50,set=50"), Threads: 2},
+		"overloaded":      {Rate: 1e9, Depth: 16},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listen := "127.0.0.1:0"
+			if o.Addr == "unix" {
+				listen = "unix://" + filepath.Join(t.TempDir(), "s")
+			}
+			var store *engine.Engine
+			o.Addr, store = serve(t, listen)
+			if o.Requests == 0 {
+				o.Requests = 3001
+			}
+			if o.Space == 0 {
+				o.Space = 1000
+			}
+			o.Verify = true
+			r, err := load.Run(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Commands != uint64(o.Requests) || r.Latency.TotalCount() != int64(o.Requests) {
+				t.Errorf("%d commands, %d latencies, want %d", r.Commands, r.Latency.TotalCount(), o.Requests)
+			}
+			if r.Unanswered != 0 {
+				t.Errorf("%d commands unanswered", r.Unanswered)
+			}
+			if r.Verified == 0 || r.Verified < store.Len() {
+				t.Errorf("%d keys read back, %d in the store", r.Verified, store.Len())
+			}
+			if o.Fill && (store.Len() != o.Space || r.Misses != 0) {
+				t.Errorf("%d keys after a fill of %d, %d misses", store.Len(), o.Space, r.Misses)
+			}
+			if o.Dist == "seq" && store.Len() != o.Space {
+				t.Errorf("%d keys after going through %d", store.Len(), o.Space)
+			}
+		})
+	}
+}
+
+func TestMissesAreCounted(t *testing.T) {
+	addr, _ := serve(t, "127.0.0.1:0")
+	r, err := load.Run(t.Context(), load.Options{Addr: addr, Requests: 500, Keys: 3, Mix: mix(t, "get")})
+	if err != nil || r.Misses != 1500 {
+		t.Fatalf("%d misses, %v; want all 1500 keys of an empty store", r.Misses, err)
+	}
+}
+
+func TestDurationAndWarmUp(t *testing.T) {
+	addr, _ := serve(t, "127.0.0.1:0")
+	var intervals int
+	var sum uint64
+	r, err := load.Run(t.Context(), load.Options{
+		Addr: addr, Depth: 4, Duration: 250 * time.Millisecond, WarmUp: 50 * time.Millisecond, Interval: 50 * time.Millisecond,
+		OnInterval: func(i load.Interval) { intervals++; sum += i.Commands },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Commands == 0 || sum != r.Commands || intervals == 0 || r.Elapsed < 200*time.Millisecond {
+		t.Fatalf("%d commands in %s, %d in %d intervals", r.Commands, r.Elapsed, sum, intervals)
+	}
+}
+
+func TestStopsWhenTold(t *testing.T) {
+	addr, _ := serve(t, "127.0.0.1:0")
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := load.Run(ctx, load.Options{
+		Addr: addr, Duration: time.Hour, Interval: 10 * time.Millisecond,
+		OnInterval: func(load.Interval) { cancel() },
+	})
+	if err != nil || r.Commands == 0 {
+		t.Fatal(r, err)
+	}
+}
+
+// fake is a server that does to each line what answer says.
+func fake(t *testing.T, answer func(c net.Conn, n int, line []byte) bool) (addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				r := bufio.NewReader(c)
+				for n := 0; ; n++ {
+					line, err := r.ReadBytes('\n')
+					if err != nil || !answer(c, n, line) {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+// stored is the right answer to a SET of one key.
+func stored(line []byte) []byte {
+	key, _, _ := bytes.Cut(bytes.TrimPrefix(line, []byte(`{"SET":{"`)), []byte(`"`))
+	return fmt.Appendf(nil, `{"SET_RSP":{"st":1,"k":"%s"}}`+"\n", key)
+}
+
+// TestFailures: a server that fails or answers wrongly is an error that says so.
+func TestFailures(t *testing.T) {
+	after := func(n int, bad func(c net.Conn) bool) func(net.Conn, int, []byte) bool {
+		return func(c net.Conn, i int, line []byte) bool {
+			if i >= n {
+				return bad(c)
+			}
+			_, err := c.Write(stored(line))
+			return err == nil
+		}
+	}
+	say := func(text string) func(net.Conn) bool {
+		return func(c net.Conn) bool { _, err := c.Write([]byte(text)); return err == nil }
+	}
+	for name, test := range map[string]struct {
+		answer func(net.Conn, int, []byte) bool
+		o      load.Options
+		want   string
+	}{
+		"closes at once":         {after(0, func(net.Conn) bool { return false }), load.Options{}, "ended connection"},
+		"dies":                   {after(10, func(net.Conn) bool { return false }), load.Options{}, "after 10 answered"},
+		"says error":             {after(3, say(`{"SERVER_ERROR":{"s":5,"m":"no"}}`+"\n")), load.Options{}, "SERVER_ERROR"},
+		"refuses memory":         {after(3, say(`{"SET_RSP":{"st":14,"k":"key:000000000000"}}`+"\n")), load.Options{}, `\"st\":14`},
+		"answers something else": {after(3, say(`{"GET_RSP":{"st":3,"k":"key:000000000000"}}`+"\n")), load.Options{}, "SET was answered with"},
+		"answers nonsense":       {after(0, say("HTTP/1.1 400 Bad Request\r\n\r\n")), load.Options{}, "Bad Request"},
+		"answers too much":       {after(5, say(strings.Repeat(`{"SET_RSP":{"st":1,"k":"key:000000000000"}}`+"\n", 2))), load.Options{}, "nothing asked for"},
+		"falls silent":           {after(5, func(net.Conn) bool { return true }), load.Options{Timeout: 100 * time.Millisecond}, "silent"},
+		"half an answer":         {after(5, say(`{"SET_RSP":{"st":1`)), load.Options{Timeout: 100 * time.Millisecond}, "silent"},
+		"silent in an open loop": {after(5, func(net.Conn) bool { return true }), load.Options{Rate: 1000, Timeout: 100 * time.Millisecond}, "silent"},
+		"refuses the WebSocket":  {after(0, say("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")), load.Options{Protocol: "websocket"}, "handshake was refused"},
+		"no RESP":                {after(0, say("-ERR unknown command\r\n")), load.Options{Protocol: "resp"}, "ERR unknown command"},
+		"no memcached":           {after(0, say("ERROR\r\n")), load.Options{Protocol: "memcached"}, "ERROR"},
+		"lies about values": {func(c net.Conn, _ int, line []byte) bool {
+			out := stored(line)
+			if bytes.HasPrefix(line, []byte(`{"GET"`)) {
+				out = []byte(`{"GET_RSP":{"st":0,"key:000000000000":"something else"}}` + "\n")
+			}
+			_, err := c.Write(out)
+			return err == nil
+		}, load.Options{Verify: true}, "read back"},
+		"loses keys": {func(c net.Conn, _ int, line []byte) bool {
+			out := stored(line)
+			if bytes.HasPrefix(line, []byte(`{"GET"`)) {
+				out = nil
+				for _, key := range strings.Split(strings.Trim(string(line), "{\"GET:[]}\n"), `","`) {
+					out = fmt.Appendf(out, `{"GET_RSP":{"st":3,"k":"key:%s"}}`+"\n", strings.TrimPrefix(key, "key:"))
+				}
+			}
+			_, err := c.Write(out)
+			return err == nil
+		}, load.Options{Verify: true}, "is not there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := test.o
+			o.Addr, o.Conns, o.Requests = fake(t, test.answer), 1, 200
+			_, err := load.Run(t.Context(), o)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	_ = ln.Close()
+	if _, err := load.Run(t.Context(), load.Options{Addr: addr, Requests: 1}); err == nil || !strings.Contains(err.Error(), "connection 1 of 32") || !strings.Contains(err.Error(), "refused") {
+		t.Fatal(err)
+	}
+}
+
+// TestStallShowsInOpenLoop: a server that stops once for 300 ms makes every
+// command planned meanwhile late, although only one was in flight.
+func TestStallShowsInOpenLoop(t *testing.T) {
+	const stall, rate, n = 300 * time.Millisecond, 1000, 1000
+	o := load.Options{Conns: 1, Requests: n}
+	late := func(o load.Options) (late int64) {
+		o.Addr = fake(t, func(c net.Conn, i int, line []byte) bool {
+			if i == n/2 {
+				time.Sleep(stall)
+			}
+			_, err := c.Write(stored(line))
+			return err == nil
+		})
+		r, err := load.Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Commands != n {
+			t.Fatalf("%d commands, want %d", r.Commands, n)
+		}
+		for _, bar := range r.Latency.Distribution() {
+			if time.Duration(bar.From) >= stall/3 {
+				late += bar.Count
+			}
+		}
+		return late
+	}
+	open := o
+	open.Rate = rate
+	// Those planned in the first two thirds of the stall are a third late.
+	if got, want := late(open), int64(stall.Seconds()*2/3*rate)-1; got < want {
+		t.Errorf("%d commands were late, want %d at least: the stall is hidden", got, want)
+	}
+}
+
+// TestScheduleIsKept: planned commands are sent although none was answered yet,
+// and all are measured.
+func TestScheduleIsKept(t *testing.T) {
+	addr, _ := serve(t, "127.0.0.1:0")
+	r, err := load.Run(t.Context(), load.Options{Addr: addr, Rate: 5000, Depth: 100, Conns: 3, Duration: 300 * time.Millisecond, WarmUp: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := uint64(5000 * 0.3); r.Commands < want-50 || r.Unanswered != 0 {
+		t.Fatalf("%d commands measured, %d unanswered, want %d", r.Commands, r.Unanswered, want)
+	}
+}
+
+// TestIOLimit: the canned server answers what it is sent as a real one would.
+func TestIOLimit(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	_ = ln.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- iolimit.Serve(ctx, iolimit.Options{Addr: addr, KeySize: 16, ValueSize: 20, Ready: func() { close(ready) }})
+	}()
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	for _, protocol := range []string{"lines", "websocket"} {
+		for _, keys := range []int{1, 2, 10, 100, 2000} {
+			r, err := load.Run(t.Context(), load.Options{Addr: addr, Protocol: protocol, Keys: keys, Depth: 4, Requests: 500, Conns: 4})
+			if err != nil || r.Commands != 500 {
+				t.Fatal(protocol, keys, err)
+			}
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRivals drives the real ones, where they are installed.
+func TestRivals(t *testing.T) {
+	for protocol, command := range map[string][]string{
+		"resp":      {"redis-server", "--save", "", "--unixsocket"},
+		"memcached": {"memcached", "-u", "nobody", "-s"},
+	} {
+		t.Run(protocol, func(t *testing.T) {
+			binary, err := exec.LookPath(command[0])
+			if err != nil {
+				t.Skipf("%s is not installed", command[0])
+			}
+			dir, err := os.MkdirTemp("", "rival")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			path := filepath.Join(dir, "s")
+			args := append(command[1:], path)
+			if protocol == "resp" {
+				args = append(args, "--port", "0")
+			}
+			cmd := exec.Command(binary, args...)
+			if os.Getuid() == 0 && protocol == "memcached" {
+				cmd.Args = append(cmd.Args, "-u", "root")
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+			for deadline := time.Now().Add(10 * time.Second); ; {
+				c, err := net.Dial("unix", path)
+				if err == nil {
+					_ = c.Close()
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Millisecond)
+			}
+			for _, o := range []load.Options{
+				{Keys: 1, Depth: 16, Fill: true},
+				{Keys: 10, Depth: 4, Fill: true},
+				{Keys: 1, Depth: 16, Mix: mix(t, "get=50,set=50")},
+				{Keys: 7, Depth: 4, Mix: mix(t, "get=60,set=30,rmv=10")},
+				{Keys: 1, Depth: 4, ValueType: "bool", Mix: mix(t, "set=100")},
+				{Keys: 3, Depth: 4, ValueSize: 5000, Mix: mix(t, "get=40,set=60")},
+			} {
+				// FLUSHALL between would be another protocol's command:
+				// a key space of each one's own value size is set anew.
+				o.Addr, o.Protocol, o.Requests, o.Space, o.Verify = "unix://"+path, protocol, 2000, 500, true
+				o.Fill = true
+				r, err := load.Run(t.Context(), o)
+				if err != nil || r.Commands != 2000 || r.Verified == 0 {
+					t.Fatalf("%+v: %v", r, err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,200 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"keyframe/bench"
+)
+
+// Kind is what a command does.
+type Kind uint8
+
+// The kinds of commands.
+const (
+	Set Kind = iota
+	Add
+	Get
+	Remove
+	Contains
+	kinds
+)
+
+var kindNames = [kinds]string{"set", "add", "get", "rmv", "contains"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// Mix is how many of a hundred commands are of each kind.
+type Mix [kinds]int
+
+// ParseMix reads "set=95,get=5", or a single "set".
+func ParseMix(text string) (Mix, error) {
+	var m Mix
+	for part := range strings.SplitSeq(text, ",") {
+		name, share, found := strings.Cut(part, "=")
+		kind := slices.Index(kindNames[:], strings.ToLower(name))
+		if kind < 0 {
+			return m, fmt.Errorf("no command %q: want some of %s", name, strings.Join(kindNames[:], ", "))
+		}
+		if !found {
+			share = "100"
+		}
+		n, err := strconv.Atoi(share)
+		if err != nil || n < 0 || n > 100 {
+			return m, fmt.Errorf("the share %q of %s: want 0 to 100", share, name)
+		}
+		m[kind] = n
+	}
+	sum := 0
+	for _, n := range m {
+		sum += n
+	}
+	if sum != 100 {
+		return m, fmt.Errorf("the shares of %q add up to %d, want 100", text, sum)
+	}
+	return m, nil
+}
+
+// String is the text that ParseMix reads, without commas: it is part of names.
+func (m Mix) String() string {
+	var parts []string
+	for k, n := range m {
+		switch {
+		case n == 100:
+			return Kind(k).String()
+		case n > 0:
+			parts = append(parts, fmt.Sprintf("%s%d", Kind(k), n))
+		}
+	}
+	return strings.Join(parts, "+")
+}
+
+// Protocols are what a server may speak.
+var Protocols = []string{"lines", "websocket", "resp", "memcached"}
+
+// ValueTypes are what values may be.
+var ValueTypes = []string{"string", "number", "bool"}
+
+// Caps of the options: what a mistyped number could cost is bounded.
+const (
+	maxConns     = 100_000
+	maxKeys      = 100_000
+	maxDepth     = 100_000
+	maxSpace     = 1 << 31
+	maxValueSize = 16 << 20
+	maxCommand   = 64 << 20
+)
+
+// Options describe a run. The zero value of a field means its default, where it
+// has one.
+type Options struct {
+	Addr      string // host:port, or unix:///path
+	Protocol  string // one of Protocols
+	Conns     int
+	Threads   int
+	Depth     int // commands in flight on a connection
+	Keys      int // keys in a command
+	Space     int // different keys
+	KeySize   int
+	Dist      string // one of bench.Distributions
+	ValueSize int
+	ValueType string // one of ValueTypes
+	Mix       Mix
+	Seed      uint64
+
+	Requests int           // commands in all, when Duration is 0
+	Duration time.Duration // how long to measure
+	WarmUp   time.Duration // how long to run before
+	Rate     float64       // commands a second, planned; 0: closed loop
+	Fill     bool          // set every key of the space before
+	Verify   bool          // read back what was written, and compare
+
+	// VerifySample is how many keys Verify reads back, spread over those that
+	// were written. 0: all.
+	VerifySample int
+
+	// Timeout is how long the server may leave commands unanswered without a
+	// byte from it.
+	Timeout time.Duration
+
+	// Interval is how often OnInterval is called while measuring, from one
+	// goroutine. Its argument may be kept.
+	Interval   time.Duration
+	OnInterval func(Interval)
+}
+
+// Defaults of Options.
+const (
+	DefaultAddr      = "127.0.0.1:1987"
+	DefaultConns     = 32
+	DefaultSpace     = 1_000_000
+	DefaultKeySize   = bench.KeyBytes
+	DefaultValueSize = bench.ValueBytes
+	DefaultTimeout   = 10 * time.Second
+	DefaultInterval  = time.Second
+)
+
+func (o Options) withDefaults() Options {
+	def(&o.Addr, DefaultAddr)
+	def(&o.Protocol, "lines")
+	def(&o.Conns, DefaultConns)
+	def(&o.Threads, 1)
+	def(&o.Depth, 1)
+	def(&o.Keys, 1)
+	def(&o.Space, DefaultSpace)
+	def(&o.KeySize, DefaultKeySize)
+	def(&o.Dist, "uniform")
+	def(&o.ValueSize, DefaultValueSize)
+	def(&o.ValueType, "string")
+	def(&o.Mix, Mix{Set: 100})
+	def(&o.Seed, 1)
+	def(&o.Timeout, DefaultTimeout)
+	def(&o.Interval, DefaultInterval)
+	o.Threads = min(o.Threads, o.Conns)
+	return o
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate reports all faults of o in one error.
+func (o Options) validate() error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	between := func(name string, n, low, high int) {
+		fault(n < low || n > high, "%s is %d, want %d to %d", name, n, low, high)
+	}
+	between("connections", o.Conns, 1, maxConns)
+	between("threads", o.Threads, 1, o.Conns)
+	between("depth", o.Depth, 1, maxDepth)
+	between("keys in a command", o.Keys, 1, maxKeys)
+	between("key space", o.Space, 1, maxSpace)
+	between("value size", o.ValueSize, 1, maxValueSize)
+	between("key size", o.KeySize, len("key:")+len(strconv.Itoa(max(o.Space-1, 10))), 250)
+	fault(o.Keys*(o.KeySize+o.ValueSize+30) > maxCommand, "a command would have %d MiB, want at most %d", o.Keys*(o.KeySize+o.ValueSize+30)>>20, maxCommand>>20)
+	fault(!slices.Contains(Protocols, o.Protocol), "no protocol %q: want one of %v", o.Protocol, Protocols)
+	fault(!slices.Contains(bench.Distributions, o.Dist), "no distribution %q: want one of %v", o.Dist, bench.Distributions)
+	fault(!slices.Contains(ValueTypes, o.ValueType), "no value type %q: want one of %v", o.ValueType, ValueTypes)
+	fault(o.Requests < 0 || o.Duration < 0 || o.WarmUp < 0 || o.Timeout <= 0 || o.Interval <= 0, "requests and times must not be negative")
+	fault(o.Requests == 0 && o.Duration == 0, "want a number of requests or a duration")
+	fault(o.Requests > 0 && o.Duration > 0, "want a number of requests or a duration, not both")
+	fault(o.Rate < 0 || o.Rate > 1e9, "the rate is %g, want 0 to 1e9 commands a second", o.Rate)
+	fault(o.Protocol == "resp" && o.Mix[Add] > 0, "there is no ADD of several keys in Redis's protocol")
+	fault(o.Protocol == "memcached" && o.Mix[Contains] > 0, "there is no CONTAINS in memcached's protocol")
+	return errors.Join(faults...)
+}
+
+// CheckOptions reports all faults of o in one error, as Run does.
+func CheckOptions(o Options) error { return o.withDefaults().validate() }

@@ -1,0 +1,212 @@
+package load
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/dustin/go-humanize"
+)
+
+// percentiles are what every output tells, with their names as units of Go's
+// benchmark format.
+var percentiles = []struct {
+	p    float64
+	unit string
+}{{50, "p50-ns"}, {90, "p90-ns"}, {99, "p99-ns"}, {99.9, "p999-ns"}, {99.99, "p9999-ns"}, {100, "max-ns"}}
+
+// Rate is how many keys a second were answered.
+func (r *Result) Rate() float64 {
+	if r.Elapsed <= 0 {
+		return 0
+	}
+	return float64(r.Keys) / r.Elapsed.Seconds()
+}
+
+// Name is the run's name in Go's benchmark format: what varies between runs, as
+// key=value pairs. impl is what was measured.
+func (r *Result) Name(impl string) string {
+	o := r.Options
+	name := fmt.Sprintf("BenchmarkLoad/impl=%s/framing=%s/mix=%s/keys=%d/depth=%d/conns=%d/store=%d/val=%d/dist=%s",
+		impl, o.Protocol, o.Mix, o.Keys, o.Depth, o.Conns, o.Space, o.ValueSize, o.Dist)
+	if o.Rate > 0 {
+		name += fmt.Sprintf("/rate=%.0f", o.Rate)
+	}
+	return name
+}
+
+// WriteBenchmark writes the line that benchstat reads.
+func (r *Result) WriteBenchmark(w io.Writer, impl string) error {
+	keys := float64(max(r.Keys, 1))
+	_, err := fmt.Fprintf(w, "%s\t%8d\t%.1f ns/op\t%.0f keys/s\t%.2f ns/key", r.Name(impl), r.Commands,
+		float64(r.Elapsed.Nanoseconds())/float64(max(r.Commands, 1)), r.Rate(), float64(r.Elapsed.Nanoseconds())/keys)
+	for _, p := range percentiles {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "\t%d %s", r.Latency.ValueAtPercentile(p.p), p.unit)
+		}
+	}
+	if r.Unanswered > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "\t%d unanswered", r.Unanswered)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(w)
+	}
+	return err
+}
+
+// WriteTable writes the result for people.
+func (r *Result) WriteTable(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	o := r.Options
+	loop := "closed loop"
+	if o.Rate > 0 {
+		loop = fmt.Sprintf("open loop, %s commands/s planned", humanize.Commaf(o.Rate))
+	}
+	fmt.Fprintf(w, "%s, %s: %d connections × %d in flight, %d keys a command, %s keys, values %s of %d bytes, %s, %s\n",
+		o.Addr, o.Protocol, o.Conns, o.Depth, o.Keys, humanize.Comma(int64(o.Space)), o.ValueType, o.ValueSize, o.Dist, loop)
+	fmt.Fprint(t, "\tcommands/s\tkeys/s\tp50\tp90\tp99\tp99.9\tp99.99\tmax\t\n")
+	row := func(name string, h *hdrhistogram.Histogram) {
+		perSecond := float64(h.TotalCount()) / max(r.Elapsed.Seconds(), 1e-9)
+		fmt.Fprintf(t, "%s\t%s\t%s\t", name, humanize.Comma(int64(perSecond)), humanize.Comma(int64(perSecond*float64(o.Keys))))
+		for _, p := range percentiles {
+			fmt.Fprintf(t, "%s\t", latency(h.ValueAtPercentile(p.p)))
+		}
+		fmt.Fprintln(t)
+	}
+	n := 0
+	for k, h := range r.ByKind {
+		if h != nil {
+			row(Kind(k).String(), h)
+			n++
+		}
+	}
+	if n > 1 {
+		row("all", r.Latency)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s commands, %s keys in %s", humanize.Comma(int64(r.Commands)), humanize.Comma(int64(r.Keys)), r.Elapsed.Round(time.Millisecond))
+	if r.FillTime > 0 {
+		fmt.Fprintf(w, "; filled in %s", r.FillTime.Round(time.Millisecond))
+	}
+	if r.Misses > 0 {
+		fmt.Fprintf(w, "; %s keys missed", humanize.Comma(int64(r.Misses)))
+	}
+	if r.Verified > 0 {
+		fmt.Fprintf(w, "; %s keys read back and right", humanize.Comma(int64(r.Verified)))
+	}
+	if r.Unanswered > 0 {
+		fmt.Fprintf(w, "\nThe server did not keep up: %s planned commands were not answered within %s", humanize.Comma(int64(r.Unanswered)), o.Timeout)
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+// latency is a time with three digits.
+func latency(ns int64) string {
+	d := time.Duration(ns)
+	switch {
+	case d < 10*time.Microsecond:
+		return d.Round(10 * time.Nanosecond).String()
+	case d < time.Millisecond:
+		return d.Round(100 * time.Nanosecond).String()
+	case d < time.Second:
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
+
+// WriteJSON writes the result for programs.
+func (r *Result) WriteJSON(w io.Writer) error {
+	latencies := func(h *hdrhistogram.Histogram) map[string]any {
+		m := map[string]any{"count": h.TotalCount(), "mean-ns": h.Mean()}
+		for _, p := range percentiles {
+			m[p.unit] = h.ValueAtPercentile(p.p)
+		}
+		return m
+	}
+	byKind := map[string]any{}
+	for k, h := range r.ByKind {
+		if h != nil {
+			byKind[Kind(k).String()] = latencies(h)
+		}
+	}
+	o := r.Options
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(map[string]any{
+		"address": o.Addr, "protocol": o.Protocol, "connections": o.Conns, "threads": o.Threads, "depth": o.Depth,
+		"keys-per-command": o.Keys, "key-space": o.Space, "key-size": o.KeySize, "distribution": o.Dist,
+		"value-size": o.ValueSize, "value-type": o.ValueType, "mix": o.Mix.String(), "seed": o.Seed, "planned-rate": o.Rate,
+		"warm-up-s": o.WarmUp.Seconds(), "elapsed-s": r.Elapsed.Seconds(), "commands": r.Commands, "keys": r.Keys,
+		"keys-per-s": r.Rate(), "misses": r.Misses, "unanswered": r.Unanswered, "verified": r.Verified,
+		"latency": latencies(r.Latency), "latency-by-command": byKind,
+	})
+}
+
+// Timeline writes intervals as CSV.
+type Timeline struct{ w *csv.Writer }
+
+// NewTimeline writes the head of a time line.
+func NewTimeline(w io.Writer) (*Timeline, error) {
+	t := &Timeline{csv.NewWriter(w)}
+	head := []string{"end-s", "commands", "keys", "keys/s"}
+	for _, p := range percentiles {
+		head = append(head, p.unit)
+	}
+	return t, t.w.Write(head)
+}
+
+// Add writes an interval.
+func (t *Timeline) Add(i Interval) error {
+	row := []string{
+		fmt.Sprintf("%.3f", i.End.Seconds()), strconv.FormatUint(i.Commands, 10), strconv.FormatUint(i.Keys, 10),
+		fmt.Sprintf("%.0f", float64(i.Keys)/(i.End-i.Start).Seconds()),
+	}
+	for _, p := range percentiles {
+		row = append(row, strconv.FormatInt(i.Latency.ValueAtPercentile(p.p), 10))
+	}
+	if err := t.w.Write(row); err != nil {
+		return err
+	}
+	t.w.Flush()
+	return t.w.Error()
+}
+
+// HistogramLog writes intervals as an HdrHistogram log, version 1.3, in
+// nanoseconds.
+type HistogramLog struct {
+	w     *hdrhistogram.HistogramLogWriter
+	start time.Time
+}
+
+// NewHistogramLog writes the head of a log that begins now.
+func NewHistogramLog(w io.Writer) (*HistogramLog, error) {
+	l := &HistogramLog{w: hdrhistogram.NewHistogramLogWriter(w), start: time.Now()}
+	ms := l.start.UnixMilli()
+	l.w.SetBaseTime(ms)
+	for _, write := range []func() error{
+		l.w.OutputLogFormatVersion,
+		func() error { return l.w.OutputStartTime(ms) },
+		func() error { return l.w.OutputBaseTime(ms) },
+		l.w.OutputLegend,
+	} {
+		if err := write(); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// Add writes an interval.
+func (l *HistogramLog) Add(i Interval) error {
+	i.Latency.SetStartTimeMs(l.start.Add(i.Start).UnixMilli())
+	i.Latency.SetEndTimeMs(l.start.Add(i.End).UnixMilli())
+	return l.w.OutputIntervalHistogram(i.Latency)
+}

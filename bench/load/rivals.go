@@ -1,0 +1,284 @@
+package load
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"strconv"
+)
+
+// redis is Redis's protocol, RESP2: SET, MSET, GET, MGET, DEL, EXISTS. A command
+// of several keys is one command and has one answer.
+type redis struct {
+	record
+	keys int // in a command
+}
+
+func (*redis) open(net.Conn) error   { return nil }
+func (*redis) answers(Kind, int) int { return 1 }
+
+func (r *redis) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
+	name, parts := "", 1+len(keys)
+	switch {
+	case kind == Set && len(keys) == 1:
+		name, parts = "SET", 3
+	case kind == Set:
+		name, parts = "MSET", 1+2*len(keys)
+	case kind == Get && len(keys) == 1:
+		name = "GET"
+	case kind == Get:
+		name = "MGET"
+	case kind == Remove:
+		name = "DEL"
+	case kind == Contains:
+		name = "EXISTS"
+	}
+	dst = append(strconv.AppendInt(append(dst, '*'), int64(parts), 10), "\r\n"...)
+	dst = append(append(appendLength(dst, len(name)), name...), "\r\n"...)
+	for _, key := range keys {
+		dst = append(r.appendKey(appendLength(dst, r.keySize), key), "\r\n"...)
+		if kind == Set {
+			dst = append(r.appendBulk(dst, key), "\r\n"...)
+		}
+	}
+	return dst
+}
+
+// appendBulk appends the value of a key with its length, as in the command and in
+// the answer.
+func (r *redis) appendBulk(dst []byte, key uint64) []byte {
+	size := r.valueSize
+	if r.valueType == "bool" {
+		size = len(r.appendValue(nil, key))
+	}
+	return r.appendValue(appendLength(dst, size), key)
+}
+
+func appendLength(dst []byte, n int) []byte {
+	return append(strconv.AppendInt(append(dst, '$'), int64(n), 10), "\r\n"...)
+}
+
+func (r *redis) consume(buf []byte, kind Kind, want int) (n, used, misses int, err error) {
+	const ok = "+OK\r\n"
+	for ; n < want; n++ {
+		b := buf[used:]
+		if kind == Set && len(b) >= len(ok) && string(b[:len(ok)]) == ok {
+			used += len(ok)
+			continue
+		}
+		size, missing, err := reply(b, kind, r.keys)
+		if err != nil {
+			return n, used, misses, err
+		}
+		if size == 0 {
+			break
+		}
+		used += size
+		misses += missing
+	}
+	return n, used, misses, nil
+}
+
+// reply reads one whole reply; size is 0 when it is not all there.
+func reply(b []byte, kind Kind, keys int) (size, missing int, err error) {
+	if len(b) > 0 && bytes.IndexByte([]byte("+-:$*"), b[0]) < 0 {
+		return 0, 0, fmt.Errorf("%s was answered with %s, which is not Redis's protocol", kind, excerpt(b))
+	}
+	line, size := crlf(b)
+	if size == 0 {
+		return 0, 0, nil
+	}
+	wrong := fmt.Errorf("%s was answered with %s", kind, excerpt(line))
+	if len(line) < 2 {
+		return 0, 0, wrong
+	}
+	n, notNumber := strconv.Atoi(string(line[1:]))
+	switch {
+	case kind == Get && line[0] == '$' && n == -1 && notNumber == nil:
+		return size, 1, nil
+	case kind == Get && line[0] == '$' && notNumber == nil && n >= 0 && n <= maxCommand:
+		if len(b) < size+n+2 {
+			return 0, 0, nil
+		}
+		if string(b[size+n:size+n+2]) != "\r\n" {
+			return 0, 0, fmt.Errorf("a value of %d bytes without an end", n)
+		}
+		return size + n + 2, 0, nil
+	case kind == Get && line[0] == '*' && notNumber == nil && n >= 0 && n <= maxKeys:
+		for range n {
+			s, m, err := reply(b[size:], kind, keys)
+			if s == 0 || err != nil {
+				return 0, 0, err
+			}
+			size += s
+			missing += m
+		}
+		return size, missing, nil
+	case (kind == Remove || kind == Contains) && line[0] == ':' && notNumber == nil:
+		return size, keys - n, nil
+	}
+	return 0, 0, wrong
+}
+
+func (r *redis) compare(buf []byte, keys []uint64, found []bool) (used int, err error) {
+	if len(keys) > 1 {
+		line, size := crlf(buf)
+		if size == 0 {
+			return 0, nil
+		}
+		if string(line) != fmt.Sprintf("*%d", len(keys)) {
+			return 0, fmt.Errorf("MGET of %d keys was answered with %s", len(keys), excerpt(line))
+		}
+		used = size
+	}
+	for i, key := range keys {
+		size, missing, err := reply(buf[used:], Get, len(keys))
+		if size == 0 || err != nil {
+			return 0, err
+		}
+		got := buf[used : used+size]
+		used += size
+		if found[i] = missing == 0; !found[i] {
+			continue
+		}
+		if want := append(r.appendBulk(nil, key), "\r\n"...); !bytes.Equal(got, want) {
+			return 0, fmt.Errorf("read back %s for key %s, want %s", excerpt(got), r.appendKey(nil, key), excerpt(want))
+		}
+	}
+	return used, nil
+}
+
+// crlf returns the line at the head of b and its size with its end; 0 when it is
+// not whole.
+func crlf(b []byte) (line []byte, size int) {
+	end := bytes.Index(b, []byte("\r\n"))
+	if end < 0 {
+		return nil, 0
+	}
+	return b[:end], end + 2
+}
+
+// memcached is memcached's text protocol. It has no SET of several keys: a command
+// of n keys is n of its commands, sent together. A get may ask for several.
+type memcached struct {
+	record
+	keys int // in a command
+}
+
+func (*memcached) open(net.Conn) error { return nil }
+
+func (*memcached) answers(kind Kind, n int) int {
+	if kind == Get {
+		return 1
+	}
+	return n
+}
+
+func (m *memcached) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
+	if kind == Get {
+		dst = append(dst, "get"...)
+		for _, key := range keys {
+			dst = m.appendKey(append(dst, ' '), key)
+		}
+		return append(dst, "\r\n"...)
+	}
+	for _, key := range keys {
+		switch kind {
+		case Remove:
+			dst = append(m.appendKey(append(dst, "delete "...), key), "\r\n"...)
+		case Add:
+			dst = m.appendItem(append(dst, "add "...), key)
+		default:
+			dst = m.appendItem(append(dst, "set "...), key)
+		}
+	}
+	return dst
+}
+
+// appendItem appends what follows "set" and stands in the answer to a get, but for
+// the latter's order of fields, which is the same without an expiry.
+func (m *memcached) appendItem(dst []byte, key uint64) []byte {
+	value := m.appendValue(nil, key)
+	dst = append(m.appendKey(dst, key), " 0 0 "...)
+	dst = append(strconv.AppendInt(dst, int64(len(value)), 10), "\r\n"...)
+	return append(append(dst, value...), "\r\n"...)
+}
+
+func (m *memcached) consume(buf []byte, kind Kind, want int) (n, used, misses int, err error) {
+	for ; n < want; n++ {
+		b := buf[used:]
+		if len(b) > 0 && (b[0] < 'A' || b[0] > 'Z') {
+			return n, used, misses, fmt.Errorf("%s was answered with %s, which is not memcached's protocol", kind, excerpt(b))
+		}
+		if kind == Get {
+			size, hits, err := m.values(b, func(string, []byte) error { return nil })
+			if err != nil || size == 0 {
+				return n, used, misses, err
+			}
+			used += size
+			misses += m.keys - hits
+			continue
+		}
+		line, size := crlf(b)
+		if size == 0 {
+			break
+		}
+		switch text := string(line); {
+		case text == "STORED" && kind != Remove, text == "DELETED" && kind == Remove:
+		case text == "NOT_STORED" && kind == Add, text == "NOT_FOUND" && kind == Remove:
+			misses++
+		default:
+			return n, used, misses, fmt.Errorf("%s was answered with %s", kind, excerpt(line))
+		}
+		used += size
+	}
+	return n, used, misses, nil
+}
+
+// values reads the answer to one get and calls f for each value in it.
+func (m *memcached) values(b []byte, f func(key string, value []byte) error) (size, n int, err error) {
+	for at := 0; ; n++ {
+		line, head := crlf(b[at:])
+		if head == 0 {
+			return 0, 0, nil
+		}
+		if string(line) == "END" {
+			return at + head, n, nil
+		}
+		fields := bytes.Fields(line)
+		length := -1
+		if len(fields) == 4 && string(fields[0]) == "VALUE" {
+			length, _ = strconv.Atoi(string(fields[3]))
+		}
+		if length < 0 || length > maxCommand {
+			return 0, 0, fmt.Errorf("get was answered with %s", excerpt(line))
+		}
+		at += head
+		if len(b) < at+length+2 {
+			return 0, 0, nil
+		}
+		if err := f(string(fields[1]), b[at:at+length]); err != nil {
+			return 0, 0, err
+		}
+		at += length + 2
+	}
+}
+
+func (m *memcached) compare(buf []byte, keys []uint64, found []bool) (used int, err error) {
+	got := make(map[string][]byte, len(keys))
+	used, _, err = m.values(buf, func(key string, value []byte) error {
+		got[key] = value
+		return nil
+	})
+	if err != nil || used == 0 {
+		return 0, err
+	}
+	for i, key := range keys {
+		value, ok := got[string(m.appendKey(nil, key))]
+		found[i] = ok
+		if want := m.appendValue(nil, key); ok && !bytes.Equal(value, want) {
+			return 0, fmt.Errorf("read back %s for key %s, want %s", excerpt(value), m.appendKey(nil, key), excerpt(want))
+		}
+	}
+	return used, nil
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"keyframe/bench"
+	"keyframe/bench/load"
+)
+
+// config is what the command line says.
+type config struct {
+	load    load.Options
+	format  string
+	name    string
+	csv     string
+	hlog    string
+	quiet   bool
+	ioLimit string
+}
+
+const usage = `Usage: keyframe-benchmark [flags]
+
+Drives a server over many connections and tells how many keys a second it
+answers and how long that takes. Measure with the server on one core and this
+on another:
+
+  taskset -c 0 bin/keyframe-server --loops 1 &
+  taskset -c 1 bin/keyframe-benchmark --keys 10 --depth 16 --fill --duration 5s
+
+Without --rate the loop is closed: each connection sends --depth commands, waits
+for all their answers and sends the next. With --rate it is open: commands are
+sent on a fixed schedule and latency counts from the planned time, so a server
+that stalls shows it (no coordinated omission).
+
+Flags:
+%s
+Exit status: 0 measured, 1 the server refused, died or answered wrongly,
+2 wrong usage.
+`
+
+// parseFlags reads the command line. It prints the help itself.
+func parseFlags(args []string, stdout io.Writer) (*config, error) {
+	cfg := &config{}
+	o := &cfg.load
+	fs := pflag.NewFlagSet("keyframe-benchmark", pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.Usage = func() { fmt.Fprintf(stdout, usage, fs.FlagUsages()) }
+
+	fs.StringVarP(&o.Addr, "addr", "a", load.DefaultAddr, "`address` of the server: host:port or unix:///path")
+	websocket := fs.Bool("websocket", false, "one command a WebSocket message, instead of one a line")
+	resp := fs.Bool("resp", false, "the server speaks Redis's protocol (SET, MSET, GET, MGET, DEL, EXISTS)")
+	memcached := fs.Bool("memcached", false, "the server speaks memcached's text protocol (set, add, get, delete)")
+	fs.IntVarP(&o.Conns, "connections", "c", load.DefaultConns, "connections")
+	fs.IntVarP(&o.Threads, "threads", "t", 1, "threads that drive them")
+	fs.IntVarP(&o.Depth, "depth", "d", 1, "commands in flight on each connection")
+	fs.IntVarP(&o.Keys, "keys", "k", 1, "keys in each command")
+	fs.IntVarP(&o.Space, "key-space", "s", load.DefaultSpace, "different keys")
+	fs.IntVar(&o.KeySize, "key-size", load.DefaultKeySize, "bytes of a key")
+	fs.StringVar(&o.Dist, "distribution", "uniform", "which keys: "+strings.Join(bench.Distributions, ", "))
+	fs.IntVar(&o.ValueSize, "value-size", load.DefaultValueSize, "bytes of a value")
+	fs.StringVar(&o.ValueType, "value-type", "string", strings.Join(load.ValueTypes, ", "))
+	mix := fs.StringP("mix", "m", "set", "commands and their shares in percent, such as get=95,set=5 (set, add, get, rmv, contains)")
+	fs.Uint64Var(&o.Seed, "seed", 1, "of the random keys and commands")
+
+	fs.DurationVarP(&o.Duration, "duration", "D", 0, "how long to measure (10s, unless --requests is given)")
+	fs.IntVarP(&o.Requests, "requests", "n", 0, "measure so many commands")
+	fs.DurationVarP(&o.WarmUp, "warm-up", "w", time.Second, "how long to run before measuring")
+	fs.Float64VarP(&o.Rate, "rate", "r", 0, "open loop: commands a second, planned (0: closed loop)")
+	fs.BoolVar(&o.Fill, "fill", false, "set every key of the space first")
+	fs.BoolVar(&o.Verify, "verify", false, "read back what was set, and compare")
+	fs.DurationVar(&o.Timeout, "timeout", load.DefaultTimeout, "how long the server may be silent with commands unanswered")
+
+	fs.StringVarP(&cfg.format, "format", "f", "table", "table, json, or benchmark (Go's format, for benchstat)")
+	asJSON := fs.Bool("json", false, "the same as --format json")
+	fs.StringVar(&cfg.name, "name", "server", "what is measured, in the benchmark format's name")
+	fs.StringVar(&cfg.csv, "csv", "", "write a time line to this `file`, a row an interval")
+	fs.StringVar(&cfg.hlog, "hlog", "", "write an HdrHistogram log to this `file`")
+	fs.DurationVar(&o.Interval, "interval", load.DefaultInterval, "of the time line, the log and the progress")
+	fs.BoolVarP(&cfg.quiet, "quiet", "q", false, "no progress, on a terminal either")
+	fs.StringVar(&cfg.ioLimit, "serve-io-limit", "", "be a server instead: answer SETs at this `address` without decoding or storing them, on --threads event loops, for sizes as given")
+
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: everything is a flag", fs.Arg(0))
+	}
+	o.Protocol = "lines"
+	chosen := 0
+	for protocol, is := range map[string]bool{"websocket": *websocket, "resp": *resp, "memcached": *memcached} {
+		if is {
+			o.Protocol = protocol
+			chosen++
+		}
+	}
+	if chosen > 1 {
+		return nil, fmt.Errorf("--websocket, --resp and --memcached exclude each other")
+	}
+	if *asJSON {
+		cfg.format = "json"
+	}
+	if formats := []string{"table", "json", "benchmark"}; !slices.Contains(formats, cfg.format) {
+		return nil, fmt.Errorf("--format is %q, want one of %v", cfg.format, formats)
+	}
+	if strings.ContainsAny(cfg.name, " \t/\n=") || cfg.name == "" {
+		return nil, fmt.Errorf("--name %q: want a word", cfg.name)
+	}
+	var err error
+	if o.Mix, err = load.ParseMix(*mix); err != nil {
+		return nil, fmt.Errorf("--mix: %w", err)
+	}
+	// Options takes 0 for "the default"; on the command line it is a mistake.
+	for _, name := range []string{"connections", "threads", "depth", "keys", "key-space", "key-size", "value-size", "timeout", "interval"} {
+		if v := fs.Lookup(name).Value.String(); v == "0" || v == "0s" {
+			return nil, fmt.Errorf("--%s must be more than 0", name)
+		}
+	}
+	if o.Requests == 0 && !fs.Changed("duration") {
+		o.Duration = 10 * time.Second
+	}
+	return cfg, load.CheckOptions(*o)
+}

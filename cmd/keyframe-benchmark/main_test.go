@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"keyframe/engine"
+	"keyframe/netio"
+)
+
+// serve starts a Keyframe server in this process.
+func serve(t *testing.T) (addr string) {
+	t.Helper()
+	store, err := engine.New(engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := netio.New(store, netio.Options{Listen: []string{"127.0.0.1:0"}, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = srv.Stop(context.Background())
+		_ = store.Close()
+	})
+	return srv.Addrs()[0].String()
+}
+
+func TestFormats(t *testing.T) {
+	addr := serve(t)
+	for format, want := range map[string]string{
+		"table":     "keys read back and right",
+		"json":      `"verified": `,
+		"benchmark": "BenchmarkLoad/impl=mine/framing=lines/mix=set/keys=2/depth=3/conns=4/store=1000/val=20/dist=zipf\t",
+	} {
+		dir := t.TempDir()
+		csv, hlog := filepath.Join(dir, "csv"), filepath.Join(dir, "hlog")
+		var out, errs bytes.Buffer
+		status := run([]string{"-a", addr, "-c", "4", "-d", "3", "-k", "2", "-s", "1000", "-n", "500", "-w", "0", "--distribution", "zipf",
+			"--verify", "-f", format, "--name", "mine", "--csv", csv, "--hlog", hlog}, &out, &errs)
+		if status != exitOK || !strings.Contains(out.String(), want) || errs.Len() > 0 {
+			t.Errorf("%s: status %d\n%s%s", format, status, out.String(), errs.String())
+		}
+		if format == "json" && !json.Valid(out.Bytes()) {
+			t.Error("not JSON")
+		}
+		for _, path := range []string{csv, hlog} {
+			if text, err := os.ReadFile(path); err != nil || bytes.Count(text, []byte("\n")) < 2 {
+				t.Errorf("%s: %q, %v", path, text, err)
+			}
+		}
+	}
+}
+
+// TestExitStatus: what fails says so, in words and in the status.
+func TestExitStatus(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := ln.Addr().String()
+	_ = ln.Close()
+	addr := serve(t)
+	for _, test := range []struct {
+		args   string
+		status int
+		want   string
+	}{
+		{"--help", exitOK, ""},
+		{"--nonsense", exitUsage, "unknown flag"},
+		{"argument", exitUsage, "everything is a flag"},
+		{"--keys 0", exitUsage, "--keys must be more than 0"},
+		{"--depth 1000001", exitUsage, "depth is 1000001"},
+		{"--mix put", exitUsage, "no command"},
+		{"--format xml", exitUsage, "--format"},
+		{"--name a/b", exitUsage, "want a word"},
+		{"--resp --websocket", exitUsage, "exclude each other"},
+		{"--requests 1 --duration 1s", exitUsage, "not both"},
+		{"--addr " + nobody, exitFailure, "refused"},
+		{"--resp -n 10 --addr " + addr, exitFailure, "was answered with"},
+		{"-n 10 --csv /nonexistent/file --addr " + addr, exitFailure, "no such file"},
+		{"--serve-io-limit 203.0.113.1:1", exitFailure, "203.0.113.1"},
+	} {
+		var out, errs bytes.Buffer
+		if status := run(strings.Fields(test.args), &out, &errs); status != test.status || !strings.Contains(errs.String(), test.want) {
+			t.Errorf("%s: status %d, want %d; said %q, want %q", test.args, status, test.status, errs.String(), test.want)
+		}
+	}
+}
