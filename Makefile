@@ -5,8 +5,16 @@ FUZZTIME ?= 30s
 SOAKTIME ?= 10m
 NODE_DIR  = netio/testdata/node
 
+# The benchmarks of every layer, and how bench-compare runs.
+SUITE     = ^Benchmark(Set|Get|Add|Rmv|Mixed)$$
+BENCH    ?= SetOverwrite
+BENCHARGS ?= -test.benchtime 0.3s
+ROUNDS   ?= 10
+RIVALS   ?=
+SECTIONS ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help build run test race invariants fuzz lint vuln bench-smoke node-deps clean soak bench-engine bench-codec bench-rivals
+.PHONY: help build run test race invariants fuzz lint vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak bench-engine bench-codec bench-rivals
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +54,37 @@ lint: ## gofmt, go vet, staticcheck, a tidy go.mod
 vuln: ## look for known vulnerabilities in what is used (needs the network)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
 
+bench: build ## measure SET, GET, ADD, RMV and mixes through every layer (10 minutes)
+	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid report -maxkeys 10000000 -benchtime 0.1s -count 3 -cpu 1 -timeout 60m
+
+bench-full: ## the same for every combination, stores of 50 M keys included (a day)
+	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid full -maxkeys 50000000 -benchtime 0.1s -cpu 1 -timeout 0
+
 bench-smoke: ## run every benchmark once
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+
+bench-compare: ## benchmarks of OLD=revision and of this tree in turn, and benchstat (BENCH=, ROUNDS=, BENCHARGS=)
+	@test -n "$(OLD)" || { echo "make bench-compare OLD=revision"; exit 1; }
+	@set -e; dir=$$(mktemp -d); trap "git worktree remove --force $$dir/tree; rm -rf $$dir" EXIT; \
+	git worktree add --quiet --detach $$dir/tree $(OLD); \
+	(cd $$dir/tree && $(GO) test -c -o $$dir/old.test ./bench); $(GO) test -c -o $$dir/new.test ./bench; \
+	for round in $$(seq $(ROUNDS)); do for rev in old new; do \
+	  echo "round $$round of $(ROUNDS): $$rev"; \
+	  (cd bench && $$dir/$$rev.test -test.run '^$$' -test.bench '$(BENCH)' -test.cpu 1 $(BENCHARGS)) >> $$dir/$$rev.txt; \
+	done; done; \
+	$(GO) tool benchstat $$dir/old.txt $$dir/new.txt
+
+compare: ## Keyframe, the I/O limit and rivals in turn; RIVALS="redis=/path …" or what is in the PATH
+	$(GO) run ./bench/figures --force --rivals "$(RIVALS)" compare
+
+figures: ## measure all that BENCHMARKS.md shows (half an hour); SECTIONS=compare,latency for some
+	$(GO) run ./bench/figures --rivals "$(RIVALS)" $(SECTIONS)
+
+report: ## write BENCHMARKS.md's tables and the plots from bench/results
+	$(GO) run ./bench/figures --report
+
+profile: build ## profiles and a trace of a server under load, into bench/profiles
+	$(GO) run ./bench/profile
 
 node-deps: ## install what the Node test needs
 	npm ci --prefix $(NODE_DIR) --no-audit --no-fund

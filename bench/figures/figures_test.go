@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"keyframe/bench/report"
+)
+
+// TestSections runs what needs servers, tiny, and has the report written from it.
+func TestSections(t *testing.T) {
+	if _, err := exec.Command("git", "rev-parse", "HEAD").Output(); err != nil {
+		t.Skip("no git, or no repository: figures belong to a revision")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("memory is read from Linux's /proc")
+	}
+	root := t.TempDir()
+	cfg := &config{out: filepath.Join(root, "results"), rounds: 1, time: 20 * time.Millisecond, maxKeys: 1000, memory: 1000, count: 1, short: true}
+	chosen, err := choose([]string{"compare,latency,growth,memory"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := measure(t.Context(), cfg, chosen, false); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(cfg.out, "*"))
+	if err != nil || len(files) < 5 {
+		t.Fatal(files, err)
+	}
+	// A second run finds everything measured.
+	before := modified(t, files)
+	if err := measure(t.Context(), cfg, chosen, false); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(before, modified(t, files)) {
+		t.Error("what was measured at this revision was measured again")
+	}
+
+	table, err := report.Comparison(cfg.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| I/O limit, JSON Lines | ", "| Keyframe, WebSocket | ", "Keyframe ÷ I/O limit, JSON Lines"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+	if strings.Contains(table, " – ") {
+		t.Errorf("a figure is missing in\n%s", table)
+	}
+}
+
+func modified(t *testing.T, files []string) (times []string) {
+	t.Helper()
+	for _, path := range files {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		times = append(times, fmt.Sprint(path, info.ModTime()))
+	}
+	return times
+}
+
+func TestChoose(t *testing.T) {
+	for text, want := range map[string]int{"": len(sections), "compare": 1, "latency,compare": 2} {
+		if got, err := choose(strings.Fields(text)); err != nil || len(got) != want {
+			t.Errorf("%q: %d sections, %v", text, len(got), err)
+		}
+	}
+	if _, err := choose([]string{"lunch"}); err == nil {
+		t.Error("a section that does not exist was chosen")
+	}
+}
+
+func TestFindRivals(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no sh to stand for a rival")
+	}
+	got, err := findRivals("valkey=" + sh + " other=" + sh + ",-x,{port} memcached-2=" + sh)
+	if err != nil || len(got) != 3 {
+		t.Fatal(got, err)
+	}
+	if got[0].protocol != "--resp" || !slices.Contains(got[0].args, "--port") || !slices.Equal(got[1].args, []string{"-x", "{port}"}) || got[2].protocol != "--memcached" {
+		t.Errorf("%+v", got)
+	}
+	for _, bad := range []string{"redis", "=" + sh, "a/b=" + sh, "redis=/nonexistent/redis-server"} {
+		if _, err := findRivals(bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// TestServerThatFails: its own words are in the error.
+func TestServerThatFails(t *testing.T) {
+	s := &session{config: &config{}, machine: &machine{}, raw: newDiscard()}
+	if _, err := s.start(t.Context(), -1, "broken", nil, "sh", "-c", "echo no luck >&2; exit 3"); err == nil || !strings.Contains(err.Error(), "no luck") {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"golang.org/x/perf/benchfmt"
+)
+
+// contender is a server in one of its framings.
+type contender struct {
+	*server
+	framing []string
+}
+
+// contenders starts Keyframe, the I/O limit and the rivals, all on core 0, where
+// those that are not being measured sleep. Call stop in any case.
+func (s *session) contenders(ctx context.Context, space int) (list []contender, stop func(), err error) {
+	var servers []*server
+	stop = func() {
+		for _, srv := range servers {
+			srv.stop()
+		}
+	}
+	limit, err := s.ioLimit(ctx, 0)
+	if err != nil {
+		return nil, stop, err
+	}
+	servers = append(servers, limit)
+	ours, err := s.keyframe(ctx, 0, 1)
+	if err != nil {
+		return nil, stop, err
+	}
+	servers = append(servers, ours)
+	for _, srv := range servers {
+		list = append(list, contender{srv, nil}, contender{srv, []string{"--websocket"}})
+	}
+	for _, r := range s.rivals {
+		srv, err := s.rival(ctx, 0, r)
+		if err != nil {
+			return nil, stop, err
+		}
+		servers = append(servers, srv)
+		list = append(list, contender{srv, nil})
+	}
+	for _, srv := range servers[1:] {
+		if err := s.fill(ctx, srv, space); err != nil {
+			return nil, stop, err
+		}
+	}
+	return list, stop, nil
+}
+
+// fill sets every key of the space, outside the figures.
+func (s *session) fill(ctx context.Context, srv *server, space int) error {
+	raw := s.raw
+	defer func() { s.raw = raw }()
+	s.note("# %s is filled with %d keys", srv.name, space)
+	if err := raw.Flush(); err != nil {
+		return err
+	}
+	quiet := *s
+	quiet.raw = newDiscard()
+	return quiet.load(ctx, srv, "--fill", "--key-space", strconv.Itoa(space), "--requests", "1", "--connections", "1", "--warm-up", "0")
+}
+
+// closed are the client's arguments of a closed loop.
+func (s *session) closed(space, keys, depth int) []string {
+	return []string{
+		"--key-space", strconv.Itoa(space), "--keys", strconv.Itoa(keys), "--depth", strconv.Itoa(depth),
+		"--duration", s.time.String(), "--warm-up", (s.time / 4).String(),
+	}
+}
+
+// inTurn measures every contender, in each of the rounds, in turn.
+func (s *session) inTurn(ctx context.Context, list []contender, args []string) error {
+	for _, c := range list {
+		if err := s.load(ctx, c.server, append(args, c.framing...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare: the design's shapes, every server in turn.
+func compare(ctx context.Context, s *session) error {
+	space := min(1_000_000, s.maxKeys)
+	list, stop, err := s.contenders(ctx, space)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	for round := range s.rounds {
+		s.note("# round %d", round+1)
+		for _, shape := range [][2]int{{1, 1}, {1, 16}, {1, 64}, {10, 16}, {100, 4}} {
+			if err := s.inTurn(ctx, list, s.closed(space, shape[0], shape[1])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// perCommand are the numbers of keys in a command that are measured.
+var perCommand = []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
+
+// keysPerCommand: one depth, all numbers of keys.
+func keysPerCommand(ctx context.Context, s *session) error {
+	space := min(1_000_000, s.maxKeys)
+	list, stop, err := s.contenders(ctx, space)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	for range min(s.rounds, 3) {
+		for _, keys := range perCommand {
+			if err := s.inTurn(ctx, list, s.closed(space, keys, 8)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// keysInStore: ten keys a command, stores of all sizes, each in fresh servers.
+func keysInStore(ctx context.Context, s *session) error {
+	for _, space := range []int{1_000, 10_000, 100_000, 1_000_000, 10_000_000} {
+		if space > s.maxKeys {
+			continue
+		}
+		err := func() error {
+			list, stop, err := s.contenders(ctx, space)
+			defer stop()
+			if err != nil {
+				return err
+			}
+			for range min(s.rounds, 3) {
+				if err := s.inTurn(ctx, list, s.closed(space, 10, 16)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openLoop: latency at parts of each server's own capacity.
+func openLoop(ctx context.Context, s *session) error {
+	space := min(1_000_000, s.maxKeys)
+	list, stop, err := s.contenders(ctx, space)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if c.name == "io-limit" {
+			continue // it shows nothing but the client
+		}
+		capacity, err := s.capacity(ctx, c, s.closed(space, 1, 16))
+		if err != nil {
+			return err
+		}
+		for range min(s.rounds, 3) {
+			for _, percent := range []int{25, 50, 75, 90} {
+				s.note("percent: %d", percent)
+				args := append(s.closed(space, 1, 64), "--duration", (3 * s.time).String(), "--rate", fmt.Sprint(capacity*percent/100))
+				if err := s.load(ctx, c.server, append(args, c.framing...)...); err != nil {
+					return err
+				}
+			}
+		}
+		s.note("percent:")
+	}
+	return nil
+}
+
+// capacity is how many commands a second a closed loop gets through, the median of
+// three runs, which are in the raw file too.
+func (s *session) capacity(ctx context.Context, c contender, args []string) (int, error) {
+	var rates []float64
+	for range 3 {
+		var out strings.Builder
+		tee := *s
+		tee.raw = newTee(s.raw, &out)
+		err := tee.load(ctx, c.server, append(args, c.framing...)...)
+		if flushErr := tee.raw.Flush(); err == nil {
+			err = flushErr
+		}
+		if err != nil {
+			return 0, err
+		}
+		rate, err := rateOf(strings.NewReader(out.String()))
+		if err != nil {
+			return 0, err
+		}
+		rates = append(rates, rate)
+	}
+	return int(median(rates)), nil
+}
+
+func rateOf(r io.Reader) (float64, error) {
+	reader := benchfmt.NewReader(r, "load")
+	for reader.Scan() {
+		if result, ok := reader.Result().(*benchfmt.Result); ok {
+			if v, ok := result.Value("keys/s"); ok {
+				return v, nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("no rate in the load generator's output: %v", reader.Err())
+}
+
+// growth: a store that grows from nothing, in the engine and through the server.
+func growth(ctx context.Context, s *session) error {
+	for range min(s.rounds, 3) {
+		srv, err := s.keyframe(ctx, 0, 1)
+		if err != nil {
+			return err
+		}
+		// Every key once, in order of its number, which is no order in the store.
+		err = s.load(ctx, srv, "--distribution", "seq", "--key-space", strconv.Itoa(s.maxKeys), "--keys", "10", "--depth", "4",
+			"--requests", strconv.Itoa(s.maxKeys/10), "--warm-up", "0", "--interval", "50ms", "--csv", s.base+".csv")
+		srv.stop()
+		if err != nil {
+			return err
+		}
+	}
+	return s.goBenchmarks(ctx, 1, "-test.bench", "SetInsert", "-test.benchtime", "1x", "-test.cpu", "1")
+}
+
+// memory: what a key costs in a fresh server, the whole process.
+func memory(ctx context.Context, s *session) error {
+	one := func(start func() (*server, error)) error {
+		srv, err := start()
+		if err != nil {
+			return err
+		}
+		defer srv.stop()
+		if err := s.fill(ctx, srv, s.memory); err != nil {
+			return err
+		}
+		bytes, err := srv.resident()
+		if err != nil {
+			return err
+		}
+		s.note("BenchmarkMemory/impl=%s/store=%d/val=20 1 %.1f bytes/key %d resident-bytes", srv.name, s.memory, float64(bytes)/float64(s.memory), bytes)
+		return nil
+	}
+	for range min(s.rounds, 3) {
+		if err := one(func() (*server, error) { return s.keyframe(ctx, 0, 1) }); err != nil {
+			return err
+		}
+		for _, r := range s.rivals {
+			if err := one(func() (*server, error) { return s.rival(ctx, 0, r) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scaling: the server with one event loop and with two, and the engine with one
+// goroutine and with two. Nothing is pinned: the client has to run somewhere.
+func scaling(ctx context.Context, s *session) error {
+	space := min(1_000_000, s.maxKeys)
+	for _, loops := range []int{1, 2} {
+		srv, err := s.keyframe(ctx, -1, loops)
+		if err != nil {
+			return err
+		}
+		srv.name = fmt.Sprintf("keyframe-%d", loops)
+		if err = s.fill(ctx, srv, space); err == nil {
+			for range s.rounds {
+				if err = s.loadOn(ctx, -1, srv, s.closed(space, 10, 16)...); err != nil {
+					break
+				}
+			}
+		}
+		srv.stop()
+		if err != nil {
+			return err
+		}
+	}
+	return s.goBenchmarks(ctx, -1, "-test.bench", "SetParallel", "-test.benchtime", "100000x", "-test.cpu", "1,2")
+}
+
+// suite: the Go grid, layer by layer.
+func suite(ctx context.Context, s *session) error {
+	return s.goBenchmarks(ctx, 1, "-test.bench", "^Benchmark(Set|Get|Add|Rmv|Mixed)$", "-test.benchtime", "0.1s", "-test.cpu", "1", "-test.count", strconv.Itoa(min(s.count, 3)), "-grid", "report")
+}
+
+func engineSuite(ctx context.Context, s *session) error {
+	if err := s.goBenchmarks(ctx, 1, "-test.bench", "SetOverwrite|GetHit|GetMiss|BaselineOverwrite", "-test.benchtime", "0.4s", "-test.cpu", "1"); err != nil {
+		return err
+	}
+	return s.goBenchmarks(ctx, 1, "-test.bench", "BenchmarkMemory", "-test.benchtime", "1x", "-test.count", "1")
+}
+
+func codecSuite(ctx context.Context, s *session) error {
+	return s.goBenchmarks(ctx, 1, "-test.bench", "Decode|Respond", "-test.benchtime", "0.1s", "-test.cpu", "1")
+}
