@@ -269,11 +269,13 @@ func setEvery(e *engine.Engine, n, step int, value []byte) {
 	}
 }
 
-// settle waits until the store has stopped giving memory back; it takes a store to be
-// at rest after 50 ms.
+// settle waits until the store has stopped gathering and giving back memory; it takes
+// a store to be at rest after 50 ms. Compactions count, too: the chunks of many shards
+// become empty only when the last of them has been copied.
 func settle(e *engine.Engine) {
-	for last, same := -1, 0; same < 10; time.Sleep(20 * time.Millisecond) {
-		if now := e.Stats().ReservedBytes; now == last {
+	for last, same := [2]int{}, 0; same < 15; time.Sleep(20 * time.Millisecond) {
+		st := e.Stats()
+		if now := [2]int{st.ReservedBytes, st.Compactions}; now == last {
 			same++
 		} else {
 			last, same = now, 0
