@@ -34,9 +34,10 @@ func NewDecoder(opts Options) (*Decoder, error) {
 // maxKeptScratch is how much scratch Reset keeps.
 const maxKeptScratch = 1 << 20
 
-// Reset forgets the scratch: keys of arguments decoded before are not valid
-// after it.
+// Reset forgets the scratch and the payload: keys of arguments decoded before are
+// not valid after it.
 func (d *Decoder) Reset() {
+	d.spare = Arg{} // or it would keep a whole frame alive
 	d.scratch = d.scratch[:0]
 	if cap(d.scratch) > maxKeptScratch {
 		d.scratch = nil
@@ -57,6 +58,7 @@ func (d *Decoder) Decode(payload []byte, args []Arg, max int) ([]Arg, Command, e
 	out, op, err := d.payload(payload, args)
 	if err != nil {
 		d.scratch = d.scratch[:scratch]
+		clear(out[min(len(args), len(out)):]) // nobody will look at them: they must not keep the payload
 		return args, Command{}, err
 	}
 	return out, d.command(op), nil

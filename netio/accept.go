@@ -62,11 +62,12 @@ func (s *Server) admit(nc net.Conn) error {
 		s.refuse(nc)
 		return nil
 	}
+	s.counters.accepted.Add(1) // before the loop has it: its first answer may be SERVER_INFO
 	if _, err := s.loops.EnrollContext(nc, &conn{remote: nc.RemoteAddr()}); err != nil {
 		s.counters.conns.Add(-1)
+		s.counters.accepted.Add(^uint64(0))
 		return fmt.Errorf("giving the connection to an event loop: %w", err)
 	}
-	s.counters.accepted.Add(1)
 	return nil
 }
 

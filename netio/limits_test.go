@@ -458,3 +458,26 @@ func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 		t.Fatalf("the heap grew by %d bytes", grown)
 	}
 }
+
+// TestContract6SteadyReaderIsNotBehind: a client that reads on and on, no faster than
+// it is answered, always leaves much unread, and isn't closed for it.
+func TestContract6SteadyReaderIsNotBehind(t *testing.T) {
+	s := startServer(t, netio.Options{MaxOutputBytes: 1 << 20, OutputTimeout: 300 * time.Millisecond})
+	c := dialLines(t, "tcp", s.tcp)
+	value := strings.Repeat("v", 60_000)
+	c.send(`{"SET":{"steady_reader":"` + value + `"}}`)
+	c.recv()
+	const keys = 1000
+	c.send(`{"GET":["steady_reader"` + strings.Repeat(`,"steady_reader"`, keys-1) + `]}`)
+	pace := time.NewTicker(2 * time.Millisecond) // 2 s in all
+	defer pace.Stop()
+	for i := range keys {
+		<-pace.C
+		if got := c.recv(); !strings.HasSuffix(got, value+`"}}`) {
+			t.Fatalf("response %d: %.100s", i, got)
+		}
+	}
+	if n := serverInfo(t, s)["slowConsumers"]; n != 0.0 {
+		t.Errorf("%v slow consumers", n)
+	}
+}

@@ -370,6 +370,11 @@ func (l *loop) execute(f func()) {
 
 // onOutbox takes what a connection's writer reports.
 func (l *loop) onOutbox(c *conn, e outboxEvent) {
+	if e == outboxCaughtUp {
+		// It has read half of what it may leave unread, and so isn't behind, though
+		// its next turn fills the outbox up again at once.
+		c.behindSince = time.Time{}
+	}
 	switch {
 	case c.phase == phaseClosed:
 	case e == outboxFailed:
