@@ -13,7 +13,7 @@ type run struct {
 // Small records are cut from blocks, runs of a few pages. What is freed goes on
 // a list for its size class and is used again for that class only; when too much
 // lies on the lists the maintainer copies what lives into new blocks and gives
-// the old ones back (maintain.go). Large records have a run of pages each.
+// the old ones back (compact.go). Large records have a run of pages each.
 type allocator struct {
 	pool *pool
 

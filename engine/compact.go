@@ -116,6 +116,7 @@ func (e *Engine) walk(s *shard, there func() bool, step func(at uint64) (next ui
 			s.compacting = false
 		}
 		s.mu.Unlock()
+		s.mu.letOthers()
 		ok = e.yield() && ok
 	}
 	return ok

@@ -97,7 +97,7 @@
 // what is freed is abandoned with the old ones. The pool takes the lowest chunk with
 // room; if an eighth of the pages are left free between others, a second round moves
 // records and index down. Chunks that are wholly free go back to the system, but for
-// a few. A store that has been at rest for 50 ms is gathered more closely: from a
+// a few. A store whose maintainer nobody called for 50 ms is at rest, and gathered more closely: from a
 // sixteenth of garbage and a thirty-second of scattered pages on.
 //
 // Larger records have a run of pages of their own, above 2 MiB whole chunks, and

@@ -10,3 +10,6 @@ type lock struct{ sync.Mutex }
 
 // waitsLocked would be how often somebody had to wait; sync.Mutex doesn't tell.
 func (*lock) waitsLocked() int { return 0 }
+
+// letOthers is nothing to do: sync.Mutex hands over to who waits long.
+func (*lock) letOthers() {}

@@ -22,10 +22,13 @@ import (
 // Who waits asks again after ever longer pauses, of the processor, then of the
 // scheduler, then of the clock: the holder may have been put off the processor in
 // the middle, and may need this one to go on. So a waiter costs next to nothing
-// however long it waits, but nothing makes waiters take turns.
+// however long it waits, but nothing makes waiters take turns: who takes the lock
+// again and again, as the maintainer does, has to call letOthers in between, or the
+// others starve.
 type lock struct {
-	held  uint32
-	waits uint32 // how many acquisitions had to wait; guarded by the lock itself
+	held    uint32
+	waits   uint32 // how many acquisitions had to wait; guarded by the lock itself
+	waiting atomic.Int32
 }
 
 // How long a waiter spins, in rounds of spinRound pauses (some 40 ns each on Skylake
@@ -50,6 +53,8 @@ func (l *lock) Lock() {
 func (l *lock) Unlock() { storeRelease(&l.held) }
 
 func (l *lock) lockSlow() {
+	l.waiting.Add(1)
+	defer l.waiting.Add(-1)
 	for round := 1; ; round++ {
 		switch {
 		case round <= spinRounds:
@@ -63,6 +68,14 @@ func (l *lock) lockSlow() {
 			l.waits++
 			return
 		}
+	}
+}
+
+// letOthers gives those who wait for the lock the time to wake up and take it. The
+// caller must not hold it.
+func (l *lock) letOthers() {
+	if l.waiting.Load() > 0 {
+		time.Sleep(2 * waiterSleep)
 	}
 }
 

@@ -41,6 +41,7 @@ func (e *Engine) packLarge(s *shard) (pages int) {
 		s.mu.Lock()
 		at, group, moved = s.packLocked(at, group)
 		s.mu.Unlock()
+		s.mu.letOthers()
 		pages += moved
 	}
 	return pages
