@@ -58,7 +58,8 @@ const runBuckets = 32
 // gathers at the top, where whole chunks can go back to the system.
 //
 // mu guards everything below it; it is taken with a shard's lock held, never
-// the other way, and held for a search of bitmaps, not for a system call.
+// the other way, and held for a search of bitmaps, not for a system call, but for
+// what allocChunksLocked does at the ceiling.
 type pool struct {
 	mem  memory
 	wake func()      // tells the maintainer that there is work; never blocks

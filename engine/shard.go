@@ -181,10 +181,8 @@ func (s *shard) hasGarbage(part int) bool {
 func (s *shard) isUntidy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.hasGarbage(restingGarbage) {
-		s.untidy = false // it has been used since; tell again
-	}
-	return s.hasGarbage(restingGarbage)
+	s.untidy = s.hasGarbage(restingGarbage) // not, if it has been used since: tell again
+	return s.untidy
 }
 
 // snapshot is what Range copies of a segment under the lock: keys and values, one
