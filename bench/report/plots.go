@@ -114,7 +114,7 @@ func logX(p *plot.Plot, values []float64) {
 }
 
 // logY labels a y axis of logarithms at each decade around all points, or at 1, 2
-// and 5 of a few decades.
+// and 5 of a few decades. The axis begins and ends at a label.
 func logY(p *plot.Plot, all []plotter.XYs, label func(float64) string) {
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, points := range all {
@@ -122,21 +122,24 @@ func logY(p *plot.Plot, all []plotter.XYs, label func(float64) string) {
 			low, high = min(low, point.Y), max(high, point.Y)
 		}
 	}
-	low, high = math.Floor(low), math.Ceil(high)
 	steps := []float64{1, 2, 5}
-	if high-low > 3 {
+	if math.Ceil(high)-math.Floor(low) > 3 {
 		steps = steps[:1]
 	}
 	var ticks plot.ConstantTicks
-	for decade := low; decade <= high; decade++ {
+	for decade := math.Floor(low); decade <= math.Ceil(high); decade++ {
 		for _, m := range steps {
-			if at := decade + math.Log10(m); at <= high {
+			at := decade + math.Log10(m)
+			if at <= low {
+				ticks = ticks[:0] // this one is nearer
+			}
+			if len(ticks) == 0 || ticks[len(ticks)-1].Value < high {
 				ticks = append(ticks, plot.Tick{Value: at, Label: label(m * math.Pow(10, decade))})
 			}
 		}
 	}
 	p.Y.Tick.Marker = ticks
-	p.Y.Min, p.Y.Max = low, high
+	p.Y.Min, p.Y.Max = ticks[0].Value, ticks[len(ticks)-1].Value
 }
 
 // ratesPlot draws the contenders of a section over a label, both axes logarithmic.
