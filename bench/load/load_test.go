@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,15 +129,21 @@ func TestDurationAndWarmUp(t *testing.T) {
 	addr, _ := serve(t, "127.0.0.1:0")
 	var intervals int
 	var sum uint64
+	var running []bool // what Running said
 	r, err := load.Run(t.Context(), load.Options{
 		Addr: addr, Depth: 4, Duration: 250 * time.Millisecond, WarmUp: 50 * time.Millisecond, Interval: 50 * time.Millisecond,
+		Fill: true, Space: 1000, Verify: true,
 		OnInterval: func(i load.Interval) { intervals++; sum += i.Commands },
+		Running:    func(yes bool) { running = append(running, yes) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Commands == 0 || sum != r.Commands || intervals == 0 || r.Elapsed < 200*time.Millisecond {
 		t.Fatalf("%d commands in %s, %d in %d intervals", r.Commands, r.Elapsed, sum, intervals)
+	}
+	if !slices.Equal(running, []bool{true, false}) {
+		t.Errorf("Running was called with %v, want true and false: filling and verifying are not the load", running)
 	}
 }
 

@@ -114,7 +114,7 @@ func (o Options) filling() Options {
 	f.Depth, f.Conns, f.Threads = 4, min(o.Conns, 32), 1
 	f.Requests, f.Duration, f.WarmUp, f.Rate = (o.Space+f.Keys-1)/f.Keys, 0, 0, 0
 	f.Mix, f.Dist = Mix{Set: 100}, "seq"
-	f.Fill, f.Verify, f.OnInterval = false, false, nil
+	f.Fill, f.Verify, f.OnInterval, f.Running = false, false, nil, nil
 	return f
 }
 
@@ -136,23 +136,29 @@ func run(ctx context.Context, o Options) (*Result, error) {
 		}
 	}
 
+	running := o.Running
+	if running == nil {
+		running = func(bool) {}
+	}
+	running(true)
 	base := time.Now()
 	errs := make([]error, len(workers))
-	var running sync.WaitGroup
+	var driving sync.WaitGroup
 	done := make(chan struct{})
 	for i, w := range workers {
 		w.base = base
-		running.Go(func() {
+		driving.Go(func() {
 			if errs[i] = w.run(); errs[i] != nil {
 				stop.Store(true)
 			}
 		})
 	}
-	go func() { running.Wait(); close(done) }()
+	go func() { driving.Wait(); close(done) }()
 	cancel := context.AfterFunc(ctx, func() { stop.Store(true) })
 	defer cancel()
 
 	result := report(&o, workers, base, done)
+	running(false)
 	if err := errors.Join(errs...); err != nil {
 		return result, err
 	}
@@ -185,8 +191,12 @@ func report(o *Options, workers []*worker, base time.Time, done chan struct{}) *
 		case <-done:
 		}
 	}
-	tick := time.NewTicker(o.Interval)
-	defer tick.Stop()
+	var tick <-chan time.Time
+	if o.OnInterval != nil {
+		ticker := time.NewTicker(o.Interval)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
 	from := start
 	emit := func(to time.Duration) {
 		interval.reset()
@@ -207,7 +217,7 @@ func report(o *Options, workers []*worker, base time.Time, done chan struct{}) *
 	}
 	for running := true; running; {
 		select {
-		case <-tick.C:
+		case <-tick:
 			emit(time.Since(base))
 		case <-done:
 			running = false

@@ -108,9 +108,11 @@ func drive(ctx context.Context, cfg *config, stdout, stderr io.Writer) (err erro
 		defer bar.finish()
 	}
 	var outputErr error
-	cfg.load.OnInterval = func(i load.Interval) {
-		for _, add := range adders {
-			outputErr = errors.Join(outputErr, add(i))
+	if len(adders) > 0 {
+		cfg.load.OnInterval = func(i load.Interval) {
+			for _, add := range adders {
+				outputErr = errors.Join(outputErr, add(i))
+			}
 		}
 	}
 
