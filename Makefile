@@ -55,10 +55,10 @@ vuln: ## look for known vulnerabilities in what is used (needs the network)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
 
 bench: build ## measure SET, GET, ADD, RMV and mixes through every layer (10 minutes)
-	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid report -maxkeys 10000000 -benchtime 0.1s -count 3 -cpu 1 -timeout 60m
+	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid report -maxkeys 10000000 -benchtime 0.1s -count 3 -cpu 2 -timeout 60m
 
 bench-full: ## the same for every combination, stores of 50 M keys included (a day)
-	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid full -maxkeys 50000000 -benchtime 0.1s -cpu 1 -timeout 0
+	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid full -maxkeys 50000000 -benchtime 0.1s -cpu 2 -timeout 0
 
 bench-smoke: ## run every benchmark once
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
@@ -77,7 +77,7 @@ bench-compare: ## benchmarks of OLD=revision and of this tree in turn, and bench
 compare: ## Keyframe, the I/O limit and rivals in turn; RIVALS="redis=/path …" or what is in the PATH
 	$(GO) run ./bench/figures --force --rivals "$(RIVALS)" compare
 
-figures: ## measure all that BENCHMARKS.md shows (half an hour); SECTIONS=compare,latency for some
+figures: ## measure all that BENCHMARKS.md shows (three quarters of an hour); SECTIONS=compare,latency for some
 	$(GO) run ./bench/figures --rivals "$(RIVALS)" $(SECTIONS)
 
 report: ## write BENCHMARKS.md's tables and the plots from bench/results
