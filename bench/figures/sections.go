@@ -115,7 +115,7 @@ func keysPerCommand(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	for range min(s.rounds, 3) {
+	for range s.rounds {
 		for _, keys := range perCommand {
 			if err := s.inTurn(ctx, list, s.closed(space, keys, 8)); err != nil {
 				return err
@@ -137,7 +137,7 @@ func keysInStore(ctx context.Context, s *session) error {
 			if err != nil {
 				return err
 			}
-			for range min(s.rounds, 3) {
+			for range s.rounds {
 				if err := s.inTurn(ctx, list, s.closed(space, 10, 16)); err != nil {
 					return err
 				}
@@ -151,7 +151,8 @@ func keysInStore(ctx context.Context, s *session) error {
 	return nil
 }
 
-// openLoop: latency at parts of each server's own capacity.
+// openLoop: latency at parts of each server's own capacity. That of the I/O limit is
+// what client, kernel and machine take without any server's work.
 func openLoop(ctx context.Context, s *session) error {
 	space := min(1_000_000, s.maxKeys)
 	list, stop, err := s.contenders(ctx, space)
@@ -160,17 +161,14 @@ func openLoop(ctx context.Context, s *session) error {
 		return err
 	}
 	for _, c := range list {
-		if c.name == "io-limit" {
-			continue // it shows nothing but the client
-		}
 		capacity, err := s.capacity(ctx, c, s.closed(space, 1, 16))
 		if err != nil {
 			return err
 		}
-		for range min(s.rounds, 3) {
+		for range s.rounds {
 			for _, percent := range []int{25, 50, 75, 90} {
 				s.note("percent: %d", percent)
-				args := append(s.closed(space, 1, 64), "--duration", (3 * s.time).String(), "--rate", fmt.Sprint(capacity*percent/100))
+				args := append(s.closed(space, 1, 64), "--duration", (2 * s.time).String(), "--rate", fmt.Sprint(capacity*percent/100))
 				if err := s.load(ctx, c.server, append(args, c.framing...)...); err != nil {
 					return err
 				}
@@ -217,9 +215,10 @@ func rateOf(r io.Reader) (float64, error) {
 	return 0, fmt.Errorf("no rate in the load generator's output: %v", reader.Err())
 }
 
-// growth: a store that grows from nothing, in the engine and through the server.
+// growth: a store that grows from nothing, through the server on one core, and in the
+// engine, with the goroutine that prefaults ahead of the inserts on a core of its own.
 func growth(ctx context.Context, s *session) error {
-	for range min(s.rounds, 3) {
+	for range s.rounds {
 		srv, err := s.keyframe(ctx, 0, 1)
 		if err != nil {
 			return err
@@ -232,7 +231,7 @@ func growth(ctx context.Context, s *session) error {
 			return err
 		}
 	}
-	return s.goBenchmarks(ctx, 1, "-test.bench", "SetInsert", "-test.benchtime", "1x", "-test.cpu", "1")
+	return s.goBenchmarks(ctx, -1, "-test.bench", "SetInsert", "-test.benchtime", "1x", "-test.cpu", "2")
 }
 
 // memory: what a key costs in a fresh server, the whole process.
@@ -246,14 +245,14 @@ func memory(ctx context.Context, s *session) error {
 		if err := s.fill(ctx, srv, s.memory); err != nil {
 			return err
 		}
-		bytes, err := srv.resident()
+		bytes, err := srv.rested(ctx)
 		if err != nil {
 			return err
 		}
 		s.note("BenchmarkMemory/impl=%s/store=%d/val=20 1 %.1f bytes/key %d resident-bytes", srv.name, s.memory, float64(bytes)/float64(s.memory), bytes)
 		return nil
 	}
-	for range min(s.rounds, 3) {
+	for range s.rounds {
 		if err := one(func() (*server, error) { return s.keyframe(ctx, 0, 1) }); err != nil {
 			return err
 		}
@@ -291,16 +290,17 @@ func scaling(ctx context.Context, s *session) error {
 	return s.goBenchmarks(ctx, -1, "-test.bench", "SetParallel", "-test.benchtime", "100000x", "-test.cpu", "1,2")
 }
 
-// suite: the Go grid, layer by layer.
+// suite: the Go grid, layer by layer. Nothing is pinned: the outer layers have their
+// client in the same process.
 func suite(ctx context.Context, s *session) error {
-	return s.goBenchmarks(ctx, 1, "-test.bench", "^Benchmark(Set|Get|Add|Rmv|Mixed)$", "-test.benchtime", "0.1s", "-test.cpu", "1", "-test.count", strconv.Itoa(min(s.count, 3)), "-grid", "report")
+	return s.goBenchmarks(ctx, -1, "-test.bench", "^Benchmark(Set|Get|Add|Rmv|Mixed)$", "-test.benchtime", "0.1s", "-test.cpu", "2", "-test.count", strconv.Itoa(min(s.count, 3)), "-grid", "report")
 }
 
 func engineSuite(ctx context.Context, s *session) error {
 	if err := s.goBenchmarks(ctx, 1, "-test.bench", "SetOverwrite|GetHit|GetMiss|BaselineOverwrite", "-test.benchtime", "0.4s", "-test.cpu", "1"); err != nil {
 		return err
 	}
-	return s.goBenchmarks(ctx, 1, "-test.bench", "BenchmarkMemory", "-test.benchtime", "1x", "-test.count", "1")
+	return s.goBenchmarks(ctx, -1, "-test.bench", "BenchmarkMemory", "-test.benchtime", "1x", "-test.count", "1", "-test.cpu", "2")
 }
 
 func codecSuite(ctx context.Context, s *session) error {

@@ -153,6 +153,30 @@ func (srv *server) stop() {
 	}
 }
 
+// rested is the server's memory in RAM, in bytes, when it has stopped changing: a
+// server may keep memory ready for what comes next and give it back when nothing
+// comes. Half a second without a change is taken for that.
+func (srv *server) rested(ctx context.Context) (bytes int, err error) {
+	const step, steps = 50 * time.Millisecond, 10
+	for deadline, same := time.Now().Add(10*time.Second), 0; same < steps && time.Now().Before(deadline); {
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(step):
+		}
+		now, err := srv.resident()
+		if err != nil {
+			return 0, err
+		}
+		if now == bytes {
+			same++
+		} else {
+			bytes, same = now, 0
+		}
+	}
+	return bytes, nil
+}
+
 // resident is the server's memory in RAM, in bytes. taskset becomes what it runs.
 func (srv *server) resident() (int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", srv.cmd.Process.Pid))
