@@ -151,8 +151,12 @@ func keysInStore(ctx context.Context, s *session) error {
 	return nil
 }
 
-// openLoop: latency at parts of each server's own capacity. That of the I/O limit is
-// what client, kernel and machine take without any server's work.
+// sameRates are commands a second that every server here can answer.
+var sameRates = []int{100_000, 400_000}
+
+// openLoop: latency at parts of each server's own capacity, and at rates that are the
+// same for all. That of the I/O limit is what client, kernel and machine take without
+// any server's work.
 func openLoop(ctx context.Context, s *session) error {
 	space := min(1_000_000, s.maxKeys)
 	list, stop, err := s.contenders(ctx, space)
@@ -165,16 +169,24 @@ func openLoop(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
+		at := func(rate int) error {
+			args := append(s.closed(space, 1, 64), "--duration", (2 * s.time).String(), "--rate", fmt.Sprint(rate))
+			return s.load(ctx, c.server, append(args, c.framing...)...)
+		}
 		for range s.rounds {
 			for _, percent := range []int{25, 50, 75, 90} {
 				s.note("percent: %d", percent)
-				args := append(s.closed(space, 1, 64), "--duration", (2 * s.time).String(), "--rate", fmt.Sprint(capacity*percent/100))
-				if err := s.load(ctx, c.server, append(args, c.framing...)...); err != nil {
+				if err := at(capacity * percent / 100); err != nil {
+					return err
+				}
+			}
+			s.note("percent:")
+			for _, rate := range sameRates {
+				if err := at(rate); err != nil {
 					return err
 				}
 			}
 		}
-		s.note("percent:")
 	}
 	return nil
 }

@@ -162,3 +162,32 @@ func TestNumbers(t *testing.T) {
 		t.Error(m)
 	}
 }
+
+// TestLatencyTables: parts of capacity are one table, equal rates another, and the
+// closed loop that found the capacity is in neither.
+func TestLatencyTables(t *testing.T) {
+	const run = "BenchmarkLoad/impl=keyframe/framing=lines/depth=%s 7 1.0 ns/op %d keys/s %d p50-ns\n"
+	text := "section: latency\nrevision: r1\n" +
+		fmt.Sprintf(run, "16", 2_000_000, 1000) +
+		"percent: 50\n" + fmt.Sprintf(run, "64/rate=1000000", 1_000_000, 2000) + fmt.Sprintf(run, "64/rate=1000001", 1_000_000, 4000) +
+		"percent:\n" + fmt.Sprintf(run, "64/rate=100000", 100_000, 3000)
+	document, dir := tree(t, map[string]string{"a-latency.txt": text})
+	if err := Write(document, dir); err != nil {
+		t.Fatal(err)
+	}
+	written, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| Keyframe, JSON Lines | 50 % | 1.00 M | 3.00 µs (2.00–4.00 µs) |",
+		"| Keyframe, JSON Lines | 100 k | 3.00 µs | – |",
+	} {
+		if !bytes.Contains(written, []byte(want)) {
+			t.Errorf("no %q in the report:\n%s", want, written)
+		}
+	}
+	if bytes.Contains(written, []byte("1.00 µs")) {
+		t.Errorf("the closed loop's latency is in the report:\n%s", written)
+	}
+}

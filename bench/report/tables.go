@@ -255,22 +255,34 @@ func latencyTable(r *raw) string {
 	if r.heads["latency"] == nil {
 		return missing
 	}
-	head := []string{"", "of capacity", "keys/s"}
+	var names []string
 	for _, u := range latencyUnits {
-		head = append(head, u.name)
+		names = append(names, u.name)
 	}
-	rows := [][]string{head}
+	row := func(p *point, first ...string) []string {
+		for _, u := range latencyUnits {
+			first = append(first, p.cell(u.unit, duration))
+		}
+		return first
+	}
+	parts := [][]string{append([]string{"", "of capacity", "keys/s"}, names...)}
+	same := [][]string{append([]string{"", "commands/s planned"}, names...)}
 	for _, c := range r.contenders("latency") {
 		for _, percent := range percents {
 			p := r.load("latency", c, "percent", percent)
-			row := []string{c.String(), percent + " %", p.cell("keys/s", rate)}
-			for _, u := range latencyUnits {
-				row = append(row, p.cell(u.unit, duration))
-			}
-			rows = append(rows, row)
+			parts = append(parts, row(p, c.String(), percent+" %", p.cell("keys/s", rate)))
 		}
 	}
-	return table(rows)
+	for _, planned := range r.labelled("latency", "Load", "rate") {
+		for _, c := range r.contenders("latency") {
+			same = append(same, row(r.load("latency", c, "rate", planned), c.String(), count(planned)))
+		}
+	}
+	out := table(parts)
+	if len(same) > 1 {
+		out += "\nAt rates that are the same for all:\n\n" + table(same)
+	}
+	return out
 }
 
 func growthTable(r *raw) string {
