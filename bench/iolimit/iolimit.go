@@ -12,14 +12,16 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/gobwas/ws"
 	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
 )
 
 // Options say what the commands look like and how they are served.
 type Options struct {
-	Addr               string // host:port
+	Addr               string // host:port, or unix:///path
 	Loops              int    // event loops
 	KeySize, ValueSize int    // of the pairs in a SET; values are strings
 	Ready              func() // called when it listens
@@ -36,8 +38,14 @@ func Serve(ctx context.Context, o Options) error {
 	s.line = append(bytes.Clone(answer), '\n')
 	s.frame = ws.MustCompileFrame(ws.NewTextFrame(answer))
 
+	addr := o.Addr
+	if !strings.Contains(addr, "://") {
+		addr = "tcp://" + addr
+	}
 	done := make(chan error, 1)
-	go func() { done <- gnet.Run(s, "tcp://"+o.Addr, gnet.WithNumEventLoop(max(o.Loops, 1))) }()
+	go func() {
+		done <- gnet.Run(s, addr, gnet.WithNumEventLoop(max(o.Loops, 1)), gnet.WithLogLevel(logging.ErrorLevel))
+	}()
 	select {
 	case err := <-done:
 		return fmt.Errorf("%s: %w", o.Addr, err)

@@ -225,11 +225,19 @@ func (k *keyframe) consumeSlow(b []byte, s *shape) (size int, miss, answer bool,
 	if k.ws && b[0]&8 != 0 {
 		return size, false, false, nil // a ping: a client under load has no need to answer
 	}
-	var r client.Response
-	if err := k.parser.Parse(payload, &r); err != nil || r.Op != s.op || int(r.Status) >= len(s.length) || s.length[r.Status] == 0 {
-		return 0, false, false, fmt.Errorf("%s was answered with %s", s.op, excerpt(payload))
+	r, err := k.parse(payload, s)
+	if err != nil {
+		return 0, false, false, err
 	}
 	return size, s.miss[r.Status], true, nil
+}
+
+// parse reads an answer to commands of this shape.
+func (k *keyframe) parse(payload []byte, s *shape) (r client.Response, err error) {
+	if err := k.parser.Parse(payload, &r); err != nil || r.Op != s.op || int(r.Status) >= len(s.length) || s.length[r.Status] == 0 {
+		return r, fmt.Errorf("%s was answered with %s", s.op, excerpt(payload))
+	}
+	return r, nil
 }
 
 // cut returns the payload of the frame at the head of b, and the frame's size: 0
@@ -268,23 +276,41 @@ func (k *keyframe) cut(b []byte) (payload []byte, size int, err error) {
 	return payload, size, nil
 }
 
-func (k *keyframe) compare(buf []byte, keys []uint64, found []bool) (used int, err error) {
-	var want []byte
+func (k *keyframe) check(buf []byte, kind Kind, keys []uint64, accepts []accept) (used, misses int, err error) {
+	s := &k.shapes[kind]
 	for i, key := range keys {
-		payload, size, err := k.cut(buf[used:])
-		if size == 0 || err != nil {
-			return 0, err
+		var payload []byte
+		for {
+			var size int
+			if payload, size, err = k.cut(buf[used:]); size == 0 || err != nil {
+				return 0, 0, err
+			}
+			control := k.ws && buf[used]&8 != 0
+			used += size
+			if !control {
+				break
+			}
 		}
-		used += size
-		want = k.appendKey(append(want[:0], `{"GET_RSP":{"st":0,"`...), key)
-		want = append(k.appendJSONValue(append(want, `":`...), key), `}}`...)
-		if found[i] = bytes.Equal(payload, want); found[i] {
+		r, err := k.parse(payload, s)
+		if err != nil {
+			return 0, 0, err
+		}
+		if k.key = k.appendKey(k.key[:0], key); !bytes.Equal(r.Key, k.key) {
+			return 0, 0, fmt.Errorf("%s of key %s was answered with %s", s.op, k.key, excerpt(payload))
+		}
+		if s.miss[r.Status] {
+			misses++
+		}
+		if kind != Get {
 			continue
 		}
-		missing := append(k.appendKey([]byte(`{"GET_RSP":{"st":3,"k":"`), key), `"}}`...)
-		if !bytes.Equal(payload, missing) {
-			return 0, fmt.Errorf("read back %s, want %s", excerpt(payload), excerpt(want))
+		value := r.Value
+		if k.valueType == "string" && len(value) >= 2 && value[0] == '"' {
+			value = value[1 : len(value)-1] // ours have nothing to unescape
+		}
+		if err := k.compare(key, value, r.Status == codec.StatusKeyNotExist, of(accepts, i)); err != nil {
+			return 0, 0, err
 		}
 	}
-	return used, nil
+	return used, misses, nil
 }

@@ -77,6 +77,15 @@ func TestAgainstServer(t *testing.T) {
 		"gets and sets":   {Protocol: "websocket", Mix: mix(t, "get=95,set=5"), Depth: 8, Fill: true},
 		"gets of numbers": {ValueType: "number", Mix: mix(t, "get=50,set=50"), Depth: 8, Fill: true},
 		"open loop":       {Rate: 20_000, Depth: 16},
+		"compared":        {Compare: true, Mix: mix(t, "set=30,get=30,add=20,contains=10,rmv=10"), Keys: 4, Depth: 8},
+		"compared frames": {Compare: true, Protocol: "websocket", Mix: mix(t, "get=60,set=40"), Keys: 5, ValueSize: 200, Fill: true, Depth: 4},
+		"compared bools":  {Compare: true, ValueType: "bool", Mix: mix(t, "get=60,set=40"), Fill: true},
+		"adds":            {Compare: true, Mix: mix(t, "add"), Keys: 3},
+		"adds to a full":  {Compare: true, Mix: mix(t, "add=50,get=50"), Keys: 3, Fill: true},
+		"removes":         {Compare: true, Mix: mix(t, "rmv"), Keys: 3, Fill: true},
+		"short records":   {Compare: true, KeySize: 8, ValueSize: 5, Fill: true},
+		"warm-up":         {WarmUp: 20 * time.Millisecond, Depth: 16},
+		"open, warm-up":   {WarmUp: 20 * time.Millisecond, Rate: 20_000, Conns: 7},
 		"open, mixed":     {Rate: 20_000, Depth: 16, Mix: mix(t, "get=50,set=50"), Threads: 2},
 		"overloaded":      {Rate: 1e9, Depth: 16},
 	} {
@@ -104,10 +113,13 @@ func TestAgainstServer(t *testing.T) {
 			if r.Unanswered != 0 {
 				t.Errorf("%d commands unanswered", r.Unanswered)
 			}
+			if got := r.Compared > 0; got != o.Compare {
+				t.Errorf("%d keys of answers were compared", r.Compared)
+			}
 			if r.Verified == 0 || r.Verified < store.Len() {
 				t.Errorf("%d keys read back, %d in the store", r.Verified, store.Len())
 			}
-			if o.Fill && (store.Len() != o.Space || r.Misses != 0) {
+			if o.Fill && o.Mix[load.Add]+o.Mix[load.Remove] == 0 && (store.Len() != o.Space || r.Misses != 0) {
 				t.Errorf("%d keys after a fill of %d, %d misses", store.Len(), o.Space, r.Misses)
 			}
 			if o.Dist == "seq" && store.Len() != o.Space {
@@ -233,7 +245,7 @@ func TestFailures(t *testing.T) {
 			}
 			_, err := c.Write(out)
 			return err == nil
-		}, load.Options{Verify: true}, "read back"},
+		}, load.Options{Verify: true}, "was answered with"},
 		"loses keys": {func(c net.Conn, _ int, line []byte) bool {
 			out := stored(line)
 			if bytes.HasPrefix(line, []byte(`{"GET"`)) {

@@ -34,12 +34,17 @@ type Mix [kinds]int
 // ParseMix reads "set=95,get=5", or a single "set".
 func ParseMix(text string) (Mix, error) {
 	var m Mix
+	var seen [kinds]bool
 	for part := range strings.SplitSeq(text, ",") {
 		name, share, found := strings.Cut(part, "=")
 		kind := slices.Index(kindNames[:], strings.ToLower(name))
 		if kind < 0 {
 			return m, fmt.Errorf("no command %q: want some of %s", name, strings.Join(kindNames[:], ", "))
 		}
+		if seen[kind] {
+			return m, fmt.Errorf("%s is twice in %q", kindNames[kind], text)
+		}
+		seen[kind] = true
 		if !found {
 			share = "100"
 		}
@@ -87,6 +92,7 @@ const (
 	maxSpace     = 1 << 31
 	maxValueSize = 16 << 20
 	maxCommand   = 64 << 20
+	maxRepeated  = 1 << 30 // bytes of the commands that are repeated
 )
 
 // Options describe a run. The zero value of a field means its default, where it
@@ -112,6 +118,16 @@ type Options struct {
 	Rate     float64       // commands a second, planned; 0: closed loop
 	Fill     bool          // set every key of the space before
 	Verify   bool          // read back what was written, and compare
+	Compare  bool          // compare keys and values of all answers, which costs the client more
+	Password string        // for Redis's AUTH; "": none
+
+	// Repeat has each connection write some commands before the run and send them
+	// in a circle. It is cheaper for the client than to draw keys as it goes, and
+	// reaches fewer keys than a large space has: for a server to which keys are all
+	// the same. It can be neither verified nor compared, and is not sequential.
+	Repeat bool
+
+	isFilling bool // this run is the filling of another
 
 	// VerifySample is how many keys Verify reads back, spread over those that
 	// were written. 0: all.
@@ -190,16 +206,22 @@ func (o Options) validate() error {
 	between("key space", o.Space, 1, maxSpace)
 	between("value size", o.ValueSize, 1, maxValueSize)
 	between("key size", o.KeySize, len("key:")+len(strconv.Itoa(max(o.Space-1, 10))), 250)
-	fault(o.Keys*(o.KeySize+o.ValueSize+30) > maxCommand, "a command would have %d MiB, want at most %d", o.Keys*(o.KeySize+o.ValueSize+30)>>20, maxCommand>>20)
+	fault(o.commandBytes() > maxCommand, "a command would have %d MiB, want at most %d", o.commandBytes()>>20, maxCommand>>20)
 	fault(!slices.Contains(Protocols, o.Protocol), "no protocol %q: want one of %v", o.Protocol, Protocols)
 	fault(!slices.Contains(bench.Distributions, o.Dist), "no distribution %q: want one of %v", o.Dist, bench.Distributions)
 	fault(!slices.Contains(ValueTypes, o.ValueType), "no value type %q: want one of %v", o.ValueType, ValueTypes)
 	fault(o.Requests < 0 || o.Duration < 0 || o.WarmUp < 0 || o.Timeout <= 0 || o.Interval <= 0, "requests and times must not be negative")
 	fault(o.Requests == 0 && o.Duration == 0, "want a number of requests or a duration")
 	fault(o.Requests > 0 && o.Duration > 0, "want a number of requests or a duration, not both")
-	fault(o.Rate < 0 || o.Rate > 1e9, "the rate is %g, want 0 to 1e9 commands a second", o.Rate)
+	fault(!(o.Rate >= 0 && o.Rate <= 1e9), "the rate is %g, want 0 to 1e9 commands a second", o.Rate)
 	fault(o.Protocol == "resp" && o.Mix[Add] > 0, "there is no ADD of several keys in Redis's protocol")
 	fault(o.Protocol == "memcached" && o.Mix[Contains] > 0, "there is no CONTAINS in memcached's protocol")
+	fault(o.Password != "" && o.Protocol != "resp", "a password is for Redis's protocol")
+	fault(o.Repeat && (o.Verify || o.Compare || o.Dist == "seq"), "commands that are repeated can't be verified, and are not sequential")
+	if len(faults) == 0 && o.Repeat {
+		n := o.repeated() * o.commandBytes() * o.Conns
+		fault(n > maxRepeated, "the commands to repeat would have %d MiB, want at most %d", n>>20, maxRepeated>>20)
+	}
 	return errors.Join(faults...)
 }
 

@@ -25,17 +25,36 @@ type protocol interface {
 	// none to such a command is an error.
 	consume(buf []byte, kind Kind, want int) (n, used, misses int, err error)
 
-	// compare reads the answers to a GET of these keys and tells which were
-	// found. It returns 0 bytes when they are not there yet, and an error for a
-	// value that is not the one that belongs to its key.
-	compare(buf []byte, keys []uint64, found []bool) (used int, err error)
+	// check reads all answers to one command of these keys, as consume does, and
+	// compares every key and value in them. It returns 0 bytes when they are not
+	// all there, and an error for a key that was not asked for or an outcome of a
+	// GET that may not be: accepts has what may be for each key, or once for all.
+	check(buf []byte, kind Kind, keys []uint64, accepts []accept) (used, misses int, err error)
+}
+
+// accept is which outcomes of a GET are right.
+type accept uint8
+
+const (
+	fillValue accept = 1 << iota // the value that the filling gives to the key
+	runValue                     // the one that the run gives to it
+	anyValue
+	noValue // the key is not there
+)
+
+// of is that of key i.
+func of(accepts []accept, i int) accept {
+	if len(accepts) == 1 {
+		return accepts[0]
+	}
+	return accepts[i]
 }
 
 func newProtocol(o Options) protocol {
-	r := record{keySize: o.KeySize, valueSize: o.ValueSize, valueType: o.ValueType}
+	r := record{keySize: o.KeySize, valueSize: o.ValueSize, valueType: o.ValueType, filling: o.isFilling}
 	switch o.Protocol {
 	case "resp":
-		return &redis{r, o.Keys}
+		return &redis{r, o.Keys, o.Password}
 	case "memcached":
 		return &memcached{r, o.Keys}
 	default:
@@ -43,11 +62,15 @@ func newProtocol(o Options) protocol {
 	}
 }
 
-// record writes keys and values. A key's value is always the same, so that what
-// is read back can be compared however often and by whomever it was written.
+// record writes keys and values. A key has two values, one from the filling and one
+// from the run, so that what is read back can be compared however often and over
+// whichever connection it was written, and a write that was lost shows.
 type record struct {
 	keySize, valueSize int
 	valueType          string
+	filling            bool
+
+	want []byte // scratch
 }
 
 func (r *record) appendKey(dst []byte, i uint64) []byte {
@@ -58,9 +81,13 @@ func (r *record) appendKey(dst []byte, i uint64) []byte {
 }
 
 // appendValue appends the value of key i without quotes.
-func (r *record) appendValue(dst []byte, i uint64) []byte {
+func (r *record) appendValue(dst []byte, i uint64) []byte { return r.appendOf(dst, i, r.filling) }
+
+// appendOf appends the value that the filling gives to key i, or the run. They are the
+// same when there is no room for more than the digits.
+func (r *record) appendOf(dst []byte, i uint64, filling bool) []byte {
 	if r.valueType == "bool" {
-		if i%2 == 0 {
+		if (i%2 == 0) != filling {
 			return append(dst, "true"...)
 		}
 		return append(dst, "false"...)
@@ -69,11 +96,17 @@ func (r *record) appendValue(dst []byte, i uint64) []byte {
 	n := len(dst)
 	dst = grow(dst, r.valueSize)
 	v := dst[n:]
-	for k := range v {
-		v[k] = 'v'
-		if r.valueType == "number" {
-			v[k] = '1'
-		}
+	pad := byte('v')
+	switch {
+	case r.valueType == "number" && filling:
+		pad = '2'
+	case r.valueType == "number":
+		pad = '1'
+	case filling:
+		pad = 'f'
+	}
+	for k := range v[:max(len(v)-distinct, 0)] {
+		v[k] = pad
 	}
 	for at := len(v) - 1; at >= max(len(v)-distinct, 0); at-- {
 		v[at] = byte('0' + i%10)
@@ -83,6 +116,37 @@ func (r *record) appendValue(dst []byte, i uint64) []byte {
 		v[0] = '1' // a JSON number has no leading zero
 	}
 	return dst
+}
+
+// compare is the error for a key or value that a GET must not have, or nil. missing
+// tells that the key is not there.
+func (r *record) compare(key uint64, value []byte, missing bool, a accept) error {
+	if missing {
+		if a&noValue == 0 {
+			return fmt.Errorf("key %s was set and is not there", r.appendKey(nil, key))
+		}
+		return nil
+	}
+	for _, filling := range []bool{false, true} {
+		r.want = r.appendOf(r.want[:0], key, filling)
+		if a&valueOf(filling) != 0 && string(value) == string(r.want) {
+			return nil
+		}
+	}
+	switch {
+	case a&anyValue != 0:
+		return nil
+	case a&^noValue == 0:
+		return fmt.Errorf("read back %s for key %s, which was removed", excerpt(value), r.appendKey(nil, key))
+	}
+	return fmt.Errorf("read back %s for key %s, want %s", excerpt(value), r.appendKey(nil, key), excerpt(r.appendOf(nil, key, a&runValue == 0)))
+}
+
+func valueOf(filling bool) accept {
+	if filling {
+		return fillValue
+	}
+	return runValue
 }
 
 func grow(dst []byte, n int) []byte {

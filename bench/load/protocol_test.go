@@ -2,10 +2,12 @@ package load
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +97,11 @@ func TestWrongAnswers(t *testing.T) {
 		{"resp", Get, "$2\r\nabcd"},
 		{"resp", Get, "$-2\r\n"},
 		{"resp", Get, "*999999999\r\n"},
+		{"resp", Get, "*0\r\n"},
+		{"resp", Get, "*1\r\n$1\r\na\r\n"},
+		{"resp", Remove, ":2\r\n"},
+		{"resp", Remove, ":-1\r\n"},
+		{"memcached", Get, "VALUE k 0 1\r\na\r\nVALUE k 0 1\r\na\r\nEND\r\n"},
 		{"memcached", Set, "SERVER_ERROR out of memory storing object\r\n"},
 		{"memcached", Get, "VALUE k 0\r\n"},
 		{"memcached", Get, "VALUE k 0 -1\r\n"},
@@ -135,9 +142,9 @@ func TestSequentialScripts(t *testing.T) {
 	p := newProtocol(o)
 	seen := make([]int, o.Space)
 	for i := range o.Conns {
-		s := newScript(o, p, i)
+		s := newScript(&o, p, templates{}, i)
 		for k := range uint64(10) {
-			for _, key := range s.keysOf(k) {
+			for _, key := range s.next(k) {
 				seen[key]++
 			}
 		}
@@ -149,16 +156,160 @@ func TestSequentialScripts(t *testing.T) {
 	}
 }
 
-func TestScriptsRepeat(t *testing.T) {
-	o := Options{Keys: 2, Space: 100, Conns: 2}.withDefaults()
-	s, same, other := newScript(o, newProtocol(o), 0), newScript(o, newProtocol(o), 0), newScript(o, newProtocol(o), 1)
-	if !bytes.Equal(s.text, same.text) || bytes.Equal(s.text, other.text) {
+// TestScriptsAreReplayed: a script of the same options draws the same again, however
+// many commands were asked for at once, and another connection's draws others.
+func TestScriptsAreReplayed(t *testing.T) {
+	o := Options{Keys: 2, Space: 1_000_000, Conns: 2, Mix: Mix{Set: 50, Get: 50}}.withDefaults()
+	p := newProtocol(o)
+	text := func(index, step int) (out []byte) {
+		s := newScript(&o, p, newTemplates(&o, p), index)
+		for k := 0; k < 60; {
+			text, n := s.commands(uint64(k), step, nil)
+			out = append(out, text...)
+			k += n
+		}
+		return out
+	}
+	if !bytes.Equal(text(0, 1), text(0, 12)) || bytes.Equal(text(0, 1), text(1, 1)) {
 		t.Fatal("a script depends on its seed and connection, and on nothing else")
 	}
+	var replayed []byte
+	for s, k := newScript(&o, p, templates{}, 0), uint64(0); k < 60; k++ {
+		replayed = p.appendCommand(replayed, s.kind(k), s.next(k))
+	}
+	if !bytes.Equal(replayed, text(0, 1)) {
+		t.Fatal("what is drawn again is not what was sent")
+	}
+}
+
+// TestSpaceIsReached: as many different keys are drawn as chance gives, however large
+// the commands are.
+func TestSpaceIsReached(t *testing.T) {
+	o := Options{Keys: 100, Space: 100_000, Conns: 1, ValueSize: 100_000}.withDefaults()
+	s := newScript(&o, newProtocol(o), templates{}, 0)
+	seen := map[uint64]bool{}
+	for k := range uint64(3 * o.Space / o.Keys) {
+		for _, key := range s.next(k) {
+			seen[key] = true
+		}
+	}
+	if len(seen) < 94_000 || len(seen) > 96_000 { // 1 - e^-3
+		t.Fatalf("%d different keys of 100,000 in 300,000 draws, want about 95,000", len(seen))
+	}
+}
+
+func TestRepeatedScripts(t *testing.T) {
+	o := Options{Keys: 2, Space: 100, Conns: 2, Repeat: true}.withDefaults()
+	p := newProtocol(o)
+	s := newScript(&o, p, newTemplates(&o, p), 0)
 	m := uint64(len(s.ends))
 	text, n := s.commands(m-1, 5, nil)
 	if want, _ := s.commands(2*m-1, 1, nil); n != 1 || !bytes.Equal(text, want) {
 		t.Fatal("a script ends where it begins again")
+	}
+}
+
+// TestTemplates: a command from a template is the one that is written key by key.
+func TestTemplates(t *testing.T) {
+	keys := []uint64{0, 7, 99_999_999, 100_000_000, 1_234_567_890, 2_147_483_647}
+	templated := 0
+	for _, protocol := range Protocols {
+		for kind := range kinds {
+			for _, o := range []Options{
+				{}, {KeySize: 14}, {KeySize: 13}, {KeySize: 12}, {KeySize: 11}, {KeySize: 250},
+				{ValueSize: 8}, {ValueSize: 9}, {ValueSize: 10}, {ValueSize: 1}, {ValueSize: 70_000},
+				{ValueType: "number"}, {ValueType: "number", ValueSize: 12}, {ValueType: "number", ValueSize: 13}, {ValueType: "bool"},
+				{isFilling: true}, {isFilling: true, ValueType: "number"}, {isFilling: true, ValueType: "bool"},
+			} {
+				o.Protocol, o.Keys = protocol, 3
+				for _, o.Space = range []int{100_000_000, maxSpace} {
+					o := o.withDefaults()
+					digits := o.KeySize - len("key:")
+					p := newProtocol(o)
+					tmpl := newTemplate(p, kind, o.Keys, o.Space)
+					if tmpl == nil {
+						continue
+					}
+					templated++
+					for i := range keys {
+						asked := []uint64{keys[i], keys[(i+1)%len(keys)], keys[(i+2)%len(keys)]}
+						for j, key := range asked {
+							if asked[j] = key % uint64(o.Space); digits < 10 {
+								asked[j] %= 100_000_000 // more does not fit
+							}
+						}
+						got := string(tmpl.append([]byte("before "), asked))
+						if want := "before " + string(p.appendCommand(nil, kind, asked)); got != want {
+							t.Fatalf("%s, %s, %+v: keys %v became\n%s, want\n%s", protocol, kind, o, asked, excerpt([]byte(got)), excerpt([]byte(want)))
+						}
+					}
+				}
+			}
+		}
+	}
+	if templated < 300 {
+		t.Errorf("%d commands were written from templates, want most", templated)
+	}
+	for _, n := range []uint32{0, 1, 9, 10, 99, 100, 9_999, 10_000, 12_345_678, 99_999_999} {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], digits8(n))
+		if want := fmt.Sprintf("%08d", n); string(b[:]) != want {
+			t.Errorf("the digits of %s came out as %s", want, b)
+		}
+	}
+}
+
+// TestCheck: what an answer must be by its command, and what it must not.
+func TestCheck(t *testing.T) {
+	const key, ran, filled = "key:000000000007", "vvvvvvvv000000000007", "ffffffff000000000007"
+	line := func(format string, args ...any) string { return fmt.Sprintf(format, args...) + "\n" }
+	found := func(value string) string { return line(`{"GET_RSP":{"st":0,%q:%q}}`, key, value) }
+	missing := line(`{"GET_RSP":{"st":3,"k":%q}}`, key)
+	bulk := func(value string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(value), value) }
+	item := func(key, value string) string {
+		return fmt.Sprintf("VALUE %s 0 %d\r\n%s\r\nEND\r\n", key, len(value), value)
+	}
+	for _, test := range []struct {
+		protocol string
+		kind     Kind
+		stream   string
+		a        accept
+		fault    string // "": none
+	}{
+		{"lines", Set, line(`{"SET_RSP":{"st":1,"k":%q}}`, key), 0, ""},
+		{"lines", Set, line(`{"SET_RSP":{"st":1,"k":"key:000000000008"}}`), 0, "was answered with"},
+		{"lines", Remove, line(`{"RMV_RSP":{"st":3,"k":%q}}`, key), 0, ""},
+		{"lines", Get, found(ran), runValue, ""},
+		{"lines", Get, found(ran), fillValue, "want"},
+		{"lines", Get, found(filled), runValue, "want"},
+		{"lines", Get, found(filled), runValue | fillValue, ""},
+		{"lines", Get, found("x"), runValue | fillValue, "want"},
+		{"lines", Get, found("x"), anyValue, ""},
+		{"lines", Get, found(ran), noValue, "was removed"},
+		{"lines", Get, missing, runValue, "is not there"},
+		{"lines", Get, missing, noValue | runValue, ""},
+		{"resp", Get, bulk(ran), runValue, ""},
+		{"resp", Get, bulk(filled), runValue, "want"},
+		{"resp", Get, "$-1\r\n", runValue, "is not there"},
+		{"resp", Get, "$-1\r\n", noValue, ""},
+		{"resp", Remove, ":1\r\n", 0, ""},
+		{"resp", Remove, ":2\r\n", 0, "was answered with"},
+		{"memcached", Get, item(key, ran), runValue, ""},
+		{"memcached", Get, item(key, filled), runValue, "want"},
+		{"memcached", Get, item("other", ran), runValue, "is not there"},
+		{"memcached", Get, "END\r\n", noValue, ""},
+		{"memcached", Set, "STORED\r\n", 0, ""},
+	} {
+		p := newProtocol(Options{Protocol: test.protocol}.withDefaults())
+		for cut := range test.stream {
+			if used, _, err := p.check([]byte(test.stream[:cut]), test.kind, []uint64{7}, []accept{test.a}); used > 0 || err != nil && test.fault == "" {
+				t.Errorf("%s: %d bytes were used of %q, %v", test.protocol, used, test.stream[:cut], err)
+			}
+		}
+		used, _, err := p.check([]byte(test.stream), test.kind, []uint64{7}, []accept{test.a})
+		if test.fault == "" && (err != nil || used != len(test.stream)) || test.fault != "" && (err == nil || !strings.Contains(err.Error(), test.fault)) {
+			t.Errorf("%s, %s, %q, %b: %d bytes, %v; want %q", test.protocol, test.kind, test.stream, test.a, used, err, test.fault)
+		}
 	}
 }
 
@@ -168,7 +319,7 @@ func TestMix(t *testing.T) {
 			t.Errorf("%s: %v, %v", text, m, err)
 		}
 	}
-	for _, text := range []string{"", "put", "set=x", "set=50", "set=101", "set=-1,get=101", "set,get"} {
+	for _, text := range []string{"", "put", "set=x", "set=50", "set=101", "set=-1,get=101", "set,get", "set=100,set=100", "get=95,get=5"} {
 		if _, err := ParseMix(text); err == nil {
 			t.Errorf("%q was taken", text)
 		}
@@ -195,8 +346,12 @@ func TestOptionsAreBounded(t *testing.T) {
 		"command": func(o *Options) { o.Keys, o.ValueSize = 1000, 1<<20 }, "protocol": func(o *Options) { o.Protocol = "http" },
 		"dist": func(o *Options) { o.Dist = "normal" }, "type": func(o *Options) { o.ValueType = "null" },
 		"both": func(o *Options) { o.Duration = 1 }, "neither": func(o *Options) { o.Requests = 0 },
-		"rate": func(o *Options) { o.Rate = -1 }, "redis add": func(o *Options) { o.Protocol, o.Mix = "resp", Mix{Add: 100} },
-		"memcached contains": func(o *Options) { o.Protocol, o.Mix = "memcached", Mix{Contains: 100} },
+		"rate": func(o *Options) { o.Rate = -1 }, "no rate": func(o *Options) { o.Rate = math.NaN() },
+		"password": func(o *Options) { o.Password = "x" }, "repeat and verify": func(o *Options) { o.Repeat, o.Verify = true, true },
+		"repeat and sequence": func(o *Options) { o.Repeat, o.Dist = true, "seq" },
+		"repeat too much":     func(o *Options) { o.Repeat, o.Conns, o.ValueSize = true, 1000, 1<<20 },
+		"redis add":           func(o *Options) { o.Protocol, o.Mix = "resp", Mix{Add: 100} },
+		"memcached contains":  func(o *Options) { o.Protocol, o.Mix = "memcached", Mix{Contains: 100} },
 	} {
 		o := ok
 		change(&o)
@@ -270,4 +425,34 @@ func TestOutputs(t *testing.T) {
 		t.Error(back, err)
 	}
 	_, _ = io.Copy(io.Discard, &out)
+}
+
+// TestScheduleHasNoHoles: the commands that are measured are successive ones of the
+// schedule, whichever connections they fall on.
+func TestScheduleHasNoHoles(t *testing.T) {
+	for _, o := range []Options{
+		{Conns: 1000, Rate: 1000, Requests: 500, WarmUp: 300 * time.Millisecond},
+		{Conns: 32, Rate: 10, Requests: 5, WarmUp: 300 * time.Millisecond},
+		{Conns: 7, Rate: 3333, Duration: 100 * time.Millisecond},
+	} {
+		from, n := o.planned()
+		seen := map[uint64]bool{}
+		for index := range o.Conns {
+			c := &conn{index: index}
+			for k := c.before(from, o.Conns); k < c.before(from+n, o.Conns); k++ {
+				seen[k*uint64(o.Conns)+uint64(index)] = true
+			}
+		}
+		if uint64(len(seen)) != n || n == 0 {
+			t.Fatalf("%+v: %d commands are measured, want %d", o, len(seen), n)
+		}
+		for i := from; i < from+n; i++ {
+			if !seen[i] {
+				t.Fatalf("%+v: command %d is left out", o, i)
+			}
+		}
+		if at := o.at(from); at < o.WarmUp {
+			t.Errorf("%+v: measuring begins at %s", o, at)
+		}
+	}
 }

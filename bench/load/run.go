@@ -21,6 +21,7 @@ const (
 // window is what was counted in a stretch of time.
 type window struct {
 	commands, misses uint64
+	compared         uint64                         // keys of answers
 	latency          [kinds]*hdrhistogram.Histogram // nil for kinds not in the mix
 }
 
@@ -35,7 +36,7 @@ func newWindow(m Mix) *window {
 }
 
 func (w *window) reset() {
-	w.commands, w.misses = 0, 0
+	w.commands, w.misses, w.compared = 0, 0, 0
 	for _, h := range w.latency {
 		if h != nil {
 			h.Reset()
@@ -46,6 +47,7 @@ func (w *window) reset() {
 func (w *window) add(other *window) {
 	w.commands += other.commands
 	w.misses += other.misses
+	w.compared += other.compared
 	for k, h := range other.latency {
 		if h != nil {
 			w.latency[k].Merge(h)
@@ -68,20 +70,26 @@ type Interval struct {
 	Commands   uint64
 	Keys       uint64
 	Latency    *hdrhistogram.Histogram // of all commands, in nanoseconds
+
+	// ByKind are the latencies by kind when the mix has several, else nil.
+	ByKind [kinds]*hdrhistogram.Histogram
 }
 
 // Result is what a run came to.
 type Result struct {
-	Options    Options // with the defaults filled in
-	Elapsed    time.Duration
-	Commands   uint64
-	Keys       uint64
-	Misses     uint64                         // keys that were not there (for ADD: that were)
-	Unanswered uint64                         // planned commands that the server did not get to
-	Latency    *hdrhistogram.Histogram        // of all commands, in nanoseconds
-	ByKind     [kinds]*hdrhistogram.Histogram // nil for kinds not in the mix
-	Verified   int                            // keys read back
-	FillTime   time.Duration
+	Options     Options // with the defaults filled in
+	Elapsed     time.Duration
+	Commands    uint64
+	Keys        uint64
+	Misses      uint64                         // keys that were not there (for ADD: that were)
+	Unanswered  uint64                         // planned commands that the server did not get to; the latencies have them with the time they had waited
+	Interrupted bool                           // it was stopped before its end
+	Latency     *hdrhistogram.Histogram        // of all commands, in nanoseconds
+	ByKind      [kinds]*hdrhistogram.Histogram // nil for kinds not in the mix
+	Compared    uint64                         // keys in answers that were compared
+	Verified    int                            // keys read back
+	FillTime    time.Duration
+	Err         error // the one that Run returned, for outputs
 }
 
 // Run does what o describes. When it returns an error with a result that has
@@ -95,6 +103,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	var filled time.Duration
 	if o.Fill {
 		r, err := run(ctx, o.filling())
+		if err == nil && r.Interrupted {
+			err = context.Cause(ctx)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("filling the store: %w", err)
 		}
@@ -102,7 +113,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	r, err := run(ctx, o)
 	if r != nil {
-		r.FillTime = filled
+		r.FillTime, r.Err = filled, err
 	}
 	return r, err
 }
@@ -113,8 +124,8 @@ func (o Options) filling() Options {
 	f.Keys = min(o.Space, 100, max(1, 1<<20/o.ValueSize))
 	f.Depth, f.Conns, f.Threads = 4, min(o.Conns, 32), 1
 	f.Requests, f.Duration, f.WarmUp, f.Rate = (o.Space+f.Keys-1)/f.Keys, 0, 0, 0
-	f.Mix, f.Dist = Mix{Set: 100}, "seq"
-	f.Fill, f.Verify, f.OnInterval, f.Running = false, false, nil, nil
+	f.Mix, f.Dist, f.isFilling = Mix{Set: 100}, "seq", true
+	f.Fill, f.Verify, f.Compare, f.Repeat, f.OnInterval, f.Running = false, false, false, false, nil, nil
 	return f
 }
 
@@ -126,11 +137,18 @@ func run(ctx context.Context, o Options) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		w := &worker{o: &o, p: newProtocol(o), poll: poll, stop: &stop, buf: make([]byte, 256<<10), now: newWindow(o.Mix)}
+		w := &worker{
+			o: &o, p: newProtocol(o), poll: poll, stop: &stop, accepts: []accept{o.during()},
+			buf: make([]byte, 256<<10), now: newWindow(o.Mix),
+		}
+		w.templates = newTemplates(&o, w.p)
 		workers[i] = w
 		defer w.close()
 	}
 	for i := range o.Conns {
+		if ctx.Err() != nil {
+			break
+		}
 		if err := workers[i%o.Threads].open(i); err != nil {
 			return nil, fmt.Errorf("connection %d of %d: %w", i+1, o.Conns, err)
 		}
@@ -159,11 +177,16 @@ func run(ctx context.Context, o Options) (*Result, error) {
 
 	result := report(&o, workers, base, done)
 	running(false)
-	if err := errors.Join(errs...); err != nil {
+	result.Interrupted = ctx.Err() != nil
+	if err := errors.Join(errs...); err != nil || result.Interrupted {
 		return result, err
 	}
-	if o.Verify && ctx.Err() == nil {
-		n, err := verify(ctx, o, workers)
+	if result.Unanswered > 0 {
+		// What the server does with them is not known, so nothing is verified.
+		return result, fmt.Errorf("the server did not keep up: %d planned commands were not answered within %s", result.Unanswered, o.Timeout)
+	}
+	if o.Verify {
+		n, err := verify(ctx, o, workers, result.Misses)
 		result.Verified = n
 		if err != nil {
 			return result, fmt.Errorf("verifying: %w", err)
@@ -210,7 +233,7 @@ func report(o *Options, workers []*worker, base time.Time, done chan struct{}) *
 			o.OnInterval(Interval{
 				Start: from - start, End: to - start, Total: o.Duration, Part: min(part, 1),
 				Commands: interval.commands, Keys: interval.commands * uint64(o.Keys),
-				Latency: interval.merged(),
+				Latency: interval.merged(), ByKind: interval.byKind(),
 			})
 		}
 		from = to
@@ -224,24 +247,42 @@ func report(o *Options, workers []*worker, base time.Time, done chan struct{}) *
 		}
 	}
 	last := start
+	var unanswered uint64
 	for _, w := range workers {
 		last = max(last, w.last)
+		if w.quit == 0 && o.Rate > 0 {
+			unanswered += w.giveUp()
+		}
 	}
 	emit(max(last, from))
 
 	r := &Result{
 		Options: *o, Elapsed: last - start,
-		Commands: total.commands, Keys: total.commands * uint64(o.Keys), Misses: total.misses,
-		Latency: total.merged(), ByKind: total.latency,
+		Commands: total.commands, Keys: total.commands * uint64(o.Keys), Misses: total.misses, Unanswered: unanswered,
+		Compared: total.compared, Latency: total.merged(), ByKind: total.latency,
 	}
 	if o.Rate > 0 {
-		for _, w := range workers {
-			for _, c := range w.conns {
-				r.Unanswered += c.due - c.answered
-			}
-		}
+		// The last command has its part of the schedule too.
+		r.Elapsed = max(r.Elapsed, time.Duration(float64(r.Commands)/o.Rate*float64(time.Second)))
 	}
 	return r
+}
+
+// byKind are copies of the histograms, when there are several.
+func (w *window) byKind() (copies [kinds]*hdrhistogram.Histogram) {
+	several := 0
+	for _, h := range w.latency {
+		if h != nil {
+			several++
+		}
+	}
+	for k, h := range w.latency {
+		if h != nil && several > 1 {
+			copies[k] = hdrhistogram.New(shortestLatency, longestLatency, latencyDigits)
+			copies[k].Merge(h)
+		}
+	}
+	return copies
 }
 
 // merged is the histogram of all kinds.

@@ -6,55 +6,54 @@ import (
 	"keyframe/bench"
 )
 
-// scriptBytes bounds the scripts of all connections together: enough different
-// keys to miss every cache, and little enough to be built in a second.
+// scriptBytes bounds the texts of all connections together that send the same
+// commands again and again (Options.Repeat).
 const scriptBytes = 64 << 20
 
-// script is what one connection sends: commands written before the run and sent
-// in a circle, or, for a sequential run over the key space, written as they go.
+// script is what one connection sends: command after command, the keys of each drawn
+// when it is written. Two scripts of the same options and index are the same, so
+// what was sent can be told afterwards by drawing it again.
 type script struct {
-	p     protocol
-	keys  int
-	text  []byte
-	ends  []int    // of each command in text
-	kinds []Kind   // of each command
-	ids   []uint32 // keys of them, one command after the other
-	only  bool     // all commands are of kinds[0]
+	o         *Options
+	p         protocol
+	templates templates
+	index     uint64 // of the connection
 
-	// A sequential script has no text: command k of connection index begins
-	// at key (k × conns + index) × keys.
-	conns, index, space uint64
-	batch               []uint64
+	kinds []Kind // of the commands, in a circle
+	only  bool   // all are of kinds[0]
+	draw  func() uint64
+	keys  []uint64 // of the latest command
+
+	text []byte // of Options.Repeat: commands that are sent in a circle
+	ends []int  // of each
 }
 
-func newScript(o Options, p protocol, index int) *script {
-	s := &script{p: p, keys: o.Keys, conns: uint64(o.Conns), index: uint64(index), space: uint64(o.Space), batch: make([]uint64, o.Keys)}
+func newScript(o *Options, p protocol, t templates, index int) *script {
 	seed := o.Seed*1_000_003 + uint64(index)
-	kinds := mixer(o.Mix, seed)
-	count := 1 << 10
+	s := &script{o: o, p: p, templates: t, index: uint64(index), keys: make([]uint64, o.Keys), only: true}
 	if o.Dist != "seq" {
-		each := o.Keys * (o.KeySize + o.ValueSize + 10)
-		count = min(max(scriptBytes/o.Conns/each, 8), max(4*o.Space/(o.Conns*o.Keys), 8))
+		s.draw = bench.Sequence(o.Dist, o.Space, seed)
 	}
-	next := bench.Sequence(o.Dist, o.Space, seed)
-	for range count {
-		kind := kinds()
-		s.kinds = append(s.kinds, kind)
-		if o.Dist == "seq" {
-			continue
-		}
-		for i := range s.batch {
-			s.batch[i] = next()
-			s.ids = append(s.ids, uint32(s.batch[i]))
-		}
-		s.text = p.appendCommand(s.text, kind, s.batch)
-		s.ends = append(s.ends, len(s.text))
+	kinds := mixer(o.Mix, seed)
+	for range 1 << 10 {
+		s.kinds = append(s.kinds, kinds())
+		s.only = s.only && s.kinds[len(s.kinds)-1] == s.kinds[0]
 	}
-	s.only = true
-	for _, k := range s.kinds {
-		s.only = s.only && k == s.kinds[0]
+	if o.Repeat {
+		for k := range uint64(o.repeated()) {
+			s.text = s.append(s.text, k)
+			s.ends = append(s.ends, len(s.text))
+		}
 	}
 	return s
+}
+
+// commandBytes is about as long as a command is.
+func (o *Options) commandBytes() int { return o.Keys * (o.KeySize + o.ValueSize + 30) }
+
+// repeated is how many commands a connection repeats.
+func (o *Options) repeated() int {
+	return min(max(scriptBytes/o.Conns/o.commandBytes(), 8), max(4*o.Space/(o.Conns*o.Keys), 8))
 }
 
 // mixer returns a function that yields kinds in the shares of the mix, in random
@@ -75,16 +74,44 @@ func mixer(m Mix, seed uint64) func() Kind {
 // kind is that of command k.
 func (s *script) kind(k uint64) Kind { return s.kinds[k%uint64(len(s.kinds))] }
 
-// commands returns the text of up to n commands from command k on, and how many
-// they are. It may be written into scratch.
+// next are the keys of command k, valid until the next call. It is to be called once
+// for each command, in order.
+func (s *script) next(k uint64) []uint64 {
+	if s.draw != nil {
+		for i := range s.keys {
+			s.keys[i] = s.draw()
+		}
+		return s.keys
+	}
+	// The connections go through the key space together.
+	space := uint64(s.o.Space)
+	at := (k*uint64(s.o.Conns) + s.index) * uint64(s.o.Keys) % space
+	for i := range s.keys {
+		s.keys[i] = at
+		if at++; at == space {
+			at = 0
+		}
+	}
+	return s.keys
+}
+
+func (s *script) append(dst []byte, k uint64) []byte {
+	kind, keys := s.kind(k), s.next(k)
+	if t := s.templates[kind]; t != nil {
+		return t.append(dst, keys)
+	}
+	return s.p.appendCommand(dst, kind, keys)
+}
+
+// commands returns the text of up to n commands from command k on, the one behind
+// those of the call before, and how many they are. It may be written into scratch.
 func (s *script) commands(k uint64, n int, scratch []byte) ([]byte, int) {
-	if s.ends == nil {
+	if s.text == nil {
 		const enough = 64 << 10
 		scratch = scratch[:0]
 		m := 0
 		for ; m < n && len(scratch) < enough; m++ {
-			scratch = s.p.appendCommand(scratch, s.kind(k), s.keysOf(k))
-			k++
+			scratch = s.append(scratch, k+uint64(m))
 		}
 		return scratch, m
 	}
@@ -95,31 +122,4 @@ func (s *script) commands(k uint64, n int, scratch []byte) ([]byte, int) {
 		start = s.ends[first-1]
 	}
 	return s.text[start:s.ends[last]], last - first + 1
-}
-
-// keysOf returns the keys of command k, valid until the next call.
-func (s *script) keysOf(k uint64) []uint64 {
-	if s.ends == nil {
-		at := (k*s.conns + s.index) * uint64(s.keys) % s.space
-		for i := range s.batch {
-			s.batch[i] = at
-			if at++; at == s.space {
-				at = 0
-			}
-		}
-		return s.batch
-	}
-	at := int(k%uint64(len(s.ends))) * s.keys
-	for i := range s.batch {
-		s.batch[i] = uint64(s.ids[at+i])
-	}
-	return s.batch
-}
-
-// period is how many commands are different.
-func (s *script) period() uint64 {
-	if s.ends == nil {
-		return max((s.space+uint64(s.keys)-1)/uint64(s.keys)/s.conns+1, uint64(len(s.kinds)))
-	}
-	return uint64(len(s.ends))
 }

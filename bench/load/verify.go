@@ -2,7 +2,7 @@ package load
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"time"
 )
@@ -10,25 +10,68 @@ import (
 // verifyKeys is how many keys are read back with one command.
 const verifyKeys = 100
 
-// verify reads back, over a connection of its own, every key that was set in the
-// run and in its filling, and compares its value. A key may be missing only when the mix removes
-// keys. It returns how many keys it read.
-func verify(ctx context.Context, o Options, workers []*worker) (int, error) {
-	written := make([]bool, o.Space)
-	for i := range written {
-		written[i] = o.Fill
+// What a run did to a key.
+const (
+	wasSet uint8 = 1 << iota
+	wasAdded
+	wasRemoved
+)
+
+// during is what a GET of the run itself may find.
+func (o *Options) during() accept {
+	a := fillValue | runValue
+	if !o.Fill && o.Mix[Add] > 0 {
+		a |= anyValue // what was there before has stayed
 	}
+	if !o.Fill || o.Mix[Remove] > 0 {
+		a |= noValue
+	}
+	return a
+}
+
+// after is what must be found afterwards of a key, by what was done to it. addMissed
+// tells that some ADD found its key there.
+func (o *Options) after(did uint8, addMissed bool) (a accept) {
+	switch {
+	case did&wasSet != 0:
+		a = runValue
+	case did&wasAdded != 0 && o.Fill && did&wasRemoved == 0:
+		a = fillValue
+	case did&wasAdded != 0 && !o.Fill && addMissed:
+		a = anyValue
+	case did&wasAdded != 0:
+		a = runValue
+	case did&wasRemoved == 0:
+		a = fillValue
+	}
+	if did&wasRemoved != 0 {
+		a |= noValue
+	}
+	return a
+}
+
+// deeds replays what the connections have done, by key.
+func deeds(o *Options, workers []*worker) []uint8 {
+	did := make([]uint8, o.Space)
 	for _, w := range workers {
 		for _, c := range w.conns {
-			for k := range min(c.answered, c.script.period()) {
-				if kind := c.script.kind(k); kind == Set || kind == Add {
-					for _, key := range c.script.keysOf(k) {
-						written[key] = true
-					}
+			s := newScript(o, w.p, templates{}, c.index)
+			for k := range c.answered {
+				bit := [kinds]uint8{Set: wasSet, Add: wasAdded, Remove: wasRemoved}[s.kind(k)]
+				for _, key := range s.next(k) {
+					did[key] |= bit
 				}
 			}
 		}
 	}
+	return did
+}
+
+// verify reads back, over a connection of its own, every key that was written or
+// removed in the run, or set in its filling, and compares it with what must be there.
+// It returns how many keys it read.
+func verify(ctx context.Context, o Options, workers []*worker, misses uint64) (read int, err error) {
+	did := deeds(&o, workers)
 	p := newProtocol(o)
 	c, err := dial(&o, p)
 	if err != nil {
@@ -36,12 +79,9 @@ func verify(ctx context.Context, o Options, workers []*worker) (int, error) {
 	}
 	defer c.Close() // nothing is lost with it
 
-	var (
-		command, buf []byte
-		found        [verifyKeys]bool
-		read         int
-	)
-	check := func(keys []uint64) error {
+	var command, buf []byte
+	keys, accepts := make([]uint64, 0, verifyKeys), make([]accept, 0, verifyKeys)
+	check := func() error {
 		if len(keys) == 0 {
 			return nil
 		}
@@ -51,7 +91,7 @@ func verify(ctx context.Context, o Options, workers []*worker) (int, error) {
 			return err
 		}
 		for {
-			used, err := p.compare(buf, keys, found[:len(keys)])
+			used, _, err := p.check(buf, Get, keys, accepts)
 			if err != nil {
 				return err
 			}
@@ -65,37 +105,32 @@ func verify(ctx context.Context, o Options, workers []*worker) (int, error) {
 			buf = buf[:n+m]
 			if m == 0 {
 				if err == io.EOF {
-					err = fmt.Errorf("the server closed the connection")
+					err = errors.New("the server closed the connection")
 				}
 				return err
 			}
 		}
-		for i, ok := range found[:len(keys)] {
-			if !ok && o.Mix[Remove] == 0 {
-				return fmt.Errorf("key number %d was set and is not there", keys[i])
-			}
-		}
 		read += len(keys)
+		keys, accepts = keys[:0], accepts[:0]
 		return nil
 	}
 	every, passed := 1, 0
 	if o.VerifySample > 0 {
 		every = max(o.Space/o.VerifySample, 1)
 	}
-	keys := make([]uint64, 0, verifyKeys)
-	for key, was := range written {
-		if !was {
+	for key := range did {
+		if did[key] == 0 && !o.Fill {
 			continue
 		}
 		if passed++; passed%every != 0 {
 			continue
 		}
-		if keys = append(keys, uint64(key)); len(keys) == verifyKeys {
-			if err := check(keys); err != nil || ctx.Err() != nil {
+		keys, accepts = append(keys, uint64(key)), append(accepts, o.after(did[key], misses > 0))
+		if len(keys) == verifyKeys {
+			if err := check(); err != nil || ctx.Err() != nil {
 				return read, err
 			}
-			keys = keys[:0]
 		}
 	}
-	return read, check(keys)
+	return read, check()
 }

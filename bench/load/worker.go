@@ -3,6 +3,7 @@ package load
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"runtime"
@@ -24,7 +25,8 @@ type conn struct {
 	sent     uint64 // commands, the one in unsent included
 	answered uint64 // commands with all their answers
 	left     int    // answers that command number answered still gets; 0: all
-	limit    uint64 // of sent, in a run of so many requests
+	first    uint64 // command that is measured; those before are the warm-up's
+	limit    uint64 // of sent, in a run of so many requests or on a schedule
 	toSend   int    // commands that may be sent as soon as the socket takes them
 	due      uint64 // commands whose planned time has come (open loop)
 	dirty    bool   // it is in worker.dirty
@@ -33,6 +35,9 @@ type conn struct {
 	heard  time.Duration // when bytes came last, or it had nothing to wait for
 	tail   []byte        // the head of an answer that has not come whole
 	unsent []byte        // what the socket did not take
+
+	expect *script  // of Options.Compare: tells the keys of what is answered next
+	asked  []uint64 // those of command number answered; nil: not drawn yet
 }
 
 func (c *conn) inFlight() int { return int(c.sent - c.answered) }
@@ -46,12 +51,16 @@ type worker struct {
 	base  time.Time // time 0 of the run, the same for all workers
 	stop  *atomic.Bool
 
+	templates templates
+	accepts   []accept // what a GET may find
+
 	buf     []byte // what is read
-	scratch []byte // what a sequential script writes
+	scratch []byte // what is written
 	dirty   []*conn
 
 	measuring bool
 	end       time.Duration // of measuring; 0: when all requests are answered
+	quit      time.Duration // when a stop is no longer waited for; 0: none was asked for
 	active    int           // connections with a round in flight (closed loop)
 	nextConn  int           // whose command is planned next (open loop)
 	nextTurn  uint64        // which of its commands that is
@@ -101,7 +110,14 @@ func (w *worker) open(index int) error {
 	if err != nil {
 		return os.NewSyscallError("dup", err)
 	}
-	c := &conn{fd: fd, index: index, script: newScript(*w.o, w.p, index)}
+	c := &conn{fd: fd, index: index, script: newScript(w.o, w.p, w.templates, index), first: math.MaxUint64}
+	if w.o.Compare {
+		c.expect = newScript(w.o, w.p, templates{}, index)
+	}
+	if w.o.Rate > 0 {
+		from, n := w.o.planned()
+		c.first, c.limit = c.before(from, w.o.Conns), c.before(from+n, w.o.Conns)
+	}
 	w.conns = append(w.conns, c)
 	return w.poll.add(fd, len(w.conns)-1)
 }
@@ -113,8 +129,14 @@ func (w *worker) close() {
 	w.poll.close()
 }
 
-// longestWait bounds a wait, so that a stop is noticed.
-const longestWait = 50 * time.Millisecond
+const (
+	// longestWait bounds a wait, so that a stop is noticed, and is how often
+	// silent connections are looked for.
+	longestWait = 50 * time.Millisecond
+
+	// drain is how long a run that was stopped waits for what is in flight.
+	drain = 100 * time.Millisecond
+)
 
 // run drives the connections until the run is over.
 func (w *worker) run() error {
@@ -153,8 +175,12 @@ func (w *worker) run() error {
 			if err := w.serve(events); err != nil {
 				return err
 			}
-		} else if now > checked+longestWait {
+		}
+		if now > checked+longestWait {
 			checked = now
+			if w.quit == 0 && w.stop.Load() {
+				w.quit = now + drain
+			}
 			if err := w.checkStall(now); err != nil {
 				return err
 			}
@@ -165,13 +191,16 @@ func (w *worker) run() error {
 // measure begins to count.
 func (w *worker) measure(now time.Duration) {
 	w.measuring = true
-	w.mu.Lock()
-	w.now.reset()
-	w.mu.Unlock()
+	if w.o.Rate > 0 {
+		from, n := w.o.planned()
+		w.end = w.o.at(from + n)
+		return
+	}
 	if w.o.Duration > 0 {
 		w.end = now + w.o.Duration
 	}
 	for _, c := range w.conns {
+		c.first = c.sent
 		if n := w.o.Requests; n > 0 {
 			c.limit = c.sent + uint64(n/w.o.Conns)
 			if c.index < n%w.o.Conns {
@@ -187,6 +216,9 @@ func (w *worker) over(now time.Duration) bool {
 
 // finished tells whether nothing is left to send or to wait for.
 func (w *worker) finished(now time.Duration, open bool) bool {
+	if w.quit > 0 && now >= w.quit {
+		return true
+	}
 	if !open {
 		return w.active == 0
 	}
@@ -195,7 +227,7 @@ func (w *worker) finished(now time.Duration, open bool) bool {
 	}
 	// What was planned is sent and answered, however long it takes, unless it
 	// takes too long: then the rest is told of as unanswered.
-	if w.stop.Load() || w.end > 0 && now > w.end+w.o.Timeout {
+	if now > w.end+w.o.Timeout {
 		return true
 	}
 	for _, c := range w.conns {
@@ -204,58 +236,6 @@ func (w *worker) finished(now time.Duration, open bool) bool {
 		}
 	}
 	return true
-}
-
-func (w *worker) timeout(now time.Duration, open bool) time.Duration {
-	// A timer fires tens of microseconds late; what is nearer is spun for.
-	const spin = 60 * time.Microsecond
-	if !open || !w.planning {
-		return longestWait
-	}
-	left := w.planned(w.conns[w.nextConn], w.nextTurn) - now
-	if left <= spin {
-		return 0
-	}
-	return min(left-spin, longestWait)
-}
-
-// planned is when command k of c is to be sent.
-func (w *worker) planned(c *conn, k uint64) time.Duration {
-	i := k*uint64(w.o.Conns) + uint64(c.index)
-	return time.Duration(float64(i) / w.o.Rate * float64(time.Second))
-}
-
-// plan makes due what the schedule says, and sends it.
-func (w *worker) plan(now time.Duration) error {
-	for w.planning {
-		c := w.conns[w.nextConn]
-		switch {
-		case w.over(now):
-			w.planning = false
-		case w.measuring && w.o.Requests > 0 && w.nextTurn >= c.limit:
-			w.planning = w.morePlanned()
-		case w.planned(c, w.nextTurn) > now:
-			return w.flushDirty()
-		default:
-			c.due++
-			w.markDirty(c)
-		}
-		if w.nextConn++; w.nextConn == len(w.conns) {
-			w.nextConn = 0
-			w.nextTurn++
-		}
-	}
-	return w.flushDirty()
-}
-
-// morePlanned tells whether a connection has commands left to plan.
-func (w *worker) morePlanned() bool {
-	for _, c := range w.conns {
-		if c.due < c.limit {
-			return true
-		}
-	}
-	return false
 }
 
 func (w *worker) markDirty(c *conn) {
@@ -303,7 +283,7 @@ func (w *worker) flush(c *conn) error {
 			c.heard = time.Since(w.base)
 		}
 		text, n := c.script.commands(c.sent, c.toSend, w.scratch)
-		if c.script.ends == nil {
+		if !w.o.Repeat {
 			w.scratch = text
 		}
 		c.sent += uint64(n)
@@ -378,103 +358,12 @@ func (w *worker) serve(events []event) error {
 	return nil
 }
 
-// read takes what has arrived on c, and sends what that makes room for.
-func (w *worker) read(c *conn) error {
-	if len(c.tail) > len(w.buf)/2 {
-		w.buf = make([]byte, 2*len(w.buf))
-	}
-	n := copy(w.buf, c.tail)
-	m, err := unix.Read(c.fd, w.buf[n:])
-	switch {
-	case err == unix.EINTR:
-		return w.read(c)
-	case err == unix.EAGAIN:
-		return nil
-	case err != nil:
-		return w.lost(c, err.Error())
-	case m == 0:
-		return w.lost(c, "it closed the connection")
-	}
-	now := time.Since(w.base)
-	c.heard, w.last = now, now
-	used, err := w.take(c, w.buf[:n+m], now)
-	if err != nil {
-		return fmt.Errorf("the server at %s, connection %d, after %d commands: %w", w.o.Addr, c.index, c.answered, err)
-	}
-	c.tail = append(c.tail[:0], w.buf[used:n+m]...)
-	if n+m == len(w.buf) { // there may be more, and no event tells of it
-		return w.read(c)
-	}
-	switch {
-	case w.o.Rate > 0:
-		if c.due > c.sent {
-			return w.flush(c)
-		}
-	case c.inFlight() == 0 && c.toSend == 0:
-		return w.round(c, now)
-	}
-	return nil
-}
-
-// take counts the answers in b and returns the bytes of the whole ones.
-func (w *worker) take(c *conn, b []byte, now time.Duration) (used int, err error) {
-	for used < len(b) {
-		outstanding := c.inFlight()
-		if outstanding == 0 {
-			return used, fmt.Errorf("it sent what nothing asked for: %s", excerpt(b[used:]))
-		}
-		kind := c.script.kind(c.answered)
-		per := w.p.answers(kind, w.o.Keys)
-		if c.left == 0 {
-			c.left = per
-		}
-		want := c.left
-		if c.script.only {
-			want += (outstanding - 1) * per
-		}
-		n, size, misses, err := w.p.consume(b[used:], kind, want)
-		used += size
-		w.now.misses += uint64(misses)
-		if n >= c.left {
-			done := 1 + (n-c.left)/per
-			if c.left = (n - c.left) % per; c.left > 0 {
-				c.left = per - c.left
-			}
-			w.record(c, kind, done, now)
-		} else {
-			c.left -= n
-		}
-		if err != nil {
-			return used, err
-		}
-		if size == 0 {
-			break
-		}
-	}
-	return used, nil
-}
-
-// record counts commands that have been answered.
-func (w *worker) record(c *conn, kind Kind, done int, now time.Duration) {
-	w.now.commands += uint64(done)
-	h := w.now.latency[kind]
-	if w.o.Rate == 0 {
-		count(h, now-c.sentAt, done)
-		c.answered += uint64(done)
-		return
-	}
-	for range done {
-		count(h, now-w.planned(c, c.answered), 1)
-		c.answered++
-	}
-}
-
 // checkStall finds a server that has fallen silent.
 func (w *worker) checkStall(now time.Duration) error {
 	for _, c := range w.conns {
 		if c.inFlight() > 0 && now-c.heard > w.o.Timeout {
 			return fmt.Errorf("the server at %s has been silent for %s on connection %d, with %d commands unanswered",
-				w.o.Addr, w.o.Timeout, c.index, c.inFlight())
+				w.o.Addr, (now - c.heard).Round(time.Millisecond), c.index, c.inFlight())
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ type config struct {
 	name    string
 	csv     string
 	hlog    string
+	hgrm    string
 	quiet   bool
 	ioLimit string
 }
@@ -40,8 +41,8 @@ that stalls shows it (no coordinated omission).
 
 Flags:
 %s
-Exit status: 0 measured, 1 the server refused, died or answered wrongly,
-2 wrong usage.
+Exit status: 0 measured, 1 the server refused, died, answered wrongly or did not
+answer what was planned, 2 wrong usage, 130 interrupted.
 `
 
 // parseFlags reads the command line. It prints the help itself.
@@ -73,14 +74,17 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.DurationVarP(&o.WarmUp, "warm-up", "w", time.Second, "how long to run before measuring")
 	fs.Float64VarP(&o.Rate, "rate", "r", 0, "open loop: commands a second, planned (0: closed loop)")
 	fs.BoolVar(&o.Fill, "fill", false, "set every key of the space first")
-	fs.BoolVar(&o.Verify, "verify", false, "read back what was set, and compare")
+	fs.BoolVar(&o.Verify, "verify", false, "compare keys and values of every answer, and afterwards what each key that was written or removed has come to")
+	fs.BoolVar(&o.Repeat, "repeat", false, "send some commands again and again instead of drawing keys: cheaper, for a server to which keys are all the same")
+	fs.StringVar(&o.Password, "password", "", "for AUTH, with --resp")
 	fs.DurationVar(&o.Timeout, "timeout", load.DefaultTimeout, "how long the server may be silent with commands unanswered")
 
 	fs.StringVarP(&cfg.format, "format", "f", "table", "table, json, or benchmark (Go's format, for benchstat)")
 	asJSON := fs.Bool("json", false, "the same as --format json")
 	fs.StringVar(&cfg.name, "name", "server", "what is measured, in the benchmark format's name")
 	fs.StringVar(&cfg.csv, "csv", "", "write a time line to this `file`, a row an interval")
-	fs.StringVar(&cfg.hlog, "hlog", "", "write an HdrHistogram log to this `file`")
+	fs.StringVar(&cfg.hlog, "hlog", "", "write an HdrHistogram log to this `file`, in nanoseconds")
+	fs.StringVar(&cfg.hgrm, "hgrm", "", "write the percentile spectrum of all commands to this `file`, in microseconds")
 	fs.DurationVar(&o.Interval, "interval", load.DefaultInterval, "of the time line, the log and the progress")
 	fs.BoolVarP(&cfg.quiet, "quiet", "q", false, "no progress, on a terminal either")
 	fs.StringVar(&cfg.ioLimit, "serve-io-limit", "", "be a server instead: answer SETs at this `address` without decoding or storing them, on --threads event loops, for sizes as given")
@@ -91,6 +95,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q: everything is a flag", fs.Arg(0))
 	}
+	o.Compare = o.Verify
 	o.Protocol = "lines"
 	chosen := 0
 	for protocol, is := range map[string]bool{"websocket": *websocket, "resp": *resp, "memcached": *memcached} {

@@ -25,9 +25,10 @@ import (
 
 // Exit statuses.
 const (
-	exitOK      = 0
-	exitFailure = 1 // the server failed, or answered wrongly
-	exitUsage   = 2
+	exitOK          = 0
+	exitFailure     = 1 // the server failed, or answered wrongly
+	exitUsage       = 2
+	exitInterrupted = 130 // as shells say it of a program that SIGINT ended
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -44,16 +45,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal kills
 	if cfg.ioLimit != "" {
 		err = serveIOLimit(ctx, cfg, stdout)
 	} else {
 		err = drive(ctx, cfg, stdout, stderr)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		fmt.Fprintf(stderr, "keyframe-benchmark: %s\n", err)
-		return exitFailure
+		if !errors.Is(err, context.Canceled) {
+			return exitFailure
+		}
+	case ctx.Err() == nil || cfg.ioLimit != "":
+		return exitOK
 	}
-	return exitOK
+	return exitInterrupted
 }
 
 func serveIOLimit(ctx context.Context, cfg *config, stdout io.Writer) error {
@@ -103,6 +110,12 @@ func drive(ctx context.Context, cfg *config, stdout, stderr io.Writer) (err erro
 		}
 		adders = append(adders, l.Add)
 	}
+	var spectrum io.Writer
+	if cfg.hgrm != "" {
+		if spectrum, err = create(cfg.hgrm); err != nil {
+			return err
+		}
+	}
 	if bar := newProgress(stderr, cfg.quiet); bar != nil {
 		adders = append(adders, bar.add)
 		defer bar.finish()
@@ -121,17 +134,21 @@ func drive(ctx context.Context, cfg *config, stdout, stderr io.Writer) (err erro
 	// every 20 µs for it, on the core that the worker is to have for itself.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), cfg.load.Threads+1))
 	r, runErr := load.Run(ctx, cfg.load)
-	if r != nil && r.Commands > 0 && runErr == nil {
-		switch cfg.format {
-		case "json":
+	// What was measured before a failure is worth having, but not among figures.
+	if r != nil && r.Commands > 0 {
+		if spectrum != nil {
+			fail(r.WritePercentiles(spectrum))
+		}
+		switch {
+		case cfg.format == "json":
 			fail(r.WriteJSON(stdout))
-		case "benchmark":
-			fail(r.WriteBenchmark(stdout, cfg.name))
-		default:
+		case cfg.format == "table":
 			fail(r.WriteTable(stdout))
+		case runErr == nil && !r.Interrupted:
+			fail(r.WriteBenchmark(stdout, cfg.name))
 		}
 	}
-	if runErr == nil && r.Commands == 0 {
+	if runErr == nil && r.Commands == 0 && !r.Interrupted {
 		runErr = errors.New("nothing was answered while it measured")
 	}
 	fail(outputErr)
@@ -148,13 +165,15 @@ func newProgress(w io.Writer, quiet bool) *progress {
 	if quiet || !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
-	return &progress{progressbar.NewOptions(100,
+	p := &progress{progressbar.NewOptions(100,
 		progressbar.OptionSetWriter(w),
 		progressbar.OptionSetWidth(30),
 		progressbar.OptionSetPredictTime(false),
 		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionShowDescriptionAtLineEnd(),
 		progressbar.OptionClearOnFinish())}
+	p.bar.Describe("connecting, filling, warming up")
+	return p
 }
 
 func (p *progress) add(i load.Interval) error {

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"keyframe/engine"
@@ -95,5 +98,71 @@ func TestExitStatus(t *testing.T) {
 		if status := run(strings.Fields(test.args), &out, &errs); status != test.status || !strings.Contains(errs.String(), test.want) {
 			t.Errorf("%s: status %d, want %d; said %q, want %q", test.args, status, test.status, errs.String(), test.want)
 		}
+	}
+}
+
+// listen calls answer for each line of each connection; false closes it.
+func listen(t *testing.T, answer func(c net.Conn, line string) bool) (addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				for lines := bufio.NewScanner(c); lines.Scan() && answer(c, lines.Text()); {
+				}
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+func stored(c net.Conn, line string) bool {
+	key, _, _ := strings.Cut(strings.TrimPrefix(line, `{"SET":{"`), `"`)
+	_, err := fmt.Fprintf(c, `{"SET_RSP":{"st":1,"k":"%s"}}`+"\n", key)
+	return err == nil
+}
+
+// TestPartOfAResult: what was measured before a failure is written, with the failure;
+// figures for benchstat are not.
+func TestPartOfAResult(t *testing.T) {
+	for format, want := range map[string]string{"json": `"error": "the server at `, "table": "100 commands", "benchmark": ""} {
+		n := 0
+		addr := listen(t, func(c net.Conn, line string) bool { n++; return n <= 100 && stored(c, line) })
+		var out, errs bytes.Buffer
+		status := run([]string{"-a", addr, "-c", "1", "-n", "1000", "-w", "0", "-f", format}, &out, &errs)
+		if status != exitFailure || !strings.Contains(out.String(), want) || want == "" && out.Len() > 0 || !strings.Contains(errs.String(), "ended connection 0") {
+			t.Errorf("%s: status %d\n%s%s", format, status, out.String(), errs.String())
+		}
+	}
+}
+
+// TestInterrupt: one SIGINT ends the run with what it has measured.
+func TestInterrupt(t *testing.T) {
+	n := 0
+	addr := listen(t, func(c net.Conn, line string) bool {
+		if n++; n == 100 {
+			if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+				t.Error(err)
+			}
+		}
+		return stored(c, line)
+	})
+	hgrm := filepath.Join(t.TempDir(), "hgrm")
+	var out, errs bytes.Buffer
+	status := run([]string{"-a", addr, "-c", "1", "-D", "1h", "-w", "0", "--hgrm", hgrm}, &out, &errs)
+	if status != exitInterrupted || !strings.Contains(out.String(), "interrupted") || errs.Len() > 0 {
+		t.Errorf("status %d\n%s%s", status, out.String(), errs.String())
+	}
+	if text, err := os.ReadFile(hgrm); err != nil || !strings.Contains(string(text), "Percentile") {
+		t.Errorf("%q, %v", text, err)
 	}
 }

@@ -1,0 +1,138 @@
+package load
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// read takes what has arrived on c, and sends what that makes room for.
+func (w *worker) read(c *conn) error {
+	if len(c.tail) > len(w.buf)/2 {
+		w.buf = make([]byte, 2*len(w.buf))
+	}
+	n := copy(w.buf, c.tail)
+	m, err := unix.Read(c.fd, w.buf[n:])
+	switch {
+	case err == unix.EINTR:
+		return w.read(c)
+	case err == unix.EAGAIN:
+		return nil
+	case err != nil:
+		return w.lost(c, err.Error())
+	case m == 0:
+		return w.lost(c, "it closed the connection")
+	}
+	now := time.Since(w.base)
+	c.heard, w.last = now, now
+	take := w.take
+	if c.expect != nil {
+		take = w.takeCompared
+	}
+	used, err := take(c, w.buf[:n+m], now)
+	if err != nil {
+		return fmt.Errorf("the server at %s, connection %d, after %d commands: %w", w.o.Addr, c.index, c.answered, err)
+	}
+	c.tail = append(c.tail[:0], w.buf[used:n+m]...)
+	if n+m == len(w.buf) { // there may be more, and no event tells of it
+		return w.read(c)
+	}
+	switch {
+	case w.o.Rate > 0:
+		if c.due > c.sent {
+			return w.flush(c)
+		}
+	case c.inFlight() == 0 && c.toSend == 0:
+		return w.round(c, now)
+	}
+	return nil
+}
+
+// take counts the answers in b and returns the bytes of the whole ones.
+func (w *worker) take(c *conn, b []byte, now time.Duration) (used int, err error) {
+	for used < len(b) {
+		outstanding := c.inFlight()
+		if outstanding == 0 {
+			return used, unasked(b[used:])
+		}
+		kind := c.script.kind(c.answered)
+		per := w.p.answers(kind, w.o.Keys)
+		if c.left == 0 {
+			c.left = per
+		}
+		want := c.left
+		if c.script.only {
+			want += (outstanding - 1) * per
+		}
+		n, size, misses, err := w.p.consume(b[used:], kind, want)
+		used += size
+		w.miss(c, misses)
+		if n >= c.left {
+			done := 1 + (n-c.left)/per
+			if c.left = (n - c.left) % per; c.left > 0 {
+				c.left = per - c.left
+			}
+			w.record(c, kind, done, now)
+		} else {
+			c.left -= n
+		}
+		if err != nil {
+			return used, err
+		}
+		if size == 0 {
+			break
+		}
+	}
+	return used, nil
+}
+
+func unasked(b []byte) error { return fmt.Errorf("it sent what nothing asked for: %s", excerpt(b)) }
+
+// takeCompared is take with every key and value looked at, command by command.
+func (w *worker) takeCompared(c *conn, b []byte, now time.Duration) (used int, err error) {
+	for used < len(b) {
+		if c.inFlight() == 0 {
+			return used, unasked(b[used:])
+		}
+		if c.asked == nil {
+			c.asked = c.expect.next(c.answered)
+		}
+		kind := c.script.kind(c.answered)
+		size, misses, err := w.p.check(b[used:], kind, c.asked, w.accepts)
+		if err != nil || size == 0 {
+			return used, err
+		}
+		used += size
+		c.asked = nil
+		w.miss(c, misses)
+		w.now.compared += uint64(w.o.Keys)
+		w.record(c, kind, 1, now)
+	}
+	return used, nil
+}
+
+// miss counts keys that were not there, or were for ADD.
+func (w *worker) miss(c *conn, keys int) {
+	if c.answered >= c.first {
+		w.now.misses += uint64(keys)
+	}
+}
+
+// record counts commands that have been answered, but for those of the warm-up.
+func (w *worker) record(c *conn, kind Kind, done int, now time.Duration) {
+	from := c.answered
+	c.answered += uint64(done)
+	if from = max(from, c.first); from >= c.answered {
+		return
+	}
+	w.now.commands += c.answered - from
+	h := w.now.latency[kind]
+	if w.o.Rate == 0 {
+		count(h, now-c.sentAt, int(c.answered-from))
+		return
+	}
+	for ; from < c.answered; from++ {
+		count(h, now-w.planned(c, from), 1)
+	}
+}

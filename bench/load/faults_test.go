@@ -1,0 +1,214 @@
+package load_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"keyframe/bench/load"
+	"keyframe/codec"
+)
+
+// store is a server of JSON Lines that keeps what it is told in a map, but for the
+// fault that it has.
+type store struct {
+	mu     sync.Mutex
+	values map[string]string
+	fault  func(s *store, op codec.Opcode, key, value string) (st codec.Status, k, v string)
+}
+
+// right is what a server without a fault does.
+func (s *store) right(op codec.Opcode, key, value string) (codec.Status, string, string) {
+	old, ok := s.values[key]
+	switch {
+	case op == codec.OpGet && ok:
+		return codec.StatusOK, key, old
+	case op == codec.OpGet, op == codec.OpRemove && !ok:
+		return codec.StatusKeyNotExist, key, ""
+	case op == codec.OpRemove:
+		delete(s.values, key)
+		return codec.StatusKeyRemoved, key, ""
+	}
+	s.values[key] = value
+	return codec.StatusKeySet, key, ""
+}
+
+func (s *store) answer(c net.Conn, _ int, line []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, err := codec.NewDecoder(codec.Options{})
+	if err != nil {
+		return false
+	}
+	args, cmd, err := d.Decode(bytes.TrimSpace(line), nil, 1000)
+	if err != nil {
+		return false
+	}
+	var out []byte
+	op := cmd.Op
+	for i := range args {
+		st, key, value := s.fault(s, op, string(args[i].Key), string(args[i].Value))
+		if op == codec.OpGet && st == codec.StatusOK {
+			out = fmt.Appendf(out, `{"GET_RSP":{"st":0,"%s":%s}}`+"\n", key, value)
+		} else {
+			out = fmt.Appendf(out, `{"%s_RSP":{"st":%d,"k":"%s"}}`+"\n", op, st, key)
+		}
+	}
+	_, err = c.Write(out)
+	return err == nil
+}
+
+// TestVerifyFinds: each fault of a store is found, and a store without one is not
+// accused.
+func TestVerifyFinds(t *testing.T) {
+	type outcome = func(*store, codec.Opcode, string, string) (codec.Status, string, string)
+	sets := 0
+	for name, test := range map[string]struct {
+		fault outcome
+		o     load.Options
+		want  string
+	}{
+		"nothing": {(*store).right, load.Options{Mix: mix(t, "set=40,get=40,rmv=20"), Fill: true}, ""},
+		"lost overwrites": {func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
+			if _, ok := s.values[key]; ok && op == codec.OpSet {
+				return codec.StatusKeySet, key, ""
+			}
+			return s.right(op, key, value)
+		}, load.Options{Fill: true}, "read back"},
+		"a lost key": {func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
+			if sets++; sets == 150 && op == codec.OpSet {
+				return codec.StatusKeySet, key, ""
+			}
+			return s.right(op, key, value)
+		}, load.Options{Space: 1_000_000}, "is not there"},
+		"another's key": {func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
+			s.right(op, key, value)
+			return codec.StatusKeySet, "key:XXXXXXXXXXXX", ""
+		}, load.Options{}, "was answered with"},
+		"another's value": {func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
+			if op == codec.OpGet {
+				return codec.StatusOK, key, `"vvvvvvvv999999999999"`
+			}
+			return s.right(op, key, value)
+		}, load.Options{Mix: mix(t, "get"), Fill: true}, "read back"},
+		"a key that was removed": {func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
+			if op == codec.OpRemove {
+				return codec.StatusKeyRemoved, key, ""
+			}
+			return s.right(op, key, value)
+		}, load.Options{Mix: mix(t, "rmv"), Fill: true}, "was removed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &store{values: map[string]string{}, fault: test.fault}
+			o := test.o
+			o.Addr, o.Conns, o.Requests, o.Verify, o.Compare = fake(t, s.answer), 2, 400, true, true
+			if o.Space == 0 {
+				o.Space = 300
+			}
+			r, err := load.Run(t.Context(), o)
+			switch {
+			case test.want == "" && (err != nil || r.Verified != o.Space || r.Compared != 400):
+				t.Fatalf("%+v, %v", r, err)
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Fatalf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// TestOneSilentConnection: it is found while the others go on.
+func TestOneSilentConnection(t *testing.T) {
+	var conns atomic.Int32
+	var first sync.Map
+	addr := fake(t, func(c net.Conn, n int, line []byte) bool {
+		if n == 0 && conns.Add(1) == 1 {
+			first.Store(c, true)
+		}
+		if _, silent := first.Load(c); silent {
+			return true
+		}
+		_, err := c.Write(stored(line))
+		return err == nil
+	})
+	_, err := load.Run(t.Context(), load.Options{Addr: addr, Conns: 4, Duration: time.Hour, Timeout: 100 * time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "silent") {
+		t.Fatal(err)
+	}
+}
+
+// TestInterrupted: a run that is stopped says so, accuses nobody, and doesn't wait
+// for a server that says nothing.
+func TestInterrupted(t *testing.T) {
+	for name, o := range map[string]load.Options{
+		"closed": {Duration: time.Hour}, "open": {Duration: time.Hour, Rate: 5000},
+		"filling": {Duration: time.Hour, Fill: true, Space: 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			o.Conns, o.Timeout = 2, time.Hour
+			o.Addr = fake(t, func(c net.Conn, n int, line []byte) bool {
+				if n > 20 || o.Fill {
+					cancel() // and no word any more
+					return true
+				}
+				_, err := c.Write(stored(line))
+				return err == nil
+			})
+			r, err := load.Run(ctx, o)
+			if o.Fill {
+				if !errors.Is(err, context.Canceled) {
+					t.Fatal(r, err)
+				}
+				return
+			}
+			if err != nil || !r.Interrupted || r.Unanswered != 0 || r.Commands == 0 {
+				t.Fatalf("%+v, %v", r, err)
+			}
+		})
+	}
+}
+
+// TestUnansweredAreLate: what a server does not get to is in the latencies, and is a
+// failure.
+func TestUnansweredAreLate(t *testing.T) {
+	const n = 100
+	addr := fake(t, func(c net.Conn, i int, line []byte) bool {
+		if i == n/2 { // a byte now and then is not silence
+			go func() {
+				for _, err := c.Write([]byte(" ")); err == nil; _, err = c.Write([]byte(" ")) {
+					time.Sleep(10 * time.Millisecond)
+				}
+			}()
+		}
+		if i >= n/2 {
+			return true
+		}
+		_, err := c.Write(stored(line))
+		return err == nil
+	})
+	o := load.Options{Addr: addr, Conns: 1, Depth: n, Rate: 1000, Requests: n, Timeout: 200 * time.Millisecond}
+	r, err := load.Run(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "50 planned commands were not answered") {
+		t.Fatal(err)
+	}
+	if r.Commands != n/2 || r.Unanswered != n/2 || r.Latency.TotalCount() != n {
+		t.Fatalf("%d commands, %d unanswered, %d latencies", r.Commands, r.Unanswered, r.Latency.TotalCount())
+	}
+	late := int64(0)
+	for _, bar := range r.Latency.Distribution() {
+		if time.Duration(bar.From) >= o.Timeout {
+			late += bar.Count
+		}
+	}
+	if late < n/2 {
+		t.Errorf("%d latencies are as long as the wait for what did not come, want %d", late, n/2)
+	}
+}

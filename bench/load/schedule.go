@@ -1,0 +1,87 @@
+package load
+
+import (
+	"math"
+	"time"
+)
+
+// The schedule of an open loop: command i of all is planned at i/Rate, on connection
+// i mod Conns. Those of the warm-up come first, and the ones that are measured are
+// successive, so their number over their time is the rate.
+
+// before is how many of the connection's commands come before command i of all.
+func (c *conn) before(i uint64, conns int) uint64 {
+	if i <= uint64(c.index) {
+		return 0
+	}
+	return (i-uint64(c.index)-1)/uint64(conns) + 1
+}
+
+// planned are the number of the first command of the schedule that is measured, and
+// how many are.
+func (o *Options) planned() (from, n uint64) {
+	from = uint64(math.Ceil(o.WarmUp.Seconds() * o.Rate))
+	if o.Requests > 0 {
+		return from, uint64(o.Requests)
+	}
+	return from, uint64(math.Ceil((o.WarmUp+o.Duration).Seconds()*o.Rate)) - from
+}
+
+// at is when command i of the schedule is to be sent.
+func (o *Options) at(i uint64) time.Duration {
+	return time.Duration(float64(i) / o.Rate * float64(time.Second))
+}
+
+// planned is when command k of c is to be sent.
+func (w *worker) planned(c *conn, k uint64) time.Duration {
+	return w.o.at(k*uint64(w.o.Conns) + uint64(c.index))
+}
+
+// plan makes due what the schedule says, and sends it.
+func (w *worker) plan(now time.Duration) error {
+	for w.planning {
+		c := w.conns[w.nextConn]
+		switch {
+		case w.stop.Load() || w.nextTurn >= c.limit: // so is whoever comes next
+			w.planning = false
+		case w.planned(c, w.nextTurn) > now:
+			return w.flushDirty()
+		default:
+			c.due++
+			w.markDirty(c)
+		}
+		if w.nextConn++; w.nextConn == len(w.conns) {
+			w.nextConn = 0
+			w.nextTurn++
+		}
+	}
+	return w.flushDirty()
+}
+
+func (w *worker) timeout(now time.Duration, open bool) time.Duration {
+	// A timer fires tens of microseconds late; what is nearer is spun for.
+	const spin = 60 * time.Microsecond
+	if !open || !w.planning {
+		return longestWait
+	}
+	left := w.planned(w.conns[w.nextConn], w.nextTurn) - now
+	if left <= spin {
+		return 0
+	}
+	return min(left-spin, longestWait)
+}
+
+// giveUp counts what the schedule has planned and the server did not get to, as
+// answered now: what it took is more.
+func (w *worker) giveUp() (unanswered uint64) {
+	now := time.Since(w.base)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		for k := max(c.answered, c.first); k < c.due; k++ {
+			count(w.now.latency[c.script.kind(k)], now-w.planned(c, k), 1)
+			unanswered++
+		}
+	}
+	return unanswered
+}
