@@ -27,7 +27,7 @@ func (l *loop) close(c *conn, err error) {
 		l.out = codec.AppendServerError(l.out, 5, why.reason)
 		l.out = append(l.out, '\n')
 	}
-	l.count.countClose(why.code)
+	l.count.countClose(why)
 	c.phase = phaseLinger
 	c.deadline = time.Time{} // send sets it, or the outbox when it has drained
 }
@@ -44,7 +44,7 @@ func (l *loop) closeNow(c *conn, err error) {
 func (l *loop) slowConsumer(c *conn, reason string) {
 	l.srv.counters.slowConsumers.Add(1)
 	l.srv.log.Warn("closing a slow consumer", "remote", c.remote, "reason", reason, "unread", c.out.unread.Load())
-	l.closeNow(c, &closeError{closePolicy, "slow consumer: responses are not being read"})
+	l.closeNow(c, &closeError{code: closePolicy, reason: "slow consumer: responses are not being read"})
 	if c.phase == phaseLinger && c.deadline.IsZero() {
 		c.deadline = time.Now().Add(lingerTimeout) // it has had its time to read
 	}

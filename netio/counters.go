@@ -112,9 +112,13 @@ func elementKind(st codec.Status) ErrorKind {
 	return ErrorValueType
 }
 
-// countClose counts the end of a connection, if its reason is an error.
-func (n *Counters) countClose(code int) {
-	switch code {
+// countClose counts the end of a connection, if its reason is an error that the
+// server has found: a client may tell of one of its own.
+func (n *Counters) countClose(why *closeError) {
+	if why.echo {
+		return
+	}
+	switch why.code {
 	case closeProtocolError:
 		n.Errors[ErrorProtocol]++
 	case closeUnsupported:

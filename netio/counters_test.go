@@ -2,6 +2,7 @@ package netio
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -136,4 +137,38 @@ func TestFloodHasItsShare(t *testing.T) {
 	_ = unix.Close(socket)
 	_ = client.Close()
 	h.finish()
+}
+
+// TestClientsCloseIsNoError: a client that closes with an error's code has met that
+// error, not the server. A close frame that is wrong itself counts.
+func TestClientsCloseIsNoError(t *testing.T) {
+	for _, tt := range []struct {
+		payload string
+		sent    string
+		want    map[ErrorKind]uint64
+	}{
+		{"", "close", nil},
+		{"\x03\xE8", "close 1000: ", nil},
+		{"\x03\xEAbad frame", "close 1002: ", nil},
+		{"\x03\xEB", "close 1003: ", nil},
+		{"\x03\xEF", "close 1007: ", nil},
+		{"\x03\xF1too long", "close 1009: ", nil},
+		{"\x03", "close 1002: close frame of one byte", map[ErrorKind]uint64{ErrorProtocol: 1}},
+		{"\x03\xED", "close 1002: close code out of range", map[ErrorKind]uint64{ErrorProtocol: 1}},
+		{"\x03\xEA\xFF", "close 1007: close reason is not UTF-8", map[ErrorKind]uint64{ErrorInvalidText: 1}},
+	} {
+		h := newHarness(t, Options{})
+		h.startReading()
+		h.feed([]byte(upgradeRequest))
+		h.feed(clientFrame(true, opClose, []byte(tt.payload), testKey))
+		sent := serverMessages(t, h.finish())
+		if want := []string{tt.sent}; !slices.Equal(sent, want) {
+			t.Errorf("%q: the server sent %q, want %q", tt.payload, sent, want)
+		}
+		for kind, n := range h.loop.published.Errors {
+			if want := tt.want[ErrorKind(kind)]; n != want {
+				t.Errorf("%q: %d errors of kind %s, want %d", tt.payload, n, ErrorKind(kind), want)
+			}
+		}
+	}
 }

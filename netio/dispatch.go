@@ -127,7 +127,7 @@ func (l *loop) takeSlow(c *conn, payload []byte, at, before int, cmd codec.Comma
 			return false
 		}
 		l.countCommand(c)
-		l.close(c, &closeError{closeInvalidText, "the message is not UTF-8"})
+		l.close(c, &closeError{code: closeInvalidText, reason: "the message is not UTF-8"})
 		return true
 	case err != nil:
 		l.ops++

@@ -91,7 +91,7 @@ func echo(r *wsReader, b []byte) (out, rest []byte, err error) {
 			switch m.opcode {
 			case opText:
 				if !codec.ValidUTF8(m.payload) {
-					err = &closeError{closeInvalidText, "not UTF-8"}
+					err = &closeError{code: closeInvalidText, reason: "not UTF-8"}
 					break
 				}
 				out = append(appendHeader(out, opText, len(m.payload)), m.payload...)

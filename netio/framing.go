@@ -42,6 +42,7 @@ func chooseFraming(first []byte) framing {
 type closeError struct {
 	code   int
 	reason string
+	echo   bool // the client has closed, with this code: nothing is wrong here
 }
 
 func (e *closeError) Error() string { return fmt.Sprintf("close %d: %s", e.code, e.reason) }

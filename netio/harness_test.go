@@ -210,5 +210,5 @@ func serverMessages(t testing.TB, b []byte) (out []string) {
 
 func closeText(payload []byte) string {
 	code := int(payload[0])<<8 | int(payload[1])
-	return (&closeError{code, string(payload[2:])}).Error()[len("close "):]
+	return (&closeError{code: code, reason: string(payload[2:])}).Error()[len("close "):]
 }

@@ -26,7 +26,7 @@ func nextLine(b []byte, scanned, maxBytes int) (line []byte, size int, err error
 	return b[:end], end + 1, nil
 }
 
-var errLineTooLong = &closeError{closeTooBig, "the line is longer than the frame limit"}
+var errLineTooLong = &closeError{code: closeTooBig, reason: "the line is longer than the frame limit"}
 
 // isBlank tells whether a line holds nothing but white space.
 func isBlank(line []byte) bool {

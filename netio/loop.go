@@ -121,7 +121,7 @@ func (l *loop) serve(c *conn, in []byte) {
 	case c.detached:
 		l.finishDetached(c)
 	case l.srv.draining.Load():
-		l.closeNow(c, &closeError{closeGoingAway, "the server is stopping"})
+		l.closeNow(c, &closeError{code: closeGoingAway, reason: "the server is stopping"})
 	case c.parked:
 		l.unpark(c)
 	}
@@ -236,7 +236,7 @@ func (l *loop) serveWebSocket(c *conn, src []byte) (used int, more bool) {
 			break
 		}
 		if err == nil && h.opcode == opBinary {
-			err = &closeError{closeUnsupported, "commands are text messages"}
+			err = &closeError{code: closeUnsupported, reason: "commands are text messages"}
 		}
 		// Whatever else comes must not be taken before the batch is through:
 		// if the batch stops half way, the turn goes back to the command it

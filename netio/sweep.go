@@ -59,7 +59,7 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 		l.cutOff(c)
 	case now.Sub(c.lastSeen) >= opts.IdleTimeout:
 		l.count.Errors[ErrorIdleTimeout]++
-		l.closeNow(c, &closeError{closeGoingAway, "idle"})
+		l.closeNow(c, &closeError{code: closeGoingAway, reason: "idle"})
 	case c.framing == framingWebSocket && !c.pinged && c.gc != nil && now.Sub(c.lastSeen) >= opts.IdleTimeout/2:
 		// A client that is there answers, and is not idle.
 		c.pinged = true

@@ -50,26 +50,26 @@ func parseHeader(b []byte, maxPayload int) (h wsHeader, err error) {
 	h.fin = b[0]&bitFin != 0
 	h.opcode = b[0] & bitsOpcode
 	if b[0]&bitsRSV != 0 {
-		return h, &closeError{closeProtocolError, "a reserved bit is set"}
+		return h, &closeError{code: closeProtocolError, reason: "a reserved bit is set"}
 	}
 	switch h.opcode {
 	case opContinuation, opText, opBinary, opClose, opPing, opPong:
 	default:
-		return h, &closeError{closeProtocolError, "unknown opcode"}
+		return h, &closeError{code: closeProtocolError, reason: "unknown opcode"}
 	}
 	control := h.opcode&bitControl != 0
 	if control && !h.fin {
-		return h, &closeError{closeProtocolError, "fragmented control frame"}
+		return h, &closeError{code: closeProtocolError, reason: "fragmented control frame"}
 	}
 	if len(b) < 2 {
 		return h, errIncomplete
 	}
 	if b[1]&bitMask == 0 {
-		return h, &closeError{closeProtocolError, "client frame without a mask"}
+		return h, &closeError{code: closeProtocolError, reason: "client frame without a mask"}
 	}
 	length := uint64(b[1] &^ bitMask)
 	if control && length > maxControlPayload {
-		return h, &closeError{closeProtocolError, "control frame longer than 125 bytes"}
+		return h, &closeError{code: closeProtocolError, reason: "control frame longer than 125 bytes"}
 	}
 	h.size = 2 + 4
 	switch length {
@@ -89,7 +89,7 @@ func parseHeader(b []byte, maxPayload int) (h wsHeader, err error) {
 		length = binary.BigEndian.Uint64(b[2:])
 		h.size += 8
 		if length>>63 != 0 {
-			return h, &closeError{closeProtocolError, "the length's top bit is set"}
+			return h, &closeError{code: closeProtocolError, reason: "the length's top bit is set"}
 		}
 		if length <= 0xFFFF {
 			return h, errLengthNotMinimal
@@ -106,8 +106,8 @@ func parseHeader(b []byte, maxPayload int) (h wsHeader, err error) {
 }
 
 var (
-	errLengthNotMinimal = &closeError{closeProtocolError, "the length is not in its shortest form"}
-	errMessageTooBig    = &closeError{closeTooBig, "the message is longer than the frame limit"}
+	errLengthNotMinimal = &closeError{code: closeProtocolError, reason: "the length is not in its shortest form"}
+	errMessageTooBig    = &closeError{code: closeTooBig, reason: "the message is longer than the frame limit"}
 )
 
 // openPayload unmasks the payload of the frame at the start of b in place, and
@@ -187,9 +187,9 @@ func (r *wsReader) take(b []byte, h wsHeader) (m wsMessage, size int, err error)
 	switch {
 	case control:
 	case h.opcode == opContinuation && r.opcode == 0:
-		return m, 0, &closeError{closeProtocolError, "continuation of nothing"}
+		return m, 0, &closeError{code: closeProtocolError, reason: "continuation of nothing"}
 	case h.opcode != opContinuation && r.opcode != 0:
-		return m, 0, &closeError{closeProtocolError, "a new message inside a fragmented one"}
+		return m, 0, &closeError{code: closeProtocolError, reason: "a new message inside a fragmented one"}
 	case r.opcode != 0 && len(r.fragments)+h.length > r.maxMessage:
 		return m, 0, errMessageTooBig
 	}
@@ -250,19 +250,19 @@ func appendClose(dst []byte, code int, reason string) []byte {
 // same code (section 5.5.1), or what is wrong with it.
 func closeReply(payload []byte) *closeError {
 	if len(payload) == 0 {
-		return &closeError{closeNoCode, ""}
+		return &closeError{code: closeNoCode, echo: true}
 	}
 	if len(payload) == 1 {
-		return &closeError{closeProtocolError, "close frame of one byte"}
+		return &closeError{code: closeProtocolError, reason: "close frame of one byte"}
 	}
 	code := int(binary.BigEndian.Uint16(payload))
 	if !mayReceiveCode(code) {
-		return &closeError{closeProtocolError, "close code out of range"}
+		return &closeError{code: closeProtocolError, reason: "close code out of range"}
 	}
 	if !utf8.Valid(payload[2:]) {
-		return &closeError{closeInvalidText, "close reason is not UTF-8"}
+		return &closeError{code: closeInvalidText, reason: "close reason is not UTF-8"}
 	}
-	return &closeError{code, ""}
+	return &closeError{code: code, echo: true}
 }
 
 // mayReceiveCode: the codes that an endpoint may put in a close frame, sections
