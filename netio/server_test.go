@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -280,5 +281,21 @@ func TestAddrs(t *testing.T) {
 	s := startServer(t, netio.Options{})
 	if got := fmt.Sprint(s.Addrs()); got != fmt.Sprintf("[%s %s]", s.tcp, s.unix) {
 		t.Fatal(got)
+	}
+}
+
+// TestStatsOfEveryLoop: an event loop is in the statistics before it has had a
+// connection, so that a metric of it does not appear out of nothing.
+func TestStatsOfEveryLoop(t *testing.T) {
+	s := startServer(t, netio.Options{Loops: 3})
+	if got := s.Stats().Loops; !slices.Equal(got, make([]netio.LoopStats, 3)) {
+		t.Fatalf("before the first connection: %+v", got)
+	}
+	c := dialLines(t, "tcp", s.tcp)
+	c.send(`{"COUNT":{}}`)
+	c.recv()
+	st := s.Stats()
+	if len(st.Loops) != 3 || st.Loops[0].Queries != 1 || st.Total.Queries != 1 {
+		t.Fatalf("after the first command: %+v", st.Loops)
 	}
 }

@@ -15,7 +15,7 @@ type Stats struct {
 	SlowConsumers uint64 // closed because they did not read
 	AcceptErrors  uint64 // out of descriptors, mostly
 
-	Loops []LoopStats // each event loop that has had a connection
+	Loops []LoopStats // of each event loop, in the order of their first connections
 	Total Counters    // of all loops
 
 	Keys   int          // in the store
@@ -43,11 +43,14 @@ func (s *Server) Stats() Stats {
 		Store:         s.storeStats(now),
 		Uptime:        now.Sub(s.started),
 	}
-	for _, l := range s.loopList() {
+	// We know of a loop when it gets its first connection; until then it has
+	// counted nothing.
+	st.Loops = make([]LoopStats, s.opts.Loops)
+	for i, l := range s.loopList() {
+		ls := &st.Loops[i]
 		l.published.Lock()
-		ls := LoopStats{l.published.conns, l.published.Counters}
+		*ls = LoopStats{l.published.conns, l.published.Counters}
 		l.published.Unlock()
-		st.Loops = append(st.Loops, ls)
 		st.Total.add(&ls.Counters)
 	}
 	return st

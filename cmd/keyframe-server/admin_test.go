@@ -57,7 +57,7 @@ func metric(t *testing.T, metrics, name string) float64 {
 }
 
 func TestAdmin(t *testing.T) {
-	p, admin := startWithAdmin(t, "--admin", "--loops", "1")
+	p, admin := startWithAdmin(t, "--admin", "--loops", "2")
 	c, err := net.Dial("tcp", p.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +79,8 @@ func TestAdmin(t *testing.T) {
 	_, metrics := get(t, admin+"/metrics")
 	for name, want := range map[string]float64{
 		`keyframe_connections{loop="0"}`:              1,
+		`keyframe_connections{loop="1"}`:              0, // no connection has come to it
+		`keyframe_apply_seconds_total{loop="1"}`:      0,
 		`keyframe_connections_accepted_total`:         1,
 		`keyframe_connections_refused_total`:          0,
 		`keyframe_slow_consumers_total`:               0,
