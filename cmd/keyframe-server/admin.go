@@ -25,7 +25,7 @@ const liveTimeout = 2 * time.Second
 // startAdmin serves metrics, health and profiles at an address of their own, on
 // a mux of their own: the default mux is open to whatever a library registers
 // there. Profiles show what a process does and holds, so they are served to this
-// machine only.
+// machine only, and not to the pages in its browsers.
 func startAdmin(address string, srv *netio.Server, log *slog.Logger) (*http.Server, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
@@ -54,15 +54,17 @@ func startAdmin(address string, srv *netio.Server, log *slog.Logger) (*http.Serv
 		}
 		answerHealth(w, nil)
 	})
+	var handler http.Handler = mux
 	loopback := ln.Addr().(*net.TCPAddr).IP.IsLoopback()
 	if loopback {
+		handler = guardLoopback(address, mux)
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	admin := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	admin := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	go func() {
 		if err := admin.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("the admin listener ended", "error", err)
@@ -70,6 +72,52 @@ func startAdmin(address string, srv *netio.Server, log *slog.Logger) (*http.Serv
 	}()
 	log.Info("serving metrics and health", "url", "http://"+ln.Addr().String(), "profiles", loopback)
 	return admin, nil
+}
+
+// guardLoopback keeps web pages from what is served at a loopback address, where a
+// browser on this machine takes the requests of any page. Two things give them
+// away. A page whose name its owner has made to mean 127.0.0.1 (DNS rebinding) is
+// of the same origin to the browser, and may read the answers: its requests carry
+// that name as Host. Any other page may not read them, but a profile costs time
+// even if nobody reads it: browsers say where such requests come from, in
+// Sec-Fetch-Site.
+//
+// An address that other machines can reach is not guarded: it is scraped by
+// whatever name it has there, and serves no profiles.
+func guardLoopback(address string, next http.Handler) http.Handler {
+	configured := hostOf(address)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if host := hostOf(r.Host); !namesThisMachine(host, configured) {
+			http.Error(w, fmt.Sprintf("forbidden: the request is for %q, want localhost, a loopback address or the host that --admin names", host), http.StatusForbidden)
+			return
+		}
+		switch from := r.Header.Get("Sec-Fetch-Site"); from {
+		case "", "none", "same-origin":
+			next.ServeHTTP(w, r)
+		default:
+			http.Error(w, fmt.Sprintf("forbidden: another site's page has sent the request (Sec-Fetch-Site: %s); type the address instead", from), http.StatusForbidden)
+		}
+	})
+}
+
+// namesThisMachine tells whether host, without its port, can't be a name that
+// somebody else gave a meaning. An empty one is of an HTTP/1.0 client, such as a
+// load balancer's health check; browsers always send one.
+func namesThisMachine(host, configured string) bool {
+	if host == "" || strings.EqualFold(host, "localhost") || strings.EqualFold(host, configured) {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// hostOf is a Host header or an address without the port and the brackets of IPv6.
+// The port does not matter: a tunnel's other end may have any.
+func hostOf(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
 }
 
 func answerHealth(w http.ResponseWriter, err error) {

@@ -16,21 +16,44 @@ import (
 // startWithAdmin starts a server with an admin listener, and returns its URL.
 func startWithAdmin(t *testing.T, flag string, args ...string) (p *process, admin string) {
 	t.Helper()
+	port := freePort(t)
+	return start(t, append([]string{"--listen", "127.0.0.1:0", flag, port}, args...)...), "http://127.0.0.1:" + port
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer ln.Close() // nobody has connected
 	_, port, err := net.SplitHostPort(ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = ln.Close()
-	return start(t, append([]string{"--listen", "127.0.0.1:0", flag, port}, args...)...), "http://127.0.0.1:" + port
+	return port
 }
 
 func get(t *testing.T, url string) (status int, body string) {
 	t.Helper()
-	resp, err := http.Get(url)
+	return getAs(t, url, "", "")
+}
+
+// getAs is get with a Host of its own, unless it is empty, and a browser's word on
+// where the request comes from.
+func getAs(t *testing.T, url, host, site string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if host != "" {
+		req.Host = host
+	}
+	if site != "" {
+		req.Header.Set("Sec-Fetch-Site", site)
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,21 +180,58 @@ func TestAdminWhileStopping(t *testing.T) {
 	}
 }
 
-// TestAdminBeyondLoopback: what other machines may see are numbers, not profiles.
+// TestAdminBeyondLoopback: what other machines may see are numbers, not profiles, and
+// by whatever name they know this one.
 func TestAdminBeyondLoopback(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	port := freePort(t)
+	start(t, "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:"+port)
+	admin := "http://127.0.0.1:" + port
+	for _, host := range []string{"", "db1.example:9100", "192.0.2.1:9100"} {
+		for path, want := range map[string]int{"/metrics": 200, "/livez": 200, "/readyz": 200, "/debug/pprof/heap": 404, "/debug/pprof/": 404} {
+			for _, site := range []string{"", "cross-site"} { // a link on a page of a team's
+				if status, body := getAs(t, admin+path, host, site); status != want {
+					t.Errorf("%s for %q from %q: %d %.100s, want %d", path, host, site, status, body, want)
+				}
+			}
+		}
 	}
-	port := ln.Addr().(*net.TCPAddr).Port
-	_ = ln.Close()
-	start(t, "--listen", "127.0.0.1:0", "--admin", fmt.Sprintf("0.0.0.0:%d", port))
-	admin := fmt.Sprintf("http://127.0.0.1:%d", port)
-	if status, _ := get(t, admin+"/metrics"); status != http.StatusOK {
-		t.Errorf("/metrics: %d", status)
-	}
-	if status, _ := get(t, admin+"/debug/pprof/heap"); status != http.StatusNotFound {
-		t.Errorf("/debug/pprof/heap: %d", status)
+}
+
+// TestAdminIsNotForWebPages: what a browser sends for a page of another site, or of a
+// site that has taken 127.0.0.1 for its name's address, is refused at a loopback
+// address; what people and scrapers send is not.
+func TestAdminIsNotForWebPages(t *testing.T) {
+	_, loopback := startWithAdmin(t, "--admin")
+	for _, tt := range []struct {
+		host, site string
+		status     int
+		want       string
+	}{
+		{"127.0.0.1:6060", "", 200, ""},
+		{"127.0.0.1", "", 200, ""},
+		{"127.8.7.6:6060", "", 200, ""},
+		{"[::1]:6060", "", 200, ""},
+		{"[::1]", "", 200, ""},
+		{"localhost:7070", "", 200, ""}, // a tunnel's other end
+		{"LOCALHOST", "", 200, ""},
+		{"localhost:6060", "none", 200, ""},                               // typed
+		{"localhost:6060", "same-origin", 200, ""},                        // a link on the index of profiles
+		{"localhost:6060", "same-site", 403, "Sec-Fetch-Site: same-site"}, // a page of localhost:3000
+		{"127.0.0.1:6060", "cross-site", 403, "Sec-Fetch-Site: cross-site"},
+		{"127.0.0.1:6060", "nonsense", 403, "Sec-Fetch-Site"},
+		{"rebound.example:6060", "", 403, `"rebound.example"`},
+		{"rebound.example:6060", "same-origin", 403, `"rebound.example"`},
+		{"127.0.0.1.rebound.example", "", 403, "want localhost"},
+		{"localhost.rebound.example", "", 403, "want localhost"},
+		{"192.0.2.1:6060", "", 403, "want localhost"},
+		{"0.0.0.0:6060", "", 403, "want localhost"},
+	} {
+		for _, path := range []string{"/metrics", "/readyz", "/livez", "/debug/pprof/cmdline"} {
+			status, body := getAs(t, loopback+path, tt.host, tt.site)
+			if status != tt.status || !strings.Contains(body, tt.want) {
+				t.Errorf("%s for %s from %q: %d %.100s, want %d with %s", path, tt.host, tt.site, status, body, tt.status, tt.want)
+			}
+		}
 	}
 }
 
