@@ -40,7 +40,7 @@ type Options struct {
 	MaxFrameBytes    int           // of a message or a line, without its framing
 	MaxConns         int           // open connections
 	MaxOutputBytes   int           // responses that one client has not read yet
-	IdleTimeout      time.Duration // without a byte from the client
+	IdleTimeout      time.Duration // without a byte sent or an answer read by the client
 	HandshakeTimeout time.Duration // from accept to the choice of a framing, upgrade included
 	OutputTimeout    time.Duration // with more than half of MaxOutputBytes unread
 	StopTimeout      time.Duration // how long Stop lets clients take their answers

@@ -64,10 +64,10 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.Var(newSize(&cfg.store.MaxBytes, 0), "max-memory", "what the store may take: a SET that needs more gets status 14 (0: no limit)")
 	fs.Var(newSize(&o.MaxFrameBytes, netio.DefaultMaxFrameBytes), "max-frame", "the longest command, as a message or a line")
 	fs.IntVar(&o.MaxConns, "max-conns", netio.DefaultMaxConns, "how many connections may be open at once")
-	fs.Var(newSize(&o.MaxOutputBytes, netio.DefaultMaxOutputBytes), "max-output", "responses that one client may leave unread before it is closed as a slow consumer")
-	fs.DurationVar(&o.IdleTimeout, "idle-timeout", netio.DefaultIdleTimeout, "close a connection that sends nothing for so long (a WebSocket is pinged first)")
+	fs.Var(newSize(&o.MaxOutputBytes, netio.DefaultMaxOutputBytes), "max-output", "responses that one client may leave unread: at so many the server stops reading from it until it has read half")
+	fs.DurationVar(&o.IdleTimeout, "idle-timeout", netio.DefaultIdleTimeout, "close a connection that sends nothing and reads none of its answers for so long (a WebSocket is pinged after half of it)")
 	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", netio.DefaultHandshakeTimeout, "close a connection that has not begun to speak after so long")
-	fs.DurationVar(&o.OutputTimeout, "output-timeout", netio.DefaultOutputTimeout, "close a connection that leaves more than half of --max-output unread for so long")
+	fs.DurationVar(&o.OutputTimeout, "output-timeout", netio.DefaultOutputTimeout, "close a connection that leaves more than half of --max-output unread for so long, as a slow consumer (at --max-output, one that takes nothing for a second too)")
 	fs.IntVar(&o.Loops, "loops", 0, "event loops; 0 means one for each CPU")
 	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, or a port on 127.0.0.1 (off by default)")
 	format := choice{value: "text", choices: []string{"text", "json"}}
