@@ -27,7 +27,8 @@ type Counters struct {
 	BatchSizes [NumBatchSizes]uint64
 	BatchOps   uint64
 	// ApplyTime is the time spent in the engine's Apply, estimated from a
-	// sample; see loop.apply.
+	// sample; see loop.apply. COUNT and CLEAR are other calls of the engine,
+	// and neither in it nor in the batches.
 	ApplyTime time.Duration
 }
 

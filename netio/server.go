@@ -18,8 +18,9 @@ import (
 
 // Server serves an Engine to clients.
 //
-// Start and Stop are called once each, in this order; every other method may be
-// called from any goroutine after Start. The engine must outlive the server.
+// Start and Stop are called once each, in this order. Stats, Ready and CheckLoops may
+// be called from any goroutine at any time, Addrs after Start. The engine must
+// outlive the server.
 type Server struct {
 	opts   Options
 	engine *engine.Engine
@@ -27,7 +28,7 @@ type Server struct {
 
 	loops     *gnet.Client // the event loops; see doc.go on why a Client
 	listeners []net.Listener
-	started   time.Time
+	created   time.Time     // Uptime counts from here: unlike Start, before any Stats
 	refusing  chan struct{} // a token for each connection being refused
 
 	counters struct {
@@ -75,7 +76,7 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		opts:     opts,
 		engine:   e,
 		log:      opts.Logger,
-		started:  time.Now(),
+		created:  time.Now(),
 		refusing: make(chan struct{}, maxRefusing),
 		stopped:  make(chan struct{}),
 		byLoop:   make(map[gnet.EventLoop]*loop),

@@ -18,9 +18,9 @@ type Stats struct {
 	Loops []LoopStats // of each event loop, in the order of their first connections
 	Total Counters    // of all loops
 
-	Keys   int          // in the store
-	Store  engine.Stats // not older than maxStatsAge; Keys is exact
-	Uptime time.Duration
+	Keys   int           // in the store
+	Store  engine.Stats  // not older than maxStatsAge; Keys is exact
+	Uptime time.Duration // since New
 }
 
 // LoopStats are one event loop's.
@@ -41,7 +41,7 @@ func (s *Server) Stats() Stats {
 		AcceptErrors:  s.counters.acceptErrors.Load(),
 		Keys:          s.engine.Len(),
 		Store:         s.storeStats(now),
-		Uptime:        now.Sub(s.started),
+		Uptime:        now.Sub(s.created),
 	}
 	// We know of a loop when it gets its first connection; until then it has
 	// counted nothing.

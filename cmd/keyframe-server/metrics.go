@@ -39,13 +39,13 @@ func newServerCollector(srv *netio.Server) *serverCollector {
 		bytesIn:       desc("received_bytes_total", "Bytes received, framing included."),
 		bytesOut:      desc("sent_bytes_total", "Bytes sent, framing and what waits for slow clients included."),
 		batchSize:     desc("batch_operations", "Operations in a batch: one call of the engine."),
-		applyTime:     desc("apply_seconds_total", "Time spent executing batches, estimated from a sample.", "loop"),
+		applyTime:     desc("apply_seconds_total", "Time spent executing batches, estimated from a sample. COUNT and CLEAR are not batches.", "loop"),
 		keys:          desc("keys", "Keys in the store."),
 		storeReserved: desc("store_reserved_bytes", "Memory that the store has taken from the system."),
 		storeLive:     desc("store_live_bytes", "Memory in records."),
 		storeFree:     desc("store_free_bytes", "Memory that removed and replaced records have left, to be used again."),
 		storeIndex:    desc("store_index_bytes", "Memory in the index."),
-		uptime:        desc("uptime_seconds", "Time since the server began to serve."),
+		uptime:        desc("uptime_seconds", "Time since the server was set up, just before it began to serve."),
 	}
 }
 
