@@ -24,7 +24,8 @@ const (
 	// The largest MaxFrameBytes: offsets into a frame and its responses stay
 	// far from what an int of 32 bits could hold.
 	maxMaxFrameBytes = 256 << 20
-	maxLoops         = 1024
+	// gnet starts no more, whatever it is asked for.
+	maxLoops = 256
 )
 
 // Options configure a Server. The zero value means the defaults.
@@ -32,7 +33,7 @@ type Options struct {
 	// Listen are the addresses to serve: "host:port", "tcp://host:port" or
 	// "unix:///path". Port 0 means any free port; see Server.Addrs.
 	Listen []string
-	// Loops is the number of event loops; 0 means GOMAXPROCS.
+	// Loops is the number of event loops, at most 256; 0 means GOMAXPROCS.
 	Loops int
 	// AnyValues accepts null, objects and arrays as values.
 	AnyValues bool
@@ -55,7 +56,7 @@ func (o Options) withDefaults() Options {
 	if len(o.Listen) == 0 {
 		o.Listen = []string{DefaultListen}
 	}
-	setDefault(&o.Loops, runtime.GOMAXPROCS(0))
+	setDefault(&o.Loops, min(runtime.GOMAXPROCS(0), maxLoops))
 	setDefault(&o.MaxFrameBytes, DefaultMaxFrameBytes)
 	setDefault(&o.MaxConns, DefaultMaxConns)
 	setDefault(&o.MaxOutputBytes, DefaultMaxOutputBytes)

@@ -68,7 +68,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.DurationVar(&o.IdleTimeout, "idle-timeout", netio.DefaultIdleTimeout, "close a connection that sends nothing and reads none of its answers for so long (a WebSocket is pinged after half of it)")
 	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", netio.DefaultHandshakeTimeout, "close a connection that has not begun to speak after so long")
 	fs.DurationVar(&o.OutputTimeout, "output-timeout", netio.DefaultOutputTimeout, "close a connection that leaves more than half of --max-output unread for so long, as a slow consumer (at --max-output, one that takes nothing for a second too)")
-	fs.IntVar(&o.Loops, "loops", 0, "event loops; 0 means one for each CPU")
+	fs.IntVar(&o.Loops, "loops", 0, "event loops, at most 256; 0 means one for each CPU")
 	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, or a port on 127.0.0.1 (off by default)")
 	format := choice{value: "text", choices: []string{"text", "json"}}
 	fs.Var(&format, "log-format", "text or json, on standard error")

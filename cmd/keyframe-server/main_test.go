@@ -197,6 +197,7 @@ func TestFailures(t *testing.T) {
 		{[]string{"--idle-timeout", "0s"}, 2, "more than 0"},
 		{[]string{"--idle-timeout", "soon"}, 2, "idle-timeout"},
 		{[]string{"--loops", "-1"}, 2, "negative"},
+		{[]string{"--loops", "257", "--listen", "unix:///no/such/dir/s"}, 2, "--loops is 257, want 1 to 256"},
 		{[]string{"--admin", "localhost:"}, 2, "want a port or host:port"},
 		{[]string{"--admin", ""}, 2, "want a port or host:port"},
 		{[]string{"--admin", "127.0.0.1:99999"}, 1, "can't serve --admin"},
