@@ -6,7 +6,10 @@ import "sync"
 
 // lock is the mutex of a shard: sync.Mutex, which every platform has and the race
 // detector understands. lock_spin.go is its twin.
-type lock struct{ sync.Mutex }
+type lock struct {
+	sync.Mutex
+	_ [4]byte // as large as its twin: the size of a shard counts on it
+}
 
 // waitsLocked would be how often somebody had to wait; sync.Mutex doesn't tell.
 func (*lock) waitsLocked() int { return 0 }
