@@ -14,7 +14,7 @@ RIVALS   ?=
 SECTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race invariants fuzz lint vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak bench-engine bench-codec bench-rivals
+.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak bench-engine bench-codec bench-rivals
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ lint: ## gofmt, go vet, staticcheck, a tidy go.mod
 	$(GO) vet -tags purego ./codec/...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
+
+cross: ## go vet for the other systems: what is built and tested there must compile
+	@set -e; for target in linux/arm64 darwin/arm64 freebsd/amd64; do \
+	  echo "== $$target"; \
+	  GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet ./...; \
+	done
 
 vuln: ## look for known vulnerabilities in what is used (needs the network)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...

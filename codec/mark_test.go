@@ -3,9 +3,10 @@ package codec_test
 import (
 	"bytes"
 	"math/rand/v2"
-	"syscall"
 	"testing"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 
 	"keyframe/codec"
 )
@@ -93,17 +94,17 @@ func randomMarked(rnd *rand.Rand, n int) []byte {
 // there are. They must not be of another page, which may be nobody's.
 func TestMarksAtTheEdgeOfMemory(t *testing.T) {
 	skipUnlessWide(t)
-	page := syscall.Getpagesize()
-	all, err := syscall.Mmap(-1, 0, 3*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	page := unix.Getpagesize()
+	all, err := unix.Mmap(-1, 0, 3*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		t.Skip("no mmap: ", err)
 	}
-	defer func() { _ = syscall.Munmap(all) }()
+	defer func() { _ = unix.Munmap(all) }()
 	for i := range all {
 		all[i] = "\"\x80a"[i%3]
 	}
 	for _, edge := range [][]byte{all[:page], all[2*page:]} {
-		if err := syscall.Mprotect(edge, syscall.PROT_NONE); err != nil {
+		if err := unix.Mprotect(edge, unix.PROT_NONE); err != nil {
 			t.Skip("no mprotect: ", err)
 		}
 	}

@@ -54,9 +54,15 @@ func newHarness(t testing.TB, opts Options) *harness {
 // newConn adds a connection to the loop; the test owns its two ends.
 func (h *harness) newConn() (c *conn, client *os.File) {
 	h.t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	for _, fd := range fds { // macOS has no flags for this
+		unix.CloseOnExec(fd)
+		if err := unix.SetNonblock(fd, true); err != nil {
+			h.t.Fatal(err)
+		}
 	}
 	c = &conn{loop: h.loop, index: len(h.loop.conns)}
 	c.deadline = time.Now().Add(time.Hour)

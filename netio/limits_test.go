@@ -401,7 +401,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 	defer syscall.Close(probe) // a test's own socket
 	low := old
-	low.Cur = uint64(probe) // no descriptor as high as the probe's can be opened
+	setLimit(&low.Cur, probe) // no descriptor as high as the probe's can be opened
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
 		t.Fatal(err)
 	}
@@ -422,6 +422,9 @@ func TestOutOfDescriptors(t *testing.T) {
 		t.Fatalf("logged %d times", n)
 	}
 }
+
+// setLimit sets a limit of an Rlimit, which FreeBSD has signed.
+func setLimit[N int64 | uint64](limit *N, n int) { *limit = N(n) }
 
 type syncBuffer struct {
 	mu sync.Mutex

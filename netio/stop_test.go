@@ -273,7 +273,7 @@ func TestListenErrors(t *testing.T) {
 // busySocket listens at path, with its backlog full.
 func busySocket(t *testing.T, path string) string {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,11 +285,14 @@ func busySocket(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	for {
-		c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		c, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = unix.Close(c) })
+		if err := unix.SetNonblock(c, true); err != nil {
+			t.Fatal(err)
+		}
 		if err := unix.Connect(c, &unix.SockaddrUnix{Name: path}); err != nil {
 			return path
 		}
