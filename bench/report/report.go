@@ -13,41 +13,41 @@ import (
 // plotDir is where the plots are, below the raw files.
 const plotDir = "plots"
 
-// render makes everything from the raw files: the document with its blocks, and
-// the plots by name.
-func render(document []byte, dir string) ([]byte, map[string][]byte, error) {
+// render makes everything from the raw files: the document, as it is and with its
+// blocks, and the plots by name.
+func render(document, dir string) (old, text []byte, images map[string][]byte, err error) {
+	if old, err = os.ReadFile(document); err != nil {
+		return nil, nil, nil, err
+	}
 	r, err := read(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if _, err := r.revision(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
+	text = old
 	for name, block := range blocks {
-		if document, err = replaceBlock(document, name, block(r)); err != nil {
-			return nil, nil, err
+		if text, err = replaceBlock(text, name, block(r)); err != nil {
+			return nil, nil, nil, err
 		}
 	}
-	images := map[string][]byte{}
+	images = map[string][]byte{}
 	for name, draw := range plots {
 		p := draw(r)
 		if p == nil {
 			continue
 		}
 		if images[name+".svg"], err = svg(p); err != nil {
-			return nil, nil, fmt.Errorf("plot %s: %w", name, err)
+			return nil, nil, nil, fmt.Errorf("plot %s: %w", name, err)
 		}
 	}
-	return document, images, nil
+	return old, text, images, nil
 }
 
 // Write writes the blocks of the document and the plots.
 func Write(document, dir string) error {
-	old, err := os.ReadFile(document)
-	if err != nil {
-		return err
-	}
-	text, images, err := render(old, dir)
+	_, text, images, err := render(document, dir)
 	if err != nil {
 		return err
 	}
@@ -67,11 +67,7 @@ func Write(document, dir string) error {
 
 // Check reports every way in which document, plots and raw files disagree.
 func Check(document, dir string) error {
-	old, err := os.ReadFile(document)
-	if err != nil {
-		return err
-	}
-	text, images, err := render(old, dir)
+	old, text, images, err := render(document, dir)
 	if err != nil {
 		return err
 	}
