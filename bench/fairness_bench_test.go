@@ -2,19 +2,17 @@ package bench
 
 import (
 	"bufio"
-	"context"
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"keyframe/engine"
 	"keyframe/netio"
+	"keyframe/netio/netiotest"
 )
 
 // BenchmarkServerBesideFlood is the time of single SETs on one connection, beside
@@ -98,23 +96,7 @@ var serverAddr = flag.String("addr", "", "measure the server at this address, no
 
 func startServer(b *testing.B) (addr string) {
 	b.Helper()
-	store, err := engine.New(engine.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	srv, err := netio.New(store, netio.Options{
-		Listen: []string{"127.0.0.1:0"}, Loops: 1, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := srv.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = srv.Stop(context.Background())
-		_ = store.Close()
-	})
+	srv, _ := netiotest.Start(b, netio.Options{})
 	return srv.Addrs()[0].String()
 }
 

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -19,26 +18,13 @@ import (
 	"keyframe/bench/load"
 	"keyframe/engine"
 	"keyframe/netio"
+	"keyframe/netio/netiotest"
 )
 
 // serve starts a Keyframe server in this process.
 func serve(t *testing.T, listen string) (addr string, store *engine.Engine) {
 	t.Helper()
-	store, err := engine.New(engine.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv, err := netio.New(store, netio.Options{Listen: []string{listen}, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := srv.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = srv.Stop(context.Background())
-		_ = store.Close()
-	})
+	srv, store := netiotest.Start(t, netio.Options{Listen: []string{listen}})
 	if strings.HasPrefix(listen, "unix:") {
 		return listen, store
 	}

@@ -3,10 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,28 +12,14 @@ import (
 	"syscall"
 	"testing"
 
-	"keyframe/engine"
 	"keyframe/netio"
+	"keyframe/netio/netiotest"
 )
 
 // serve starts a Keyframe server in this process.
 func serve(t *testing.T) (addr string) {
 	t.Helper()
-	store, err := engine.New(engine.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv, err := netio.New(store, netio.Options{Listen: []string{"127.0.0.1:0"}, Loops: 1, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := srv.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = srv.Stop(context.Background())
-		_ = store.Close()
-	})
+	srv, _ := netiotest.Start(t, netio.Options{})
 	return srv.Addrs()[0].String()
 }
 
