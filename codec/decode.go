@@ -1,10 +1,6 @@
 package codec
 
-import (
-	"math"
-	"math/bits"
-	"slices"
-)
+import "math"
 
 // Decoder turns payloads into commands. It owns the scratch that unescaped keys
 // live in. It belongs to one goroutine.
@@ -101,33 +97,45 @@ func (d *Decoder) command(op Opcode) Command {
 	return Command{Op: op, More: true, Next: d.next}
 }
 
-// The beginnings of the usual commands as they are usually written: eight bytes.
+// The usual names as they are usually written, with their quotes and the colon: a word
+// of six bytes.
 const (
-	beginSet = '{' | '"'<<8 | 'S'<<16 | 'E'<<24 | 'T'<<32 | '"'<<40 | ':'<<48 | '{'<<56
-	beginAdd = '{' | '"'<<8 | 'A'<<16 | 'D'<<24 | 'D'<<32 | '"'<<40 | ':'<<48 | '{'<<56
-	beginGet = '{' | '"'<<8 | 'G'<<16 | 'E'<<24 | 'T'<<32 | '"'<<40 | ':'<<48 | '['<<56
-	beginRmv = '{' | '"'<<8 | 'R'<<16 | 'M'<<24 | 'V'<<32 | '"'<<40 | ':'<<48 | '['<<56
+	nameSet = '"' | 'S'<<8 | 'E'<<16 | 'T'<<24 | '"'<<32 | ':'<<40
+	nameAdd = '"' | 'A'<<8 | 'D'<<16 | 'D'<<24 | '"'<<32 | ':'<<40
+	nameGet = '"' | 'G'<<8 | 'E'<<16 | 'T'<<24 | '"'<<32 | ':'<<40
+	nameRmv = '"' | 'R'<<8 | 'M'<<16 | 'V'<<24 | '"'<<32 | ':'<<40
+
+	nameBytes = 6
 )
+
+// usual returns the opcode of the usual name that is in the lowest bytes of w, 0 if it
+// is another: to find a name's end and to look it up takes nine nanoseconds more.
+func usual(w uint64) Opcode {
+	switch w & (1<<(8*nameBytes) - 1) {
+	case nameSet:
+		return OpSet
+	case nameAdd:
+		return OpAdd
+	case nameGet:
+		return OpGet
+	case nameRmv:
+		return OpRemove
+	}
+	return 0
+}
 
 // payload decodes all of it.
 func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) {
-	if len(b) >= 8 {
-		switch uncheckedLoad64(b, 0) {
-		case beginSet:
-			op = OpSet
-		case beginAdd:
-			op = OpAdd
-		case beginGet:
-			op = OpGet
-		case beginRmv:
-			op = OpRemove
+	i := 0
+	if len(b) >= 2+nameBytes && b[0] == '{' {
+		if i = skipSpace(b, 1); i+8 <= len(b) {
+			op = usual(uncheckedLoad64(b, i))
 		}
 	}
-	i := 7
-	if op == 0 {
-		if i, op, err = d.name(b); err != nil {
-			return args, op, err
-		}
+	if op != 0 {
+		i = skipSpace(b, i+nameBytes)
+	} else if i, op, err = d.name(b); err != nil {
+		return args, op, err
 	}
 	// What is wrong with the command, if the text around it turns out right.
 	var refusal error
@@ -148,6 +156,10 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) 
 		case s == shapeEmpty:
 			refusal = &ArgumentTypeError{op, takes[s]}
 			i, _, fault = d.value(b, i)
+		case s == shapePairs: // a call less than by way of elements
+			args, i, fault = d.pairs(b, first, args)
+		case s == shapeKeys:
+			args, i, fault = d.keys(b, first, args)
 		default:
 			args, i, fault = d.elements(b, first, args, s)
 		}
@@ -155,10 +167,11 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) 
 	if fault != nil {
 		return args, op, fault
 	}
+	i = skipSpace(b, i)
 	if i+1 == len(b) && b[i] == '}' {
 		return args, op, refusal
 	}
-	if i = skipSpace(b, i); i < len(b) && b[i] == ',' {
+	if i < len(b) && b[i] == ',' {
 		return args, op, d.refuseMembers(b, i)
 	}
 	if i >= len(b) || b[i] != '}' {
@@ -167,7 +180,7 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) 
 	return args, op, atEnd(b, i+1, refusal)
 }
 
-// name decodes a payload's beginning: the brace, the command's name, the colon.
+// name decodes the beginning of any payload: the brace, the command's name, the colon.
 // It returns the index of the argument.
 func (d *Decoder) name(b []byte) (argument int, op Opcode, _ error) {
 	i := skipSpace(b, 0)
@@ -206,289 +219,6 @@ func (d *Decoder) unknown(b []byte) error {
 	start := skipSpace(b, skipSpace(b, 0)+1) + 1
 	end, _, _ := d.scanString(b, start)
 	return &UnknownCommandError{string(b[start:end])}
-}
-
-// elements decodes the elements of an argument, of which there is at least one,
-// from the one at i on. It returns the index behind the argument.
-func (d *Decoder) elements(b []byte, i int, args []Arg, s shape) (_ []Arg, end int, err *SyntaxError) {
-	switch s {
-	case shapePairs:
-		return d.pairs(b, i, args)
-	case shapeKeys:
-		return d.keys(b, i, args)
-	case shapeRenames:
-		return d.renames(b, i, args)
-	}
-	return args, i, nil
-}
-
-// add adds an argument, to decode the element at i into. Beyond the limit that is
-// the decoder's spare one, or nil if there is no need to go on.
-func (d *Decoder) add(args []Arg, i int) ([]Arg, *Arg) {
-	if len(args) < d.limit {
-		if len(args) == cap(args) {
-			args = slices.Grow(args, 1)
-		}
-		args = args[:len(args)+1]
-		return args, &args[len(args)-1]
-	}
-	if d.next < 0 {
-		d.next = i
-		if d.checked {
-			return args, nil
-		}
-	}
-	return args, &d.spare
-}
-
-// pairs decodes the members of a SET.
-//
-// The common case of add and the steps from key to value to key are spelled out here
-// and not called: a call costs a pair two of its nanoseconds.
-func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
-	n := len(b)
-	for {
-		var a *Arg
-		if len(args) < cap(args) && len(args) < d.limit {
-			args = args[:len(args)+1]
-			a = &args[len(args)-1]
-		} else if args, a = d.add(args, i); a == nil {
-			return args, i, nil
-		}
-		a.Pos = i
-		if i >= n || b[i] != '"' {
-			return args, 0, syntaxAt(b, i, "a name in quotes")
-		}
-
-		if m := d.marks.from(i + 1); m != 0 { // d.stop
-			end = i + 1 + bits.TrailingZeros64(m)
-		} else {
-			end = d.stopFar(b, i+1)
-		}
-		if uint(end) < uint(n) && b[end] == '"' && !d.dirty {
-			a.Key = b[i+1 : end : end]
-			a.Status, a.flags = StatusOK, 0
-			if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || d.marks.unicode && fewerChars(a.Key, minKeyChars) {
-				a.Status = StatusKeyLengthInvalid
-			}
-		} else if end, err = d.escapedKey(b, a, i+1, end); err != nil {
-			return args, 0, err
-		}
-
-		i = end + 1
-		switch {
-		case i+2 < n && b[i] == ':' && b[i+1] > ' ':
-			i++
-		case i+2 < n && b[i] == ':' && b[i+1] == ' ' && b[i+2] > ' ':
-			i += 2
-		default:
-			if i, err = colon(b, i); err != nil {
-				return args, 0, err
-			}
-		}
-
-		if i < n && b[i] == '"' {
-			if m := d.marks.from(i + 1); m != 0 { // d.stop
-				end = i + 1 + bits.TrailingZeros64(m)
-			} else {
-				end = d.stopFar(b, i+1)
-			}
-			if uint(end) >= uint(n) || b[end] != '"' || d.dirty {
-				if end, _, err = d.escaped(b, i+1, end); err != nil {
-					return args, 0, err
-				}
-			}
-			end++
-		} else {
-			var scalar bool
-			if end, scalar, err = d.value(b, i); err != nil {
-				return args, 0, err
-			}
-			if !scalar && !d.opts.AnyValues && a.Status == StatusOK {
-				a.Status = StatusTypeInvalid
-			}
-		}
-		a.Value = b[i:end:end]
-
-		if end+1 < n {
-			if b[end] == ',' {
-				if i = end + 1; b[i] <= ' ' {
-					i = skipSpace(b, i)
-				}
-				continue
-			}
-			if b[end] == '}' {
-				return args, end + 1, nil
-			}
-		}
-		if i, err = separator(b, end, '}'); i == 0 {
-			return args, skipSpace(b, end) + 1, err
-		}
-	}
-}
-
-// keys decodes the elements of a GET, like pairs.
-func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
-	n := len(b)
-	for {
-		var a *Arg
-		if len(args) < cap(args) && len(args) < d.limit {
-			args = args[:len(args)+1]
-			a = &args[len(args)-1]
-		} else if args, a = d.add(args, i); a == nil {
-			return args, i, nil
-		}
-		a.Pos, a.Value = i, nil
-		if i < n && b[i] == '"' {
-			if m := d.marks.from(i + 1); m != 0 { // d.stop
-				end = i + 1 + bits.TrailingZeros64(m)
-			} else {
-				end = d.stopFar(b, i+1)
-			}
-			if uint(end) < uint(n) && b[end] == '"' && !d.dirty {
-				a.Key = b[i+1 : end : end]
-				a.Status, a.flags = StatusOK, 0
-				if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || d.marks.unicode && fewerChars(a.Key, minKeyChars) {
-					a.Status = StatusKeyLengthInvalid
-				}
-			} else if end, err = d.escapedKey(b, a, i+1, end); err != nil {
-				return args, 0, err
-			}
-			end++
-		} else {
-			a.Key, a.Status, a.flags = nil, StatusTypeInvalid, 0
-			if end, _, err = d.value(b, i); err != nil {
-				return args, 0, err
-			}
-		}
-		if end+1 < n {
-			if b[end] == ',' {
-				if i = end + 1; b[i] <= ' ' {
-					i = skipSpace(b, i)
-				}
-				continue
-			}
-			if b[end] == ']' {
-				return args, end + 1, nil
-			}
-		}
-		if i, err = separator(b, end, ']'); i == 0 {
-			return args, skipSpace(b, end) + 1, err
-		}
-	}
-}
-
-// renames decodes the elements of a RNM_KEY.
-func (d *Decoder) renames(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
-	for {
-		var a *Arg
-		if args, a = d.add(args, i); a == nil {
-			return args, i, nil
-		}
-		*a = Arg{Pos: i}
-		end, err = d.rename(b, a, i)
-		if end == 0 && err == nil {
-			*a = Arg{Pos: i, Status: StatusTypeInvalid}
-			end, _, err = d.value(b, i)
-		}
-		if err != nil {
-			return args, 0, err
-		}
-		if i, err = separator(b, end, ']'); i == 0 {
-			return args, skipSpace(b, end) + 1, err
-		}
-	}
-}
-
-// rename decodes the object {"old":"new"} at b[i] into a. It returns 0 for
-// anything else, be it a value of another kind or no JSON.
-func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *SyntaxError) {
-	if i >= len(b) || b[i] != '{' {
-		return 0, nil
-	}
-	from := skipSpace(b, i+1) + 1
-	if from > len(b) || b[from-1] != '"' {
-		return 0, nil
-	}
-	fromEnd, _, err := d.scanString(b, from)
-	if err != nil {
-		return 0, nil
-	}
-	to, err := colon(b, fromEnd+1)
-	if err != nil || to >= len(b) || b[to] != '"' {
-		return 0, nil
-	}
-	to++
-	toEnd, _, err := d.scanString(b, to)
-	if err != nil {
-		return 0, nil
-	}
-	end = skipSpace(b, toEnd+1)
-	if end >= len(b) || b[end] != '}' {
-		return 0, nil
-	}
-	// It is a rename, and both names are keys.
-	var renamed Arg
-	if _, err = d.escapedKey(b, a, from, d.stop(b, from)); err != nil {
-		return 0, err
-	}
-	if _, err = d.escapedKey(b, &renamed, to, d.stop(b, to)); err != nil {
-		return 0, err
-	}
-	a.Value = renamed.Key
-	if renamed.flags != 0 {
-		a.flags |= valueNeedsEscape
-	}
-	if a.Status == StatusOK {
-		a.Status = renamed.Status
-	}
-	return end + 1, nil
-}
-
-// separator expects a comma, and returns the index of what follows it and white
-// space; or 0, if there is the closing byte instead, or an error.
-func separator(b []byte, i int, closing byte) (next int, err *SyntaxError) {
-	if i+1 < len(b) && b[i] == ',' && b[i+1] > ' ' {
-		return i + 1, nil
-	}
-	i = skipSpace(b, i)
-	if i < len(b) && b[i] == ',' {
-		return skipSpace(b, i+1), nil
-	}
-	if i >= len(b) || b[i] != closing {
-		return 0, syntaxAt(b, i, "',' or '"+string(closing)+"'")
-	}
-	return 0, nil
-}
-
-// escapedKey decodes the key whose first byte, after its quote, is at start into a;
-// scanning has stopped at i. It returns the index of the closing quote.
-func (d *Decoder) escapedKey(b []byte, a *Arg, start, i int) (end int, err *SyntaxError) {
-	end, how, err := d.escaped(b, start, i)
-	if err != nil {
-		return 0, err
-	}
-	key := b[start:end:end]
-	a.flags = 0
-	if how&textEscaped != 0 {
-		if how&textSurrogate != 0 {
-			if lone := loneSurrogate(b, start, end); lone >= 0 {
-				return 0, &SyntaxError{lone, "unpaired surrogate in a key"}
-			}
-		}
-		a.flags = keyNeedsEscape
-		n := len(d.scratch)
-		d.scratch = unescape(d.scratch, key)
-		key = slices.Clip(d.scratch[n:])
-		if d.next >= 0 { // the element does not fit, so nobody will look at the key
-			d.scratch = d.scratch[:n]
-		}
-	}
-	a.Key, a.Status = key, StatusOK
-	if len(key) > d.opts.MaxKeyBytes || len(key) < minKeyChars || how&textUnicode|how&textEscaped != 0 && fewerChars(key, minKeyChars) {
-		a.Status = StatusKeyLengthInvalid
-	}
-	return end, nil
 }
 
 // atEnd requires that nothing but white space follows, and returns refusal if

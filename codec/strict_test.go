@@ -303,6 +303,47 @@ func TestEveryByteRemovedOrDoubled(t *testing.T) {
 	})
 }
 
+// The usual names are told by the eight bytes from their quote on: so every kind of white
+// space, and of what is none, stands at every place of a command, which is then cut off
+// everywhere, and at two places around its name.
+func TestSpaceAroundTheName(t *testing.T) {
+	kinds := []string{"", " ", "\t", "\r", "\n", "\r\n    ", "\v", "\x00", "!", "\u00a0"}
+	pairs, keys := []string{"{", `"abcdef"`, ":", "1", "}", "}"}, []string{"[", `"abcdef"`, "]", "}"}
+	opts := codec.Options{}
+	d := newDecoder(t, opts)
+	check := func(payload string) {
+		t.Helper()
+		requireAgreement(t, d, opts, []byte(payload))
+		if sample() {
+			return
+		}
+		for n := range strings.LastIndexByte(payload, '}') + 1 {
+			requireSyntaxError(t, d, opts, payload[:n])
+		}
+	}
+	for name, argument := range map[string][]string{
+		`"SET"`: pairs, `"ADD"`: pairs, `"GET"`: keys, `"RMV"`: keys, `"SETQ"`: pairs, `"COUNT"`: {"{", "}", "}"},
+		`"SE"`: pairs, `"set"`: pairs, `"S\u0045T"`: pairs, `"SET `: pairs, `"GET"}`: keys, `"ADD",`: keys,
+	} {
+		for _, argument := range [][]string{argument, {"{", "}", "}"}, {"[", "]", "}"}, {"1", "}"}} {
+			tokens := append([]string{"{", name, ":"}, argument...)
+			for _, kind := range kinds {
+				check(kind + strings.Join(tokens, kind) + kind)
+				for place := range len(tokens) + 1 {
+					one := strings.Join(tokens[:place], "") + kind
+					check(one + strings.Join(tokens[place:], ""))
+					for second := place + 1; second < 5 && second < len(tokens); second++ {
+						for _, other := range kinds[1:] {
+							two := one + strings.Join(tokens[place:second], "") + other + strings.Join(tokens[second:], "")
+							requireAgreement(t, d, opts, []byte(two))
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // The fast path reads eight bytes at a time: every length of key and value, at
 // every alignment, with and without something behind it.
 func TestEveryLength(t *testing.T) {

@@ -1,0 +1,286 @@
+package codec
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// This file decodes the elements of an argument into Args: pairs, keys, renames.
+
+// elements decodes the elements of an argument, of which there is at least one,
+// from the one at i on. It returns the index behind the argument.
+func (d *Decoder) elements(b []byte, i int, args []Arg, s shape) (_ []Arg, end int, err *SyntaxError) {
+	switch s {
+	case shapePairs:
+		return d.pairs(b, i, args)
+	case shapeKeys:
+		return d.keys(b, i, args)
+	case shapeRenames:
+		return d.renames(b, i, args)
+	}
+	return args, i, nil
+}
+
+// add adds an argument, to decode the element at i into. Beyond the limit that is
+// the decoder's spare one, or nil if there is no need to go on.
+func (d *Decoder) add(args []Arg, i int) ([]Arg, *Arg) {
+	if len(args) < d.limit {
+		if len(args) == cap(args) {
+			args = slices.Grow(args, 1)
+		}
+		args = args[:len(args)+1]
+		return args, &args[len(args)-1]
+	}
+	if d.next < 0 {
+		d.next = i
+		if d.checked {
+			return args, nil
+		}
+	}
+	return args, &d.spare
+}
+
+// pairs decodes the members of a SET.
+//
+// The common case of add and the steps from key to value to key are spelled out here
+// and not called: a call costs a pair two of its nanoseconds.
+func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
+	n := len(b)
+	for {
+		var a *Arg
+		if len(args) < cap(args) && len(args) < d.limit {
+			args = args[:len(args)+1]
+			a = &args[len(args)-1]
+		} else if args, a = d.add(args, i); a == nil {
+			return args, i, nil
+		}
+		a.Pos = i
+		if i >= n || b[i] != '"' {
+			return args, 0, syntaxAt(b, i, "a name in quotes")
+		}
+
+		if m := d.marks.from(i + 1); m != 0 { // d.stop
+			end = i + 1 + bits.TrailingZeros64(m)
+		} else {
+			end = d.stopFar(b, i+1)
+		}
+		if uint(end) < uint(n) && b[end] == '"' && !d.dirty {
+			a.Key = b[i+1 : end : end]
+			a.Status, a.flags = StatusOK, 0
+			if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || d.marks.unicode && fewerChars(a.Key, minKeyChars) {
+				a.Status = StatusKeyLengthInvalid
+			}
+		} else if end, err = d.escapedKey(b, a, i+1, end); err != nil {
+			return args, 0, err
+		}
+
+		i = end + 1
+		switch {
+		case i+2 < n && b[i] == ':' && b[i+1] > ' ':
+			i++
+		case i+2 < n && b[i] == ':' && b[i+1] == ' ' && b[i+2] > ' ':
+			i += 2
+		default:
+			if i, err = colon(b, i); err != nil {
+				return args, 0, err
+			}
+		}
+
+		if i < n && b[i] == '"' {
+			if m := d.marks.from(i + 1); m != 0 { // d.stop
+				end = i + 1 + bits.TrailingZeros64(m)
+			} else {
+				end = d.stopFar(b, i+1)
+			}
+			if uint(end) >= uint(n) || b[end] != '"' || d.dirty {
+				if end, _, err = d.escaped(b, i+1, end); err != nil {
+					return args, 0, err
+				}
+			}
+			end++
+		} else {
+			var scalar bool
+			if end, scalar, err = d.value(b, i); err != nil {
+				return args, 0, err
+			}
+			if !scalar && !d.opts.AnyValues && a.Status == StatusOK {
+				a.Status = StatusTypeInvalid
+			}
+		}
+		a.Value = b[i:end:end]
+
+		if end+1 < n {
+			if b[end] == ',' {
+				i = skipSpace(b, end+1)
+				continue
+			}
+			if b[end] == '}' {
+				return args, end + 1, nil
+			}
+		}
+		end = skipSpace(b, end)
+		if i, err = separator(b, end, '}'); i == 0 {
+			return args, end + 1, err
+		}
+	}
+}
+
+// keys decodes the elements of a GET, like pairs.
+func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
+	n := len(b)
+	for {
+		var a *Arg
+		if len(args) < cap(args) && len(args) < d.limit {
+			args = args[:len(args)+1]
+			a = &args[len(args)-1]
+		} else if args, a = d.add(args, i); a == nil {
+			return args, i, nil
+		}
+		a.Pos, a.Value = i, nil
+		if i < n && b[i] == '"' {
+			if m := d.marks.from(i + 1); m != 0 { // d.stop
+				end = i + 1 + bits.TrailingZeros64(m)
+			} else {
+				end = d.stopFar(b, i+1)
+			}
+			if uint(end) < uint(n) && b[end] == '"' && !d.dirty {
+				a.Key = b[i+1 : end : end]
+				a.Status, a.flags = StatusOK, 0
+				if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || d.marks.unicode && fewerChars(a.Key, minKeyChars) {
+					a.Status = StatusKeyLengthInvalid
+				}
+			} else if end, err = d.escapedKey(b, a, i+1, end); err != nil {
+				return args, 0, err
+			}
+			end++
+		} else {
+			a.Key, a.Status, a.flags = nil, StatusTypeInvalid, 0
+			if end, _, err = d.value(b, i); err != nil {
+				return args, 0, err
+			}
+		}
+		if end+1 < n {
+			if b[end] == ',' {
+				i = skipSpace(b, end+1)
+				continue
+			}
+			if b[end] == ']' {
+				return args, end + 1, nil
+			}
+		}
+		end = skipSpace(b, end)
+		if i, err = separator(b, end, ']'); i == 0 {
+			return args, end + 1, err
+		}
+	}
+}
+
+// renames decodes the elements of a RNM_KEY.
+func (d *Decoder) renames(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
+	for {
+		var a *Arg
+		if args, a = d.add(args, i); a == nil {
+			return args, i, nil
+		}
+		*a = Arg{Pos: i}
+		end, err = d.rename(b, a, i)
+		if end == 0 && err == nil {
+			*a = Arg{Pos: i, Status: StatusTypeInvalid}
+			end, _, err = d.value(b, i)
+		}
+		if err != nil {
+			return args, 0, err
+		}
+		end = skipSpace(b, end)
+		if i, err = separator(b, end, ']'); i == 0 {
+			return args, end + 1, err
+		}
+	}
+}
+
+// rename decodes the object {"old":"new"} at b[i] into a. It returns 0 for
+// anything else, be it a value of another kind or no JSON.
+func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *SyntaxError) {
+	if i >= len(b) || b[i] != '{' {
+		return 0, nil
+	}
+	from := skipSpace(b, i+1) + 1
+	if from > len(b) || b[from-1] != '"' {
+		return 0, nil
+	}
+	fromEnd, _, err := d.scanString(b, from)
+	if err != nil {
+		return 0, nil
+	}
+	to, err := colon(b, fromEnd+1)
+	if err != nil || to >= len(b) || b[to] != '"' {
+		return 0, nil
+	}
+	to++
+	toEnd, _, err := d.scanString(b, to)
+	if err != nil {
+		return 0, nil
+	}
+	end = skipSpace(b, toEnd+1)
+	if end >= len(b) || b[end] != '}' {
+		return 0, nil
+	}
+	// It is a rename, and both names are keys.
+	var renamed Arg
+	if _, err = d.escapedKey(b, a, from, d.stop(b, from)); err != nil {
+		return 0, err
+	}
+	if _, err = d.escapedKey(b, &renamed, to, d.stop(b, to)); err != nil {
+		return 0, err
+	}
+	a.Value = renamed.Key
+	if renamed.flags != 0 {
+		a.flags |= valueNeedsEscape
+	}
+	if a.Status == StatusOK {
+		a.Status = renamed.Status
+	}
+	return end + 1, nil
+}
+
+// separator expects a comma at b[i], and returns the index of what follows it and white
+// space; or 0, if there is the closing byte instead, or an error.
+func separator(b []byte, i int, closing byte) (next int, err *SyntaxError) {
+	if i < len(b) && b[i] == ',' {
+		return skipSpace(b, i+1), nil
+	}
+	if i >= len(b) || b[i] != closing {
+		return 0, syntaxAt(b, i, "',' or '"+string(closing)+"'")
+	}
+	return 0, nil
+}
+
+// escapedKey decodes the key whose first byte, after its quote, is at start into a;
+// scanning has stopped at i. It returns the index of the closing quote.
+func (d *Decoder) escapedKey(b []byte, a *Arg, start, i int) (end int, err *SyntaxError) {
+	end, how, err := d.escaped(b, start, i)
+	if err != nil {
+		return 0, err
+	}
+	key := b[start:end:end]
+	a.flags = 0
+	if how&textEscaped != 0 {
+		if how&textSurrogate != 0 {
+			if lone := loneSurrogate(b, start, end); lone >= 0 {
+				return 0, &SyntaxError{lone, "unpaired surrogate in a key"}
+			}
+		}
+		a.flags = keyNeedsEscape
+		n := len(d.scratch)
+		d.scratch = unescape(d.scratch, key)
+		key = slices.Clip(d.scratch[n:])
+		if d.next >= 0 { // the element does not fit, so nobody will look at the key
+			d.scratch = d.scratch[:n]
+		}
+	}
+	a.Key, a.Status = key, StatusOK
+	if len(key) > d.opts.MaxKeyBytes || len(key) < minKeyChars || how&textUnicode|how&textEscaped != 0 && fewerChars(key, minKeyChars) {
+		a.Status = StatusKeyLengthInvalid
+	}
+	return end, nil
+}
