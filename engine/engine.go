@@ -36,16 +36,16 @@ func New(opts Options) (*Engine, error) {
 		hash:   opts.hash,
 	}
 	e.pool.mem.failing = opts.failing
+	e.maintainer.init()
 	e.pool.wake = e.maintainer.wake
-	e.startMaintainer()
 	if err := e.pool.init(opts.MaxBytes, opts.Shards); err != nil {
-		e.stopMaintainer()
 		return nil, err
 	}
 	*word(e.pool.mem.at(emptyDir >> dirSizeBits)) = emptyEntry // the rest of page 0 is zero
 	for i := range e.shards {
 		e.shards[i].init(&e.pool, i, (opts.InitialCapacity+opts.Shards-1)/opts.Shards)
 	}
+	e.startMaintainer() // last: it walks through the shards
 	return e, nil
 }
 

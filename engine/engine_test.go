@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -286,5 +287,25 @@ func TestSeeds(t *testing.T) {
 	a, b := newEngine(t, engine.Options{}), newEngine(t, engine.Options{})
 	if a.HashOf("key") == b.HashOf("key") {
 		t.Error("two engines share a seed")
+	}
+}
+
+// TestNewStartsLast: nothing of an Engine runs until all of it has been set up. The
+// system is asked for memory all along New.
+func TestNewStartsLast(t *testing.T) {
+	before, asked := runtime.NumGoroutine(), 0
+	watch := func() bool {
+		stack := make([]byte, 64<<10)
+		if stack = stack[:runtime.Stack(stack, false)]; bytes.Contains(stack, []byte("engine.New(")) {
+			asked++
+			if n := runtime.NumGoroutine(); n > before {
+				t.Errorf("%d goroutines in New, %d before it", n, before)
+			}
+		}
+		return false
+	}
+	newEngine(t, engine.Options{Shards: 64, InitialCapacity: 1 << 20}.WithFailing(watch))
+	if asked < 5 {
+		t.Errorf("New has asked for memory %d times", asked)
 	}
 }

@@ -27,6 +27,13 @@ type maintainer struct {
 	working sync.Mutex // one round at a time: the tests ask for rounds, too
 }
 
+// init comes before the first wake: what calls the maintainer before it is started
+// is kept for it.
+func (m *maintainer) init() {
+	m.signal = make(chan struct{}, 1)
+	m.stop = make(chan struct{})
+}
+
 func (m *maintainer) wake() {
 	select {
 	case m.signal <- struct{}{}:
@@ -63,8 +70,6 @@ const (
 )
 
 func (e *Engine) startMaintainer() {
-	e.maintainer.signal = make(chan struct{}, 1)
-	e.maintainer.stop = make(chan struct{})
 	e.maintainer.done.Go(func() {
 		rest := time.NewTimer(restAfter)
 		for {
