@@ -61,3 +61,6 @@ func (e *Engine) ClearsLeft() int {
 
 // Lock is the mutex of a shard.
 type Lock = lock
+
+// LetOthers is what a goroutine calls between taking the lock and taking it again.
+func LetOthers(l *Lock) { l.letOthers() }

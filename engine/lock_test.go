@@ -3,6 +3,7 @@ package engine_test
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"keyframe/engine"
@@ -35,5 +36,51 @@ func TestLock(t *testing.T) {
 				t.Errorf("%d processors: %d counted, want %d", procs, count, workers*each)
 			}
 		}()
+	}
+}
+
+// TestLockLetsOthers has one goroutine take the lock again and again, for some 50 µs
+// each time and with a moment in between, as the maintainer does while it walks
+// through a shard. Another must not starve: it gets the lock within some rounds of
+// the first. (Hardly one with letOthers; without, once in 4000.) The bound is in
+// rounds, not in time, so it holds on a slow machine, too.
+func TestLockLetsOthers(t *testing.T) {
+	const wanted, atMost = 20, 200
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))))
+	var l engine.Lock
+	var asking atomic.Bool
+	var got atomic.Int64
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !stop.Load() && got.Load() < wanted {
+			asking.Store(true)
+			l.Lock()
+			asking.Store(false)
+			got.Add(1)
+			l.Unlock()
+		}
+	})
+	waited := 0 // rounds all through which the other asked in vain
+	for work := uint32(1); got.Load() < wanted && waited < wanted*atMost; {
+		asked, had := asking.Load(), got.Load()
+		l.Lock()
+		for range 50_000 {
+			work = work*1664525 + 1013904223
+		}
+		l.Unlock()
+		engine.LetOthers(&l)
+		if asked && had == got.Load() {
+			waited++
+		}
+		if work == 0 {
+			t.Log("never so") // or the work could be left out
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+	t.Logf("%d rounds for %d times", waited, wanted)
+	if waited >= wanted*atMost {
+		t.Errorf("the other got the lock %d times in %d rounds that it waited for", got.Load(), waited)
 	}
 }
