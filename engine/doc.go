@@ -108,7 +108,9 @@
 // system's finding and clearing of 2 MiB is nothing an Apply should wait for. If it
 // can't keep up, the hot path faults the chunk in itself.
 //
-// [Options.MaxBytes] bounds the chunks. An operation that needs more gets the
+// [Options.MaxBytes] bounds the chunks, but for one that is on its way back to the
+// system at the moment. A chunk that is being made ready is taken by who finds no
+// other. An operation that needs more gets the
 // status OutOfMemory and changes nothing; so it does if the system refuses. A value
 // that becomes shorter is always taken. Below the ceiling there is a reserve, room
 // for the copy of a shard, that only compactions may have: so a store at its ceiling
@@ -128,7 +130,7 @@
 // both names or neither. Clear holds every lock, in the same order, so that no
 // rename can carry a key from a shard not yet cleared into one already cleared.
 // It only detaches what the shards have; the maintainer gives it back, or Clear
-// itself when two of them are waiting already.
+// itself when two of them are waiting already. Until then it counts to the ceiling.
 // Len and Stats read one shard after another: under concurrent writes they are
 // a count of keys that existed at slightly different moments.
 //

@@ -64,3 +64,34 @@ type Lock = lock
 
 // LetOthers is what a goroutine calls between taking the lock and taking it again.
 func LetOthers(l *Lock) { l.letOthers() }
+
+// HoldFilling stops between the halves of prefaulting a chunk, until end is called. The
+// maintainer must be held.
+func (e *Engine) HoldFilling() (end func(), ok bool) {
+	p := &e.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, ok := p.fillLocked()
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.endFillLocked(c)
+	}, ok
+}
+
+// HoldEmptying stops between the halves of giving an empty chunk back.
+func (e *Engine) HoldEmptying() (end func(), ok bool) {
+	p := &e.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ready == 0 {
+		return func() {}, false
+	}
+	c := p.takeReadyLocked()
+	return func() {
+		p.mem.release(c, 1)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.releasedLocked(c)
+	}, true
+}

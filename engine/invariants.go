@@ -155,8 +155,11 @@ func (p *pool) check(used int) error {
 	free, ready, committed, usable := 0, 0, 0, 0
 	for i := range p.chunks {
 		ch := &p.chunks[i]
-		if ch.state != chunkNone {
+		if ch.state != chunkNone && ch.state != chunkEmptying {
 			committed++
+		}
+		if (ch.state == chunkFilling) != (i == p.filling && i > 0) {
+			return fmt.Errorf("chunk %d is in state %d, chunk %d is being prefaulted", i, ch.state, p.filling)
 		}
 		if ch.state != chunkReady {
 			continue

@@ -22,10 +22,10 @@ var _ [1<<chunkShift - chunkBytes]struct{}
 // A chunk is in one of these states.
 const (
 	chunkNone     = iota // no memory behind it
-	chunkFilling         // being prefaulted: not usable yet
+	chunkFilling         // being prefaulted: not used yet, but by who finds nothing else
 	chunkReady           // pages are handed out one run at a time
 	chunkWhole           // part of a run of whole chunks
-	chunkEmptying        // being given back to the system
+	chunkEmptying        // being given back to the system: no longer counted
 )
 
 // The pool has chunks prefaulted ahead of use while the store grows, up to
@@ -60,7 +60,7 @@ const runBuckets = 32
 //
 // mu guards everything below it; it is taken with a shard's lock held, never
 // the other way, and held for a search of bitmaps, not for a system call, but for
-// what allocChunksLocked does at the ceiling.
+// what allocChunksLocked does at the ceiling, and endFillLocked if it must.
 type pool struct {
 	mem  memory
 	wake func()      // tells the maintainer that there is work; never blocks
@@ -71,6 +71,7 @@ type pool struct {
 	maxChunks  int             // the ceiling
 	reserve    int             // pages below it that only a compaction may take
 	committed  int             // chunks with memory behind them
+	filling    int             // the one of them that is chunkFilling; 0: none
 	ready      int             // usable chunks with all pages free
 	freePages  int             // in chunkReady chunks
 	first      [runBuckets]int // no chunk below has a free run of the bucket's size
@@ -140,12 +141,17 @@ func (p *pool) allocLocked(pages int, compacting bool) (uint64, bool) {
 			return uint64(c*chunkPages + at), true
 		}
 	}
-	c, ok := p.nextNoneLocked(1)
-	if !ok || p.committed >= p.maxChunks || !p.mem.commit(c, 1) {
+	c := p.filling
+	if p.committed < p.maxChunks {
+		var ok bool
+		if c, ok = p.nextNoneLocked(1); !ok || !p.mem.commit(c, 1) {
+			return 0, false
+		}
+		p.addReadyLocked(c)
+		p.committed++
+	} else if !p.filledLocked() {
 		return 0, false
 	}
-	p.addReadyLocked(c)
-	p.committed++
 	p.takeLocked(c, 0, pages)
 	return uint64(c * chunkPages), true
 }
@@ -157,7 +163,13 @@ func (p *pool) left() int {
 	return p.leftLocked()
 }
 
-func (p *pool) leftLocked() int { return (p.maxChunks-p.committed)*chunkPages + p.freePages }
+func (p *pool) leftLocked() int {
+	n := (p.maxChunks-p.committed)*chunkPages + p.freePages
+	if p.filling != 0 {
+		n += chunkPages
+	}
+	return n
+}
 
 // takeLocked marks pages as used.
 func (p *pool) takeLocked(c, at, pages int) {
@@ -219,6 +231,9 @@ func (p *pool) addReadyLocked(c int) {
 // ceiling it gives empty ones back for it, which is the one system call that is made
 // with the lock held.
 func (p *pool) allocChunksLocked(n int) (uint64, bool) {
+	if p.committed-p.ready+n > p.maxChunks {
+		p.filledLocked()
+	}
 	if p.committed-p.ready+n > p.maxChunks {
 		return 0, false
 	}
@@ -330,23 +345,53 @@ func (p *pool) scattered() (free, used int) {
 	return free, (p.committed-p.ready)*chunkPages - free
 }
 
-// prefaultOne gets one more chunk ready, if one is wanted.
+// prefaultOne gets one more chunk ready, if one is wanted. Only one may be on its way.
 func (p *pool) prefaultOne() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.wantReadyLocked() <= 0 {
+	c, ok := p.fillLocked()
+	if !ok {
 		return false
 	}
-	c, ok := p.nextNoneLocked(1)
-	if !ok || !p.mem.commit(c, 1) {
-		return false
-	}
-	p.committed++
-	p.chunks[c].state = chunkFilling
 	p.mu.Unlock()
 	p.mem.populate(c)
 	p.mu.Lock()
-	p.addReadyLocked(c)
+	p.endFillLocked(c)
+	return true
+}
+
+func (p *pool) fillLocked() (c int, ok bool) {
+	if p.wantReadyLocked() <= 0 {
+		return 0, false
+	}
+	if c, ok = p.nextNoneLocked(1); !ok || !p.mem.commit(c, 1) {
+		return 0, false
+	}
+	p.committed++
+	p.chunks[c].state = chunkFilling
+	p.filling = c
+	return c, true
+}
+
+// endFillLocked notes that a chunk has been prefaulted. Who was short of memory may
+// have taken it meanwhile, and given it back: then it goes back to the system again.
+func (p *pool) endFillLocked(c int) {
+	if p.filling == c {
+		p.filledLocked()
+	} else if p.chunks[c].state == chunkNone {
+		p.mem.release(c, 1)
+	}
+}
+
+// filledLocked makes the chunk that is being prefaulted usable, if there is one. Who
+// can't wait for the rest of it faults in what he uses himself: prefaulting changes
+// nothing that is there.
+func (p *pool) filledLocked() bool {
+	if p.filling == 0 {
+		return false
+	}
+	p.addReadyLocked(p.filling)
+	p.filling = 0
 	return true
 }
 
@@ -365,13 +410,16 @@ func (p *pool) releaseOne(resting bool) bool {
 	return true
 }
 
-// takeReadyLocked takes the highest empty chunk, which there must be, out of use.
+// takeReadyLocked takes the highest empty chunk, which there must be, out of use. From
+// here on another may be had instead, so that nobody is refused memory that is about
+// to be there: the ceiling may be passed by this one, for as long as the system takes.
 func (p *pool) takeReadyLocked() int {
 	c := len(p.chunks) - 1
 	for p.chunks[c].state != chunkReady || p.chunks[c].freePages != chunkPages {
 		c--
 	}
 	p.chunks[c] = chunkState{state: chunkEmptying}
+	p.committed--
 	p.ready--
 	p.freePages -= chunkPages
 	return c
@@ -379,7 +427,6 @@ func (p *pool) takeReadyLocked() int {
 
 // releasedLocked notes that a chunk has gone back to the system.
 func (p *pool) releasedLocked(c int) {
-	p.committed--
 	p.chunks[c].state = chunkNone
 	p.firstNone = min(p.firstNone, c)
 }

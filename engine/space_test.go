@@ -164,6 +164,46 @@ func TestCeilingGivesEmptyChunks(t *testing.T) {
 	}
 }
 
+// TestCeilingCountsChunksOnTheWay: a chunk that is being prefaulted, or given back to
+// the system, is memory that there is: as much is taken as if it weren't on its way.
+func TestCeilingCountsChunksOnTheWay(t *testing.T) {
+	for _, size := range []int{100, engine.MaxSmall + 1, engine.ChunkBytes + 1} {
+		stored := map[string]int{}
+		for _, state := range []string{"ready", "filling", "emptying"} {
+			e := newEngine(t, engine.Options{Shards: 1, MaxBytes: 16 * engine.ChunkBytes})
+			release := e.HoldMaintainer()
+			setAll(t, e, "some", 5*engine.ChunkBytes/140, make([]byte, 100))
+			end, ok := e.HoldFilling()
+			if ok && state != "filling" {
+				end()
+			}
+			if ok && state == "emptying" {
+				end, ok = e.HoldEmptying()
+			}
+			if !ok {
+				t.Fatal("there is no such chunk")
+			}
+			n := 0
+			for refused := 0; refused < 10; n++ { // the shorter may still fit
+				if st, _ := one(e, engine.Set, fmt.Sprint("key", n), string(make([]byte, size-refused*size/10))); st != engine.Created {
+					refused++
+				}
+			}
+			if state != "ready" {
+				end()
+			}
+			release()
+			stored[state] = n
+			if err := e.CheckInvariants(); err != nil {
+				t.Errorf("%s: %v", state, err)
+			}
+		}
+		if stored["filling"] != stored["ready"] || stored["emptying"] != stored["ready"] {
+			t.Errorf("values of %d bytes: %v", size, stored)
+		}
+	}
+}
+
 // TestClearStorm: clearing faster than memory is given back must not heap up what is
 // to be given back.
 func TestClearStorm(t *testing.T) {
