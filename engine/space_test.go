@@ -167,7 +167,7 @@ func TestCeilingGivesEmptyChunks(t *testing.T) {
 // TestCeilingCountsChunksOnTheWay: a chunk that is being prefaulted, or given back to
 // the system, is memory that there is: as much is taken as if it weren't on its way.
 func TestCeilingCountsChunksOnTheWay(t *testing.T) {
-	for _, size := range []int{100, engine.MaxSmall + 1, engine.ChunkBytes + 1} {
+	for _, size := range []int{100, engine.MaxSmall + 1, 3 * engine.ChunkBytes} {
 		stored := map[string]int{}
 		for _, state := range []string{"ready", "filling", "emptying"} {
 			e := newEngine(t, engine.Options{Shards: 1, MaxBytes: 16 * engine.ChunkBytes})
@@ -202,6 +202,26 @@ func TestCeilingCountsChunksOnTheWay(t *testing.T) {
 			t.Errorf("values of %d bytes: %v", size, stored)
 		}
 	}
+}
+
+// TestCeilingGivesFillingChunk: a chunk that is being prefaulted makes room for a value
+// that takes whole ones, which may have gone again when it is ready.
+func TestCeilingGivesFillingChunk(t *testing.T) {
+	if engine.ChunkBytes < 2<<20 {
+		t.Skip("with memory on the heap the reserve is more than a chunk")
+	}
+	e := newEngine(t, engine.Options{Shards: 256, MaxBytes: 16 * engine.ChunkBytes})
+	defer e.HoldMaintainer()()
+	setAll(t, e, "two chunks", 2, make([]byte, engine.ChunkBytes+1)) // and one of index
+	end, ok := e.HoldFilling()
+	if !ok {
+		t.Fatal("no chunk is wanted")
+	}
+	if refused := setAll(t, e, "eleven", 1, make([]byte, 11*engine.ChunkBytes-100)); refused > 0 {
+		t.Errorf("what is left isn't given: %+v", e.Stats())
+	}
+	removeSome(e, "eleven", 1, 1)
+	end()
 }
 
 // TestClearStorm: clearing faster than memory is given back must not heap up what is
