@@ -31,7 +31,8 @@ type allocator struct {
 	liveBytes  int // room in small records
 	restBytes  int // of freeBytes, about: rests of blocks that nothing fitted into
 
-	tried      int  // a compaction that failed is tried again when freeBytes passes this
+	tried      int  // a compaction that was postponed is tried again when freeBytes passes this
+	short      int  // or when the pool has so many pages left; 0: none was postponed
 	untidy     bool // the maintainer knows of garbage that may wait until the store is at rest
 	compacting bool // the maintainer is copying: it may have the pool's reserve
 	closed     bool // to all others: memory is short, and a compaction needs the rest

@@ -25,7 +25,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	// it then, and if it can't suffice the compaction waits for more garbage.
 	room, need := e.pool.left()*pageBytes, s.liveBytes+s.liveBytes/3+maxBlockPages*pageBytes
 	if room < need {
-		s.postponeLocked()
+		s.postponeLocked(need/pageBytes + 1)
 		s.mu.Unlock()
 		return
 	}
@@ -35,7 +35,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	s.kept, s.free = s.free, [smallClasses]uint64{}
 	s.bump, s.bumpEnd = 0, 0
 	s.old = len(s.blocks)
-	s.restBytes, s.tried, s.untidy = 0, 0, false
+	s.restBytes, s.tried, s.short, s.untidy = 0, 0, 0, false
 	s.closed = room < 2*need
 	blocks := slices.Clone(s.blocks)
 	// What is on the lists now goes with the old blocks; what is freed from
@@ -93,7 +93,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	if ok {
 		s.checkGarbage() // what was freed meanwhile may be too much already
 	} else {
-		s.postponeLocked()
+		s.postponeLocked(max(room/pageBytes, e.pool.left()) + s.blockBytes/32/pageBytes + 1)
 	}
 	s.mu.Unlock()
 	for _, b := range given {
@@ -122,8 +122,32 @@ func (e *Engine) walk(s *shard, there func() bool, step func(at uint64) (next ui
 	return ok
 }
 
-// postponeLocked has the next compaction wait for a thirty-second of garbage more.
-func (s *shard) postponeLocked() { s.tried = s.freeBytes + s.blockBytes/32 }
+// postponeLocked has the next compaction wait for a thirty-second of garbage more, or
+// for the pool to have so many pages left.
+func (s *shard) postponeLocked(pages int) {
+	s.tried, s.short = s.freeBytes+s.blockBytes/32, pages
+	s.pool.callAt(pages)
+}
+
+// retryPostponed has the compactions asked for again that were postponed for want of
+// memory that is there now.
+func (e *Engine) retryPostponed() {
+	left, ok := e.pool.called()
+	if !ok {
+		return
+	}
+	for i := range e.shards {
+		s := &e.shards[i]
+		s.mu.Lock()
+		if s.short > left {
+			e.pool.callAt(s.short)
+		} else if s.short > 0 {
+			s.tried, s.short = 0, 0
+			s.checkGarbage()
+		}
+		s.mu.Unlock()
+	}
+}
 
 // relink puts a free record that is on some list on that of its class, and returns
 // the next of the list that it was on. Its bytes are counted already.

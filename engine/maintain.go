@@ -112,6 +112,7 @@ func (e *Engine) maintain(resting bool) {
 		for e.pool.releaseOne(resting) {
 		}
 	}
+	e.retryPostponed()
 	for i := range e.shards {
 		if s := &e.shards[i]; s.wantCompact.Load() || resting && s.isUntidy() {
 			e.compact(s, false)

@@ -78,6 +78,7 @@ type pool struct {
 	firstNone  int             // no chunk below is chunkNone
 	small      [3]uint64       // lists of free index pieces of 512, 1024, 2048 bytes
 	smallPages int             // pages cut into such pieces
+	callFrom   int             // pages left from which on the maintainer is called; 0: never
 }
 
 func (p *pool) init(maxBytes, shards int) error {
@@ -265,6 +266,7 @@ func (p *pool) release(page uint64, pages int) {
 		}
 		p.firstNone = min(p.firstNone, c)
 		p.committed -= n
+		p.callLocked()
 		p.mu.Unlock()
 		return
 	}
@@ -286,6 +288,36 @@ func (p *pool) release(page uint64, pages int) {
 			p.wake()
 		}
 	}
+	p.callLocked()
+}
+
+// callAt has the maintainer called once so many pages are left.
+func (p *pool) callAt(pages int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.callFrom == 0 || pages < p.callFrom {
+		p.callFrom = pages
+	}
+	p.callLocked()
+}
+
+func (p *pool) callLocked() {
+	if p.callFrom > 0 && p.leftLocked() >= p.callFrom {
+		p.wake()
+	}
+}
+
+// called tells whether as many pages are left as somebody has been waiting for, and how
+// many there are. Who goes on waiting has to say so again.
+func (p *pool) called() (left int, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	left = p.leftLocked()
+	if p.callFrom == 0 || left < p.callFrom {
+		return 0, false
+	}
+	p.callFrom = 0
+	return left, true
 }
 
 // allocSmall takes a piece of 512 << k bytes, k < 3, for a small index.

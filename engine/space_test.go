@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"keyframe/engine"
 )
@@ -317,6 +319,33 @@ func TestCompactionReverts(t *testing.T) {
 	checkSame(t, e, o)
 	if st := e.Stats(); st.BlockBytes > full.BlockBytes*6/10 {
 		t.Errorf("with memory again: %+v", st)
+	}
+}
+
+// TestPostponedCompactionIsRetried: a compaction that there was no memory for takes
+// place when there is, without anything being done to its shard.
+func TestPostponedCompactionIsRetried(t *testing.T) {
+	const chunks = 32
+	e := newEngine(t, engine.Options{Shards: 1, MaxBytes: chunks * engine.ChunkBytes})
+	n := 12 * engine.ChunkBytes / 128
+	setAll(t, e, "key", n, make([]byte, 110))
+	large := 0
+	for st := engine.Created; st == engine.Created; large++ {
+		st, _ = one(e, engine.Set, fmt.Sprint("large", large), string(make([]byte, engine.ChunkBytes-5000)))
+	}
+	release := e.HoldMaintainer()
+	removeSome(e, "key", n, 5)
+	release()
+	e.Settle() // the maintainer comes by, and finds no room for the copy
+	full := e.Stats()
+	if garbage := full.BlockBytes - full.LiveBytes + full.LargeBytes; garbage < full.BlockBytes/3 {
+		t.Fatalf("compacted already: %+v", full)
+	}
+	removeSome(e, "large", 7, 10)
+	for start := time.Now(); e.Stats().BlockBytes > full.BlockBytes*6/10; runtime.Gosched() {
+		if time.Since(start) > 20*time.Second {
+			t.Fatalf("never compacted: before %+v, after %+v", full, e.Stats())
+		}
 	}
 }
 
