@@ -35,7 +35,7 @@ type allocator struct {
 	short      int  // or when the pool has so many pages left; 0: none was postponed
 	untidy     bool // the maintainer knows of garbage that may wait until the store is at rest
 	compacting bool // the maintainer is copying: it may have the pool's reserve
-	closed     bool // to all others: memory is short, and a compaction needs the rest
+	closed     bool // to all others for now: memory is short, and a compaction needs the rest
 }
 
 // Blocks grow with the shard, so that small stores stay small and large ones

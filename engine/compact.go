@@ -21,9 +21,10 @@ func (e *Engine) compact(s *shard, all bool) {
 	}
 	s.mu.Lock()
 	s.wantCompact.Store(false)
-	// At the ceiling the copies take the pool's reserve. Nobody else may eat into
-	// it then, and if it can't suffice the compaction waits for more garbage.
-	room, need := e.pool.left()*pageBytes, s.liveBytes+s.liveBytes/3+maxBlockPages*pageBytes
+	// At the ceiling the copies take the pool's reserve. If it can't suffice the
+	// compaction waits for more garbage.
+	copies := s.liveBytes + s.liveBytes/3
+	room, need := e.pool.left()*pageBytes, copies+maxBlockPages*pageBytes
 	if room < need {
 		s.postponeLocked(need/pageBytes + 1)
 		s.mu.Unlock()
@@ -36,7 +37,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	s.bump, s.bumpEnd = 0, 0
 	s.old = len(s.blocks)
 	s.restBytes, s.tried, s.short, s.untidy = 0, 0, 0, false
-	s.closed = room < 2*need
+	s.closeIfShortLocked(copies)
 	blocks := slices.Clone(s.blocks)
 	// What is on the lists now goes with the old blocks; what is freed from
 	// here on stays counted until then, too.
@@ -44,7 +45,10 @@ func (e *Engine) compact(s *shard, all bool) {
 
 	old := newBlockSet(blocks)
 	there := func() bool { return s.epoch == epoch } // or Clear took everything
-	ok := e.walk(s, there, func(at uint64) (uint64, bool) { return s.compactLocked(at, all, old) })
+	ok := e.walk(s, there, func(at uint64) (uint64, bool) {
+		s.closeIfShortLocked(copies - int(uint64(copies)*at/maxDirSize))
+		return s.compactLocked(at, all, old)
+	})
 	back := false
 	if !ok && !e.stopping() {
 		s.mu.Lock()
@@ -102,6 +106,14 @@ func (e *Engine) compact(s *shard, all bool) {
 	}
 	for e.pool.releaseOne(false) || e.pool.prefaultOne() {
 	}
+}
+
+// closeIfShortLocked has a shard that is being compacted take nothing new while there is
+// hardly more memory left than the copies to come may need, or else new records would
+// eat it: the pool keeps its reserve from them, but not what is left of the copies'
+// blocks, one of which they may fill up before this is asked again.
+func (s *shard) closeIfShortLocked(copies int) {
+	s.closed = s.pool.left()*pageBytes < copies+2*maxBlockPages*pageBytes
 }
 
 // walk calls step for one segment after the other, with the shard's lock held,

@@ -114,9 +114,11 @@
 // so it does if the system refuses. A value that becomes shorter is always taken. Below
 // the ceiling there is a reserve, room for the copy of a shard, that only compactions
 // may have: so a store at its ceiling can still turn what was freed in one size into
-// space for others. Its shard takes nothing new while one runs. (Stores of fewer than 8
-// shards have less than that, and may be refused new sizes.) A compaction that there is
-// no memory for waits for more garbage in its shard, or for memory from elsewhere.
+// space for others. While one runs, its shard takes nothing
+// new whenever hardly more is left than the copies to come may need, a third and two
+// blocks more than the records. (Stores of fewer than 8 shards have less of a reserve
+// than that, and may be refused new sizes.) A compaction that there is no memory for
+// waits for more garbage in its shard, or for memory from elsewhere.
 //
 // For 16-byte keys and 20-byte values: 40 bytes of record, 16 of index at worst and
 // 13 on average, and slack: 58 bytes a key at 10 M keys, the process included.

@@ -349,6 +349,28 @@ func TestPostponedCompactionIsRetried(t *testing.T) {
 	}
 }
 
+// TestCompactionLetsOthersIn: while a shard is compacted it takes new records, as long
+// as there is memory for them beside the copies.
+func TestCompactionLetsOthersIn(t *testing.T) {
+	const limit = 24 * engine.ChunkBytes
+	e := newEngine(t, engine.Options{Shards: 1, MaxBytes: limit})
+	n := limit / 3 / 128
+	setAll(t, e, "key", n, make([]byte, 110))
+	e.Settle()
+	release := e.HoldMaintainer()
+	removeSome(e, "key", n, 2)
+	before := e.Stats().Compactions
+	release()
+	for start := time.Now(); e.Stats().Compactions == before; runtime.Gosched() {
+		if time.Since(start) > 20*time.Second {
+			t.Fatal("never compacted")
+		}
+	}
+	if refused := setAll(t, e, "new", limit/12/300, make([]byte, 200)); refused > 0 {
+		t.Errorf("%d are refused: %+v", refused, e.Stats())
+	}
+}
+
 // TestCompactionsFailUnderLoad: the same while others change the shards.
 func TestCompactionsFailUnderLoad(t *testing.T) {
 	var failing atomic.Bool
