@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -255,6 +256,49 @@ func BenchmarkMemory(b *testing.B) {
 			b.ReportMetric(value, name)
 		}
 	})
+}
+
+// BenchmarkGetWhileCompacting is how long single Gets take while the maintainer compacts
+// shards: between them every value grows from 20 to 60 bytes and shrinks again. With two
+// processors (-cpu 2) Gets and the maintainer run side by side; with one they take turns.
+func BenchmarkGetWhileCompacting(b *testing.B) {
+	const n = 1_000_000
+	keys, at := NewKeys(n), Uniform(n, sampleKeys, 1)
+	for _, shards := range []int{1, 16, 512} {
+		b.Run(fmt.Sprintf("shards=%d", shards), func(b *testing.B) {
+			dropFilled()
+			e := newEngine(b, engine.Options{Shards: shards})
+			defer e.Close()
+			fill(e, keys)
+			settle(e)
+			before := e.Stats().Compactions
+			var set, get engine.Batch
+			took := make([]time.Duration, 0, 2*n*b.N)
+			b.ResetTimer()
+			for range b.N {
+				for _, value := range [][]byte{make([]byte, 60), make([]byte, 20)} {
+					for i := range n {
+						set.Add(engine.Set, keys.At(i), value)
+						e.Apply(&set)
+						set.Reset()
+						get.Add(engine.Get, keys.At(int(at[i&(sampleKeys-1)])), nil)
+						start := time.Now()
+						e.Apply(&get)
+						took = append(took, time.Since(start))
+						get.Reset()
+					}
+				}
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(e.Stats().Compactions-before)/float64(b.N), "compactions/op")
+			slices.Sort(took)
+			slow, _ := slices.BinarySearch(took, time.Millisecond)
+			b.ReportMetric(float64(len(took)-slow)/float64(b.N), "over-1ms/op")
+			for name, q := range map[string]float64{"p50-ns": 0.5, "p99-ns": 0.99, "p9999-ns": 0.9999, "max-ns": 1} {
+				b.ReportMetric(float64(took[int(q*float64(len(took)-1))].Nanoseconds()), name)
+			}
+		})
+	}
 }
 
 // setEvery sets every step-th key below n to the value.
