@@ -71,11 +71,18 @@ func (l *lock) lockSlow() {
 	}
 }
 
-// letOthers gives those who wait for the lock the time to wake up and take it. The
-// caller must not hold it.
+// letOthers gives those who wait for the lock the time to wake up and take it, but not
+// for ever: they may have been put off the processor. The caller must not hold it.
+//
+// It doesn't sleep: when all of a process sleeps the scheduler rounds the time up to a
+// millisecond, the waiters' too, and Gosched is what makes it look for those whose
+// time has come.
 func (l *lock) letOthers() {
-	if l.waiting.Load() > 0 {
-		time.Sleep(2 * waiterSleep)
+	if l.waiting.Load() == 0 {
+		return
+	}
+	for start := time.Now(); l.waiting.Load() > 0 && time.Since(start) < 4*waiterSleep; {
+		runtime.Gosched()
 	}
 }
 
