@@ -103,6 +103,7 @@ soak: ## churn a store for 3 minutes, then put hostile clients beside good ones 
 bench-engine: ## measure the store up to 10 M keys; wants an idle machine
 	$(GO) test ./bench -run '^$$' -bench 'SetOverwrite|GetHit|GetMiss|BaselineOverwrite' -benchtime 1s -count 5 -cpu 1 -timeout 60m -maxkeys 10000000
 	$(GO) test ./bench -run '^$$' -bench SetParallel -benchtime 100000x -count 5 -cpu 1,2 -timeout 20m -maxkeys 10000000
+	$(GO) test ./bench -run '^$$' -bench GetWhileCompacting -benchtime 2x -cpu 2
 	$(GO) test ./bench -run '^$$' -bench 'SetInsert|Memory' -benchtime 1x -count 5 -timeout 60m -maxkeys 10000000
 
 BENCH_CODEC = -run '^$$' -benchtime 50ms -count 5 -cpu 1 -timeout 20m

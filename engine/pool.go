@@ -19,15 +19,6 @@ const (
 var _ [chunkBytes - 1<<chunkShift]struct{}
 var _ [1<<chunkShift - chunkBytes]struct{}
 
-// A chunk is in one of these states.
-const (
-	chunkNone     = iota // no memory behind it
-	chunkFilling         // being prefaulted: not used yet, but by who finds nothing else
-	chunkReady           // pages are handed out one run at a time
-	chunkWhole           // part of a run of whole chunks
-	chunkEmptying        // being given back to the system: no longer counted
-)
-
 // The pool has chunks prefaulted ahead of use while the store grows, up to
 // readyGrowing of them, fewer while it is small; at rest it keeps readyResting. How long
 // a chunk takes is the system's affair: 0.2 ms where its memory was in use before, 4.5
@@ -43,13 +34,6 @@ const (
 // that they cost 2 to 4 ns a key (10 k keys: 46 ns with, 43 without). A store that
 // has been above it keeps them: it may grow again, and what they cost is little.
 const hintPages = 512
-
-// chunkState is the pool's note of one chunk.
-type chunkState struct {
-	free      [chunkPages / 64]uint64 // a bit for each free page
-	freePages uint16
-	state     uint8
-}
 
 // runBuckets is the number of sizes of runs whose search is remembered.
 const runBuckets = 32
@@ -461,60 +445,4 @@ func (p *pool) takeReadyLocked() int {
 func (p *pool) releasedLocked(c int) {
 	p.chunks[c].state = chunkNone
 	p.firstNone = min(p.firstNone, c)
-}
-
-// findRun returns the lowest run of free pages of this length.
-func (ch *chunkState) findRun(pages int) (at int, ok bool) {
-	if pages == chunkPages {
-		return 0, ch.freePages == chunkPages
-	}
-	run := 0
-	for w, word := range ch.free {
-		if word == 0 {
-			run = 0
-			continue
-		}
-		if word == ^uint64(0) {
-			if run += 64; run >= pages {
-				return w*64 + 64 - run, true
-			}
-			continue
-		}
-		for i := 0; i < 64; {
-			if word>>i&1 == 0 {
-				run = 0
-				i += max(1, min(64-i, bits.TrailingZeros64(word>>i)))
-				continue
-			}
-			n := min(64-i, bits.TrailingZeros64(^(word >> i)))
-			if run+n >= pages {
-				return w*64 + i - run, true
-			}
-			run += n
-			i += n
-		}
-	}
-	return 0, false
-}
-
-// findUsed returns how many of these pages are in use.
-func (ch *chunkState) findUsed(at, pages int) int {
-	n := 0
-	for i := at; i < at+pages; i++ {
-		n += int(^ch.free[i/64] >> (i % 64) & 1)
-	}
-	return n
-}
-
-func (ch *chunkState) mark(at, pages int, free bool) {
-	for i := at; i < at+pages; {
-		n := min(64-i%64, at+pages-i)
-		mask := (^uint64(0) >> (64 - n)) << (i % 64)
-		if free {
-			ch.free[i/64] |= mask
-		} else {
-			ch.free[i/64] &^= mask
-		}
-		i += n
-	}
 }
