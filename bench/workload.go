@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"math/rand/v2"
 )
 
@@ -105,7 +106,31 @@ func Sequence(distribution string, n int, seed uint64) func() uint64 {
 		return func() uint64 { return r.Uint64N(limit) }
 	case "zipf":
 		z := rand.NewZipf(r, zipfExponent, 1, limit-1)
-		return func() uint64 { return z.Uint64() * 0x9E3779B97F4A7C15 % limit }
+		key := spread(limit)
+		return func() uint64 { return key(z.Uint64()) }
 	}
 	panic("BUG: no distribution " + distribution)
+}
+
+// spread returns a permutation of the numbers below n, in which those of neighbouring
+// ranks are far apart: rank × m modulo n, with an m that has no divisor in common
+// with n and is near the golden ratio's part of it. The product has 128 bits: one
+// that wrapped at 64 would give two ranks the same key.
+func spread(n uint64) func(rank uint64) uint64 {
+	const golden = 0.6180339887498949
+	m := max(uint64(float64(n)*golden), 1)
+	for gcd(m, n) != 1 {
+		m++
+	}
+	return func(rank uint64) uint64 {
+		high, low := bits.Mul64(rank, m)
+		return bits.Rem64(high, low, n)
+	}
+}
+
+func gcd(a, b uint64) uint64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
