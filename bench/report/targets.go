@@ -68,22 +68,48 @@ var designTargets = func() []target {
 			target{"SET of 1, 1 in flight, " + name + " ÷ I/O limit", 0.97, true, ofLimit(framing, "1×1"), "compare"},
 		)
 	}
-	overwrite := func(batch, keys string) func(*raw) (float64, bool) {
-		return engineNs("SetOverwrite", "ns/key", "batch", batch, "keys", keys)
+	engineKeys := func(bench, batch, keys string) func(*raw) (float64, bool) {
+		return engineNs(bench, "ns/key", "batch", batch, "keys", keys)
 	}
+	overwrite := func(batch, keys string) func(*raw) (float64, bool) { return engineKeys("SetOverwrite", batch, keys) }
 	goMap := engineNs("BaselineOverwrite", "ns/key", "impl", "map-unlocked", "keys", "10000")
-	decode := func(impl string) func(*raw) (float64, bool) {
+	const million, million10 = "1000000", "10000000"
+	growth := func(unit, presized string) func(*raw) (float64, bool) {
 		return func(r *raw) (float64, bool) {
-			return r.find("codec", "Decode", "form", "plain", "keys", "10", "impl", impl).median("ns/key")
+			return r.find("growth", "SetInsert", "keys", million10, "presized", presized).median(unit)
 		}
 	}
-	const million10 = "10000000"
-	return append(t,
+	t = append(t,
 		target{"engine, 10 M keys: batches of 32 ÷ one at a time", 0.4, false, quotient(overwrite("32", million10), overwrite("1", million10)), "engine"},
 		target{"engine, 10 M keys, batches of 32, ns a key", 85, false, overwrite("32", million10), "engine"},
+		target{"engine, 1 M keys, batches of 32, ns a key", 75, false, overwrite("32", million), "engine"},
 		target{"engine, 10 k keys, batches of 32 ÷ Go map without a lock", 1, false, quotient(overwrite("32", "10000"), goMap), "engine"},
-		target{"decode 10 keys: ast.Preorder ÷ ours", 2.2, true, quotient(decode("preorder"), decode("keyframe")), "codec"},
-		target{"decode 10 keys, ns a key", 18, false, decode("keyframe"), "codec"},
+	)
+	for _, keys := range []string{million, million10} {
+		t = append(t, target{"engine, " + count(keys) + " keys, batches of 32: GET ÷ SET", 1, false, quotient(engineKeys("GetHit", "32", keys), overwrite("32", keys)), "engine"})
+	}
+	decode := func(form, keys, impl string) func(*raw) (float64, bool) {
+		return func(r *raw) (float64, bool) {
+			return r.find("codec", "Decode", "form", form, "keys", keys, "impl", impl).median("ns/key")
+		}
+	}
+	plain := decode("plain", "10", "keyframe")
+	t = append(t, target{"decode 10 keys: ast.Preorder ÷ ours", 2.2, true, quotient(decode("plain", "10", "preorder"), plain), "codec"})
+	for _, form := range []string{"unicode", "escaped"} {
+		t = append(t, target{"the same, " + form, 2, true, quotient(decode(form, "10", "preorder"), decode(form, "10", "keyframe")), "codec"})
+	}
+	return append(t,
+		target{"decode 10 keys, ns a key", 18, false, plain, "codec"},
+		target{"decode 1 key, ns", 30, false, decode("plain", "1", "keyframe"), "codec"},
+		target{"decode 10 keys: pretty-printed ÷ compact", 1.5, false, quotient(decode("spaced", "10", "keyframe"), plain), "codec"},
+		target{"decode 1 key: pretty-printed ÷ compact", 1.5, false, quotient(decode("spaced", "1", "keyframe"), decode("plain", "1", "keyframe")), "codec"},
+		target{"decode 10 keys with values of 1 KiB, GB/s of values", 8, true, func(r *raw) (float64, bool) {
+			ns, ok := decode("kib", "10", "keyframe")(r)
+			return 1024 / ns, ok // bytes a nanosecond
+		}, "codec"},
+		target{"decode 10 keys: GET ÷ SET", 1.2, false, quotient(func(r *raw) (float64, bool) {
+			return r.find("codec", "DecodeGet", "keys", "10", "impl", "keyframe").median("ns/key")
+		}, plain), "codec"},
 		target{"append a response, ns", 10, false, func(r *raw) (float64, bool) {
 			return r.find("codec", "Respond", "form", "plain", "kind", "status").median("ns/op")
 		}, "codec"},
@@ -91,11 +117,12 @@ var designTargets = func() []target {
 			return r.find("memory", "Memory", "impl", "keyframe", "store", million10).median("bytes/key")
 		}, "memory"},
 		target{"growing to 10 M keys, slowest batch of 32, ms", 2, false, func(r *raw) (float64, bool) {
-			us, ok := r.find("growth", "SetInsert", "keys", million10, "presized", "false").median("slowest-us")
+			us, ok := growth("slowest-us", "false")(r)
 			return us / 1000, ok
 		}, "growth"},
+		target{"inserting 10 M keys, ns a key: growing ÷ made to size", 2, false, quotient(growth("ns/key", "false"), growth("ns/key", "true")), "growth"},
 		target{"engine, two goroutines ÷ one, 1 M keys", 1.8, true, func(r *raw) (float64, bool) {
-			one, two := r.goroutines("1000000")
+			one, two := r.goroutines(million)
 			return divide(two, one, "keys/s")
 		}, "scaling"},
 	)

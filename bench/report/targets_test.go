@@ -1,0 +1,74 @@
+package report
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestTargets: each target is made of the figures that its name says.
+func TestTargets(t *testing.T) {
+	const head = "section: %\nrevision: r1\n"
+	_, dir := tree(t, map[string]string{
+		"a-engine.txt": strings.Replace(head, "%", "engine", 1) +
+			"BenchmarkSetOverwrite/impl=engine/batch=32/keys=1000000 1 70 ns/key\n" +
+			"BenchmarkSetOverwrite/impl=engine/batch=32/keys=10000000 1 80 ns/key\n" +
+			"BenchmarkGetHit/impl=engine/batch=32/keys=1000000 1 77 ns/key\n" +
+			"BenchmarkGetHit/impl=engine/batch=32/keys=10000000 1 40 ns/key\n",
+		"a-growth.txt": strings.Replace(head, "%", "growth", 1) +
+			"BenchmarkSetInsert/impl=engine/batch=32/presized=false/keys=10000000 1 300 ns/key 1000 slowest-us\n" +
+			"BenchmarkSetInsert/impl=engine/batch=32/presized=true/keys=10000000 1 100 ns/key 3000 slowest-us\n",
+		"a-codec.txt": strings.Replace(head, "%", "codec", 1) +
+			"BenchmarkDecode/form=plain/keys=1/impl=keyframe 1 20 ns/key\n" +
+			"BenchmarkDecode/form=plain/keys=10/impl=keyframe 1 10 ns/key\n" +
+			"BenchmarkDecode/form=spaced/keys=1/impl=keyframe 1 40 ns/key\n" +
+			"BenchmarkDecode/form=spaced/keys=10/impl=keyframe 1 12 ns/key\n" +
+			"BenchmarkDecode/form=unicode/keys=10/impl=keyframe 1 10 ns/key\n" +
+			"BenchmarkDecode/form=unicode/keys=10/impl=preorder 1 30 ns/key\n" +
+			"BenchmarkDecode/form=escaped/keys=10/impl=keyframe 1 20 ns/key\n" +
+			"BenchmarkDecode/form=escaped/keys=10/impl=preorder 1 30 ns/key\n" +
+			"BenchmarkDecode/form=kib/keys=10/impl=keyframe 1 102.4 ns/key\n" +
+			"BenchmarkDecodeGet/keys=10/impl=keyframe 1 13 ns/key\n",
+	})
+	r, err := read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := targets(r)
+	for _, want := range []string{
+		"| engine, 1 M keys, batches of 32, ns a key | ≤ 75.0 | 70.0 | met | `engine` |",
+		"| engine, 1 M keys, batches of 32: GET ÷ SET | ≤ 1.00 | 1.10 | **missed** | `engine` |",
+		"| engine, 10 M keys, batches of 32: GET ÷ SET | ≤ 1.00 | 0.50 | met | `engine` |",
+		"| the same, unicode | ≥ 2.00 | 3.00 | met | `codec` |",
+		"| the same, escaped | ≥ 2.00 | 1.50 | **missed** | `codec` |",
+		"| decode 1 key, ns | ≤ 30.0 | 20.0 | met | `codec` |",
+		"| decode 10 keys: pretty-printed ÷ compact | ≤ 1.50 | 1.20 | met | `codec` |",
+		"| decode 1 key: pretty-printed ÷ compact | ≤ 1.50 | 2.00 | **missed** | `codec` |",
+		"| decode 10 keys with values of 1 KiB, GB/s of values | ≥ 8.00 | 10.0 | met | `codec` |",
+		"| decode 10 keys: GET ÷ SET | ≤ 1.20 | 1.30 | **missed** | `codec` |",
+		"| inserting 10 M keys, ns a key: growing ÷ made to size | ≤ 2.00 | 3.00 | **missed** | `growth` |",
+		"| growing to 10 M keys, slowest batch of 32, ms | ≤ 2.00 | 1.00 | met | `growth` |",
+		"| append a response, ns | ≤ 10.0 | – | not measured | `codec` |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// TestTargetsFindTheirFigures: the names in the tree's raw files are those that the
+// targets look for.
+func TestTargetsFindTheirFigures(t *testing.T) {
+	if _, err := os.Stat("../results/figures"); os.IsNotExist(err) {
+		t.Skip("no raw files: make figures measures them")
+	}
+	r, err := read("../results/figures")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range designTargets {
+		if _, ok := target.value(r); !ok && r.heads[target.section] != nil {
+			t.Errorf("the section %s has no figure for %q", target.section, target.what)
+		}
+	}
+}
