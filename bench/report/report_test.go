@@ -78,7 +78,8 @@ func TestWrittenReportIsRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| Keyframe, JSON Lines | – | – | 10.0 M (5.00–15.0 M) |", "| Keyframe ÷ I/O limit, JSON Lines | – | – | 0.50 |",
+		"| Keyframe, JSON Lines | – | – | 10.0 M (5.00–15.0 M)! |", "| Keyframe ÷ I/O limit, JSON Lines | – | – | 0.50 |",
+		"\n\n3 runs each; ! marks a figure whose highest run is more than twice its lowest.\n<!-- end keys -->",
 		"the same ÷ I/O limit | ≥ 0.55 | 0.50 | **missed**", missing, "[a-keys.txt](bench/results/figures/a-keys.txt)",
 	} {
 		if !bytes.Contains(text, []byte(want)) {
@@ -151,8 +152,11 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	p := &point{values: map[string][]float64{"x": {3, 1, 2}, "y": {4, 4}, "z": {1, 2}}}
-	if got := p.cell("x", number); got != "2.00 (1.00–3.00)" {
+	p := &point{values: map[string][]float64{"x": {3, 1, 2}, "w": {3, 1.5, 2}, "y": {4, 4}, "z": {1, 2}}}
+	if got := p.cell("x", number); got != "2.00 (1.00–3.00)!" {
+		t.Error(got)
+	}
+	if got := p.cell("w", number); got != "2.00 (1.50–3.00)" {
 		t.Error(got)
 	}
 	if got := p.cell("y", number); got != "4.00" {
@@ -182,6 +186,7 @@ func TestLatencyTables(t *testing.T) {
 	for _, want := range []string{
 		"| Keyframe, JSON Lines | 50 % | 1.00 M | 3.00 µs (2.00–4.00 µs) |",
 		"| Keyframe, JSON Lines | 100 k | 3.00 µs | – |",
+		"\n\n1 to 2 runs each.\n<!-- end latency -->",
 	} {
 		if !bytes.Contains(written, []byte(want)) {
 			t.Errorf("no %q in the report:\n%s", want, written)

@@ -13,16 +13,16 @@ import (
 var blocks = map[string]func(*raw) string{
 	"environment": environment,
 	"targets":     targets,
-	"compare":     compare,
-	"keys":        keysTable,
-	"store":       storeTable,
-	"latency":     latencyTable,
-	"growth":      growthTable,
-	"memory":      memoryTable,
-	"scaling":     scalingTable,
-	"suite":       suiteTable,
-	"engine":      func(r *raw) string { return list(r, "engine") },
-	"codec":       codecTable,
+	"compare":     withRuns("compare", compare),
+	"keys":        withRuns("keys", keysTable),
+	"store":       withRuns("store", storeTable),
+	"latency":     withRuns("latency", latencyTable),
+	"growth":      withRuns("growth", growthTable),
+	"memory":      withRuns("memory", memoryTable),
+	"scaling":     withRuns("scaling", scalingTable),
+	"suite":       withRuns("suite", suiteTable),
+	"engine":      withRuns("engine", func(r *raw) string { return list(r, "engine") }),
+	"codec":       withRuns("codec", codecTable),
 	"files":       files,
 }
 
@@ -39,6 +39,47 @@ func table(rows [][]string) string {
 		}
 	}
 	return b.String()
+}
+
+// withRuns adds a line to a section's block: how many runs are behind a figure, and
+// what unsteady means where it occurs.
+func withRuns(section string, block func(*raw) string) func(*raw) string {
+	return func(r *raw) string {
+		text := block(r)
+		if r.heads[section] == nil {
+			return text
+		}
+		least, most := r.runs(section)
+		line := fmt.Sprint(least)
+		if least != most {
+			line += fmt.Sprintf(" to %d", most)
+		}
+		if line += " runs each"; most == 1 {
+			line = "1 run each"
+		}
+		if strings.Contains(text, ")"+unsteady) {
+			line += "; " + unsteady + " marks a figure whose highest run is more than twice its lowest"
+		}
+		return text + "\n" + line + ".\n"
+	}
+}
+
+// runs is how often the figures of a section were measured. The closed loop that
+// finds a capacity is no figure of the report, nor is the engine's memory.
+func (r *raw) runs(section string) (least, most int) {
+	least = math.MaxInt
+	for _, p := range r.points {
+		if p.section != section || section == "engine" && p.bench == "Memory" ||
+			section == "latency" && p.labels["percent"] == "" && p.labels["rate"] == "" {
+			continue
+		}
+		n := 0
+		for _, values := range p.values {
+			n = max(n, len(values))
+		}
+		least, most = min(least, n), max(most, n)
+	}
+	return min(least, most), most
 }
 
 // number writes v with two digits that count, or three.
@@ -77,6 +118,10 @@ func duration(ns float64) string {
 	return number(ns) + " ns"
 }
 
+// unsteady marks a figure whose highest run is more than twice its lowest: its median
+// says little.
+const unsteady = "!"
+
 // cell is the median with lowest and highest.
 func (p *point) cell(unit string, format func(float64) string) string {
 	m, ok := p.median(unit)
@@ -84,7 +129,10 @@ func (p *point) cell(unit string, format func(float64) string) string {
 		return "–"
 	}
 	v := p.values[unit]
-	low, high := format(slices.Min(v)), format(slices.Max(v))
+	low, high, mark := format(slices.Min(v)), format(slices.Max(v)), ""
+	if slices.Max(v) > 2*slices.Min(v) {
+		mark = unsteady
+	}
 	if low == high {
 		return format(m)
 	}
@@ -93,7 +141,7 @@ func (p *point) cell(unit string, format func(float64) string) string {
 			low = strings.TrimSuffix(low, " "+suffix)
 		}
 	}
-	return fmt.Sprintf("%s (%s–%s)", format(m), low, high)
+	return fmt.Sprintf("%s (%s–%s)%s", format(m), low, high, mark)
 }
 
 // ratio is a ÷ b of the medians.
