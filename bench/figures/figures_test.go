@@ -70,6 +70,48 @@ func modified(t *testing.T, files []string) (times []string) {
 	return times
 }
 
+// TestMeasuredFiles: a change of code makes a tree another than its revision, one of
+// the report does not.
+func TestMeasuredFiles(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("no git")
+	}
+	t.Chdir(t.TempDir())
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := map[string]bool{"a/b/x.go": true, "codec/mark.s": true, "go.mod": true, "Makefile": true, "BENCHMARKS.md": false, "bench/results/x.txt": false}
+	run("init", "--quiet")
+	for name := range files {
+		write(name, "old")
+	}
+	run("add", ".")
+	run("-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "--quiet", "-m", "x")
+	for name, measured := range files {
+		write(name, "new")
+		m, err := describe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(m.revision, report.Dirty) != measured {
+			t.Errorf("with a change in %s the revision is %s", name, m.revision)
+		}
+		write(name, "old")
+	}
+}
+
 func TestChoose(t *testing.T) {
 	for text, want := range map[string]int{"": len(sections), "compare": 1, "latency,compare": 2} {
 		if got, err := choose(strings.Fields(text)); err != nil || len(got) != want {

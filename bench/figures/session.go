@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"keyframe/bench/report"
 )
 
 // machine is what the head of a raw file tells.
@@ -20,6 +22,10 @@ type machine struct {
 	head     []string // "key: value"
 	pin      bool     // taskset is there, and two cores
 }
+
+// measuredFiles are those whose changes make a tree another than its revision: what
+// is measured is code. Results and the report may differ.
+var measuredFiles = []string{"*.go", "*.s", "*.c", "*.h", "go.mod", "go.sum", "go.work", "Makefile"}
 
 // describe looks at the machine and the revision. A tree with changes is named
 // as such: its figures belong to no revision.
@@ -32,13 +38,12 @@ func describe(ctx context.Context) (*machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("git rev-parse: %w (figures belong to a revision)", err)
 	}
-	// What is measured is code: results and the report may differ.
-	changes, err := git("status", "--porcelain", "--", "*.go", "go.mod", "go.sum", "Makefile")
+	changes, err := git(append([]string{"status", "--porcelain", "--"}, measuredFiles...)...)
 	if err != nil {
 		return nil, err
 	}
 	if changes != "" {
-		revision += "-dirty"
+		revision += report.Dirty
 	}
 	m := &machine{revision: revision}
 	_, noTaskset := exec.LookPath("taskset")

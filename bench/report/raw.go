@@ -174,7 +174,11 @@ func timeline(path string) ([]sample, error) {
 	return samples, nil
 }
 
-// revision is that of all files; it is an error when they are of several.
+// Dirty ends the revision of raw files that were measured in a tree with changes.
+const Dirty = "-dirty"
+
+// revision is that of all files; it is an error when they are of several, or of none:
+// nobody else can have a tree with changes.
 func (r *raw) revision() (string, error) {
 	revisions := map[string][]string{}
 	for section, head := range r.heads {
@@ -185,6 +189,9 @@ func (r *raw) revision() (string, error) {
 		return "", errors.New("no raw files")
 	case 1:
 		for revision := range revisions {
+			if strings.HasSuffix(revision, Dirty) {
+				return "", fmt.Errorf("the raw files are of %s, a tree with changes: measure a revision", revision)
+			}
 			return revision, nil
 		}
 	}

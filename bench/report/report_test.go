@@ -140,6 +140,16 @@ func TestDisagreementsAreFound(t *testing.T) {
 	}
 }
 
+// TestDirtyReportIsRefused, although document and raw files agree.
+func TestDirtyReportIsRefused(t *testing.T) {
+	document, dir := tree(t, map[string]string{"a-keys.txt": rawFile("r1-dirty", "keys")})
+	for name, do := range map[string]func(document, dir string) error{"Write": Write, "Check": Check} {
+		if err := do(document, dir); err == nil || !strings.Contains(err.Error(), "changes") {
+			t.Errorf("%s says %v", name, err)
+		}
+	}
+}
+
 // TestNumbers pins how figures are written.
 func TestNumbers(t *testing.T) {
 	for want, got := range map[string]string{
