@@ -123,6 +123,27 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestTurns: in as many rounds as there are contenders, each is once in each place.
+func TestTurns(t *testing.T) {
+	list := []string{"a", "b", "c", "d"}
+	places := map[string]bool{}
+	for round := range list {
+		order := turns(list, round+len(list))
+		if len(order) != len(list) || order[0] != list[round] {
+			t.Fatalf("round %d: %v", round, order)
+		}
+		for place, name := range order {
+			places[fmt.Sprint(name, place)] = true
+		}
+	}
+	if len(places) != len(list)*len(list) {
+		t.Errorf("%d places of %d", len(places), len(list)*len(list))
+	}
+	if turns([]string(nil), 3) != nil {
+		t.Error("the turns of nobody")
+	}
+}
+
 func TestFindRivals(t *testing.T) {
 	sh, err := exec.LookPath("sh")
 	if err != nil {

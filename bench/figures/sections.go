@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,9 +76,19 @@ func (s *session) closed(space, keys, depth int) []string {
 	}
 }
 
-// inTurn measures every contender, in each of the rounds, in turn.
-func (s *session) inTurn(ctx context.Context, list []contender, args []string) error {
-	for _, c := range list {
+// turns is the order of a round: each begins with the next of the list, so that
+// nobody is always the first on an idle machine or comes always behind the same other.
+func turns[T any](list []T, round int) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	first := round % len(list)
+	return slices.Concat(list[first:], list[:first])
+}
+
+// inTurn measures every contender in one of the rounds.
+func (s *session) inTurn(ctx context.Context, round int, list []contender, args []string) error {
+	for _, c := range turns(list, round) {
 		if err := s.load(ctx, c.server, append(args, c.framing...)...); err != nil {
 			return err
 		}
@@ -96,7 +107,7 @@ func compare(ctx context.Context, s *session) error {
 	for round := range s.rounds {
 		s.note("# round %d", round+1)
 		for _, shape := range [][2]int{{1, 1}, {1, 16}, {1, 64}, {10, 16}, {100, 4}} {
-			if err := s.inTurn(ctx, list, s.closed(space, shape[0], shape[1])); err != nil {
+			if err := s.inTurn(ctx, round, list, s.closed(space, shape[0], shape[1])); err != nil {
 				return err
 			}
 		}
@@ -115,9 +126,9 @@ func keysPerCommand(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	for range s.rounds {
+	for round := range s.rounds {
 		for _, keys := range perCommand {
-			if err := s.inTurn(ctx, list, s.closed(space, keys, 8)); err != nil {
+			if err := s.inTurn(ctx, round, list, s.closed(space, keys, 8)); err != nil {
 				return err
 			}
 		}
@@ -137,8 +148,8 @@ func keysInStore(ctx context.Context, s *session) error {
 			if err != nil {
 				return err
 			}
-			for range s.rounds {
-				if err := s.inTurn(ctx, list, s.closed(space, 10, 16)); err != nil {
+			for round := range s.rounds {
+				if err := s.inTurn(ctx, round, list, s.closed(space, 10, 16)); err != nil {
 					return err
 				}
 			}
