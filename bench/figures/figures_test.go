@@ -144,6 +144,31 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// TestMedianTimeline: the one in the middle by its end, wherever it is in the list.
+func TestMedianTimeline(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	var paths []string
+	for i, end := range []string{"10.5", "9.25", "2.5"} {
+		paths = append(paths, write(fmt.Sprint(i), "end-s,keys\n0.05,1\n"+end+",2\n"))
+	}
+	index, text, err := medianTimeline(paths)
+	if err != nil || index != 1 || !strings.Contains(string(text), "9.25") {
+		t.Errorf("time line %d, %v:\n%s", index, err, text)
+	}
+	for _, bad := range [][]string{nil, {filepath.Join(dir, "none")}, {write("empty", "")}, {write("head", "end-s,keys\n")}, {write("text", "end-s,keys\nx,1\n")}} {
+		if _, _, err := medianTimeline(bad); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+}
+
 func TestFindRivals(t *testing.T) {
 	sh, err := exec.LookPath("sh")
 	if err != nil {

@@ -1,14 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/perf/benchfmt"
+
+	"keyframe/bench/report"
 )
 
 // contender is a server in one of its framings.
@@ -77,7 +85,7 @@ func (s *session) closed(space, keys, depth int) []string {
 }
 
 // turns is the order of a round: each begins with the next of the list, so that
-// nobody is always the first on an idle machine or comes always behind the same other.
+// nobody is always the first or the last.
 func turns[T any](list []T, round int) []T {
 	if len(list) == 0 {
 		return nil
@@ -240,21 +248,67 @@ func rateOf(r io.Reader) (float64, error) {
 
 // growth: a store that grows from nothing, through the server on one core, and in the
 // engine, with the goroutine that prefaults ahead of the inserts on a core of its own.
+// Of the rounds' time lines the one of median length is kept.
 func growth(ctx context.Context, s *session) error {
-	for range s.rounds {
+	var timelines []string
+	for round := range s.rounds {
+		path := filepath.Join(s.bin, fmt.Sprintf("growth-%d.csv", round+1))
+		timelines = append(timelines, path)
 		srv, err := s.keyframe(ctx, 0, 1)
 		if err != nil {
 			return err
 		}
 		// Every key once, in order of its number, which is no order in the store.
 		err = s.load(ctx, srv, "--distribution", "seq", "--key-space", strconv.Itoa(s.maxKeys), "--keys", "10", "--depth", "4",
-			"--requests", strconv.Itoa(s.maxKeys/10), "--warm-up", "0", "--interval", "50ms", "--csv", s.base+".csv")
+			"--requests", strconv.Itoa(s.maxKeys/10), "--warm-up", "0", "--interval", "50ms", "--csv", path)
 		srv.stop()
 		if err != nil {
 			return err
 		}
 	}
-	return s.goBenchmarks(ctx, -1, "-test.bench", "SetInsert", "-test.benchtime", "1x", "-test.cpu", "2")
+	kept, text, err := medianTimeline(timelines)
+	if err != nil {
+		return err
+	}
+	s.note("%s: round %d of %d, the median by time", report.TimelineKey, kept+1, len(timelines))
+	if err := s.goBenchmarks(ctx, -1, "-test.bench", "SetInsert", "-test.benchtime", "1x", "-test.cpu", "2"); err != nil {
+		return err
+	}
+	return os.WriteFile(s.base+".csv", text, 0o644)
+}
+
+// medianTimeline is the one of them whose last interval ends in the middle of all.
+func medianTimeline(paths []string) (index int, text []byte, err error) {
+	type line struct {
+		index int
+		text  []byte
+		end   float64 // seconds
+	}
+	var lines []line
+	for i, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return 0, nil, err
+		}
+		rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+		if err != nil {
+			return 0, nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if len(rows) < 2 || rows[0][0] != "end-s" {
+			return 0, nil, fmt.Errorf("%s is no time line", path)
+		}
+		end, err := strconv.ParseFloat(rows[len(rows)-1][0], 64)
+		if err != nil {
+			return 0, nil, fmt.Errorf("%s: %w", path, err)
+		}
+		lines = append(lines, line{i, text, end})
+	}
+	if len(lines) == 0 {
+		return 0, nil, errors.New("no time line was written")
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.end, b.end) })
+	m := lines[len(lines)/2]
+	return m.index, m.text, nil
 }
 
 // memory: what a key costs in a fresh server, the whole process.

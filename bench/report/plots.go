@@ -217,7 +217,11 @@ func growthPlot(r *raw) *plot.Plot {
 	if len(r.growth) == 0 {
 		return nil
 	}
-	p := newPlot("Inserting into a growing store, through the server", "keys in the store", "keys inserted per second")
+	whose := r.heads["growth"][TimelineKey]
+	if whose == "" {
+		whose = "the last round" // raw files without the line have that
+	}
+	p := newPlot("Inserting into a growing store, through the server ("+whose+")", "keys in the store", "keys inserted per second")
 	var points plotter.XYs
 	for _, s := range r.growth {
 		points = append(points, plotter.XY{X: s.keys, Y: s.keysPerSecond})

@@ -52,3 +52,21 @@ func TestPlotsAreValid(t *testing.T) {
 		t.Errorf("%d colours only in\n%s", seen, image)
 	}
 }
+
+// TestGrowthPlotNamesItsRound, since only one of several is drawn.
+func TestGrowthPlotNamesItsRound(t *testing.T) {
+	const head, line, csv = "section: growth\nrevision: r1\n", "BenchmarkLoad/impl=keyframe 1 1 keys/s\n", "end-s,keys,keys/s,p99-ns\n0.5,10,20,30\n"
+	for text, want := range map[string]string{
+		head + line: "through the server (the last round)",
+		head + line + "timeline: round 2 of 3, the median by time\nBenchmarkSetInsert/keys=1 1 1 ns/key\n": "through the server (round 2 of 3, the median by time)",
+	} {
+		_, dir := tree(t, map[string]string{"a-growth.txt": text, "a-growth.csv": csv})
+		r, err := read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if image, err := svg(growthPlot(r)); err != nil || !bytes.Contains(image, []byte(want)) {
+			t.Errorf("%v, and no %q in\n%s", err, want, image)
+		}
+	}
+}

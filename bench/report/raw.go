@@ -46,6 +46,9 @@ type raw struct {
 // sample is a row of a time line.
 type sample struct{ seconds, keys, keysPerSecond, p99 float64 }
 
+// TimelineKey is the line of growth's raw file that says whose the time line is.
+const TimelineKey = "timeline"
+
 // headKeys are the lines of a raw file's head.
 var headKeys = []string{"revision", "date", "cpu", "cores", "memory", "kernel", "go", "gogc", "thp", "pinned", "load"}
 
@@ -101,6 +104,9 @@ func (r *raw) file(path string) error {
 			r.heads[section], r.files[section] = head, filepath.Base(path)
 		} else if r.files[section] != filepath.Base(path) {
 			return fmt.Errorf("section %s is in %s too", section, r.files[section])
+		}
+		if timeline := result.GetConfig(TimelineKey); timeline != "" {
+			r.heads[section][TimelineKey] = timeline // known when the rounds are over
 		}
 		base, parts := result.Name.Parts()
 		labels := map[string]string{}
