@@ -5,13 +5,14 @@ FUZZTIME ?= 30s
 SOAKTIME ?= 10m
 NODE_DIR  = netio/testdata/node
 
-# The benchmarks of every layer, and how bench-compare runs.
+# The benchmarks of every layer, and how bench-compare, compare and figures run.
 SUITE     = ^Benchmark(Set|Get|Add|Rmv|Mixed)$$
 BENCH    ?= SetOverwrite
 BENCHARGS ?= -test.benchtime 0.3s
 ROUNDS   ?= 10
 RIVALS   ?=
 SECTIONS ?=
+COMPAREARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak bench-engine bench-codec bench-rivals
@@ -80,11 +81,11 @@ bench-compare: ## benchmarks of OLD=revision and of this tree in turn, and bench
 	done; done; \
 	$(GO) tool benchstat $$dir/old.txt $$dir/new.txt
 
-compare: ## Keyframe, the I/O limit and rivals in turn; RIVALS="redis=/path …" or what is in the PATH
-	$(GO) run ./bench/figures --force --rivals "$(RIVALS)" compare
+compare: ## Keyframe, the I/O limit and rivals in turn, into bench/results/local; RIVALS="redis=/path …" or what is in the PATH
+	$(GO) run ./bench/figures --force --rivals "$(RIVALS)" $(COMPAREARGS) compare
 
 figures: ## measure all that BENCHMARKS.md shows (three quarters of an hour); SECTIONS=compare,latency for some
-	$(GO) run ./bench/figures --rivals "$(RIVALS)" $(SECTIONS)
+	$(GO) run ./bench/figures --out bench/results/figures --rivals "$(RIVALS)" $(SECTIONS)
 
 report: ## write BENCHMARKS.md's tables and the plots from bench/results
 	$(GO) run ./bench/figures --report

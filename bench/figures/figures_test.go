@@ -28,8 +28,18 @@ func TestSections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(cfg.out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(cfg.out, "2026-01-01-0000000-memory.txt")
+	if err := os.WriteFile(other, []byte("section: memory\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	if err := measure(t.Context(), cfg, chosen, false); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(other); !os.IsNotExist(err) {
+		t.Errorf("the section's raw file of another revision is there yet: %v", err)
 	}
 	files, err := filepath.Glob(filepath.Join(cfg.out, "*"))
 	if err != nil || len(files) < 5 {
@@ -42,6 +52,21 @@ func TestSections(t *testing.T) {
 	}
 	if !slices.Equal(before, modified(t, files)) {
 		t.Error("what was measured at this revision was measured again")
+	}
+
+	// A time line without its raw file is of a run that did not end.
+	texts, err := filepath.Glob(filepath.Join(cfg.out, "*-growth.txt"))
+	if err != nil || len(texts) != 1 {
+		t.Fatal(texts, err)
+	}
+	if err := os.Remove(texts[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := measure(t.Context(), cfg, chosen, false); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(texts[0]); err != nil || !strings.Contains(string(text), "\n"+report.TimelineKey+": round 1 of 1, ") {
+		t.Errorf("%v, no name of the time line in\n%s", err, text)
 	}
 
 	table, err := report.Comparison(cfg.out)
@@ -108,7 +133,33 @@ func TestMeasuredFiles(t *testing.T) {
 		if strings.HasSuffix(m.revision, report.Dirty) != measured {
 			t.Errorf("with a change in %s the revision is %s", name, m.revision)
 		}
+		if err := measure(t.Context(), &config{out: reportDir}, nil, false); measured && (err == nil || !strings.Contains(err.Error(), "changes")) {
+			t.Errorf("with a change in %s the report's figures may be measured: %v", name, err)
+		}
 		write(name, "old")
+	}
+}
+
+// TestWhereRawFilesGo: only --report reads, and nothing writes, where the report's
+// raw files are, unless told; git ignores the rest.
+func TestWhereRawFilesGo(t *testing.T) {
+	for _, c := range []struct {
+		told   string
+		report bool
+		want   string
+	}{{"", false, localDir}, {"", true, reportDir}, {"x", false, "x"}, {"x", true, "x"}, {reportDir, false, reportDir}} {
+		if got := directory(c.told, c.report); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+	if err := exec.Command("git", "rev-parse", "HEAD").Run(); err != nil {
+		t.Skip("no git, or no repository: whether git ignores local figures isn't looked at")
+	}
+	for dir, ignored := range map[string]bool{localDir: true, reportDir: false} {
+		err := exec.Command("git", "check-ignore", "--quiet", "--no-index", filepath.Join("..", "..", dir, "x.txt")).Run()
+		if (err == nil) != ignored {
+			t.Errorf("%s: %v", dir, err)
+		}
 	}
 }
 

@@ -1,8 +1,13 @@
 // Command figures measures what BENCHMARKS.md shows, and writes it.
 //
-//	go run ./bench/figures                     # every section, into bench/results/figures
+//	go run ./bench/figures                     # every section, into bench/results/local
 //	go run ./bench/figures compare latency     # these sections
-//	go run ./bench/figures --report            # BENCHMARKS.md and the plots, from these
+//	go run ./bench/figures --out bench/results/figures   # where the report reads
+//	go run ./bench/figures --report            # BENCHMARKS.md and the plots, from there
+//
+// Raw files in bench/results/figures are of one revision and committed, so nothing
+// is written there unless it is asked for by name, as make figures does. What is
+// measured for oneself goes to bench/results/local, which git ignores.
 //
 // A section is one raw file, date-revision-section.txt, in Go's benchmark format
 // behind a head that names the machine and the revision. A section that has a file
@@ -28,6 +33,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"keyframe/bench/report"
+)
+
+// Where raw files are.
+const (
+	reportDir = "bench/results/figures" // those of BENCHMARKS.md, committed
+	localDir  = "bench/results/local"   // ignored by git
 )
 
 // config is how to measure.
@@ -66,7 +77,7 @@ func run() error {
 	fs := pflag.NewFlagSet("figures", pflag.ContinueOnError)
 	writeReport := fs.Bool("report", false, "write BENCHMARKS.md's tables and the plots from the raw files, and measure nothing")
 	force := fs.Bool("force", false, "measure sections again that have a raw file of this revision")
-	fs.StringVar(&cfg.out, "out", "bench/results/figures", "where raw files are")
+	fs.StringVar(&cfg.out, "out", "", "where raw files are ("+localDir+"; for --report "+reportDir+")")
 	document := fs.String("document", "BENCHMARKS.md", "the report")
 	rivals := fs.String("rivals", os.Getenv("RIVALS"), "servers of Redis's or memcached's protocol: name=/path[,arg…], separated by blanks; {port} in an argument stands for the port (what is in the PATH, unless given)")
 	fs.IntVar(&cfg.rounds, "rounds", 5, "how often each server is measured, in turn")
@@ -81,6 +92,7 @@ func run() error {
 		}
 		return err
 	}
+	cfg.out = directory(cfg.out, *writeReport)
 	if *writeReport {
 		return report.Write(*document, cfg.out)
 	}
@@ -98,6 +110,18 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	return measure(ctx, &cfg, chosen, *force)
+}
+
+// directory is where raw files are, unless told: no measurement takes the place of
+// the report's figures by accident.
+func directory(told string, report bool) string {
+	switch {
+	case told != "":
+		return told
+	case report:
+		return reportDir
+	}
+	return localDir
 }
 
 func choose(names []string) ([]section, error) {
@@ -123,6 +147,9 @@ func measure(ctx context.Context, cfg *config, chosen []section, force bool) err
 	if err != nil {
 		return err
 	}
+	if filepath.Clean(cfg.out) == reportDir && strings.HasSuffix(m.revision, report.Dirty) {
+		return fmt.Errorf("%s holds figures of a revision and this tree has changes: commit them, or measure into another --out", reportDir)
+	}
 	if err := os.MkdirAll(cfg.out, 0o755); err != nil {
 		return err
 	}
@@ -136,7 +163,9 @@ func measure(ctx context.Context, cfg *config, chosen []section, force bool) err
 		if err != nil {
 			return err
 		}
-		if !force && slices.ContainsFunc(old, func(path string) bool { return strings.Contains(path, m.revision) }) {
+		// A table or a time line alone is of a section that was not finished.
+		whole := fmt.Sprintf("-%s-%s.txt", m.revision, s.name)
+		if !force && slices.ContainsFunc(old, func(path string) bool { return strings.HasSuffix(path, whole) }) {
 			fmt.Printf("%s: measured already at %s\n", s.name, m.revision)
 			continue
 		}
@@ -153,6 +182,7 @@ func measure(ctx context.Context, cfg *config, chosen []section, force bool) err
 				if err := os.Remove(path); err != nil {
 					return err
 				}
+				fmt.Printf("%s is of another day or revision: removed\n", path)
 			}
 		}
 		fmt.Printf("== %s took %s\n", s.name, time.Since(start).Round(time.Second))
