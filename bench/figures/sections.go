@@ -183,25 +183,28 @@ func openLoop(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	capacity := map[string]int{}
+	id := func(c contender) string { return fmt.Sprint(c.name, c.framing) }
 	for _, c := range list {
-		capacity, err := s.capacity(ctx, c, s.closed(space, 1, 16))
-		if err != nil {
+		if capacity[id(c)], err = s.capacity(ctx, c, s.closed(space, 1, 16)); err != nil {
 			return err
 		}
-		at := func(rate int) error {
-			args := append(s.closed(space, 1, 64), "--duration", (2 * s.time).String(), "--rate", fmt.Sprint(rate))
-			return s.load(ctx, c.server, append(args, c.framing...)...)
-		}
-		for range s.rounds {
+	}
+	at := func(c contender, rate int) error {
+		args := append(s.closed(space, 1, 64), "--duration", (2 * s.time).String(), "--rate", fmt.Sprint(rate))
+		return s.load(ctx, c.server, append(args, c.framing...)...)
+	}
+	for round := range s.rounds {
+		for _, c := range turns(list, round) {
 			for _, percent := range []int{25, 50, 75, 90} {
 				s.note("percent: %d", percent)
-				if err := at(capacity * percent / 100); err != nil {
+				if err := at(c, capacity[id(c)]*percent/100); err != nil {
 					return err
 				}
 			}
 			s.note("percent:")
 			for _, rate := range sameRates {
-				if err := at(rate); err != nil {
+				if err := at(c, rate); err != nil {
 					return err
 				}
 			}
@@ -346,22 +349,28 @@ func memory(ctx context.Context, s *session) error {
 // goroutine and with two. Nothing is pinned: the client has to run somewhere.
 func scaling(ctx context.Context, s *session) error {
 	space := min(1_000_000, s.maxKeys)
+	var servers []*server
+	defer func() {
+		for _, srv := range servers {
+			srv.stop()
+		}
+	}()
 	for _, loops := range []int{1, 2} {
 		srv, err := s.keyframe(ctx, -1, loops)
 		if err != nil {
 			return err
 		}
 		srv.name = fmt.Sprintf("keyframe-%d", loops)
-		if err = s.fill(ctx, srv, space); err == nil {
-			for range s.rounds {
-				if err = s.loadOn(ctx, -1, srv, s.closed(space, 10, 16)...); err != nil {
-					break
-				}
-			}
-		}
-		srv.stop()
-		if err != nil {
+		servers = append(servers, srv)
+		if err = s.fill(ctx, srv, space); err != nil {
 			return err
+		}
+	}
+	for round := range s.rounds {
+		for _, srv := range turns(servers, round) {
+			if err := s.loadOn(ctx, -1, srv, s.closed(space, 10, 16)...); err != nil {
+				return err
+			}
 		}
 	}
 	return s.goBenchmarks(ctx, -1, "-test.bench", "SetParallel", "-test.benchtime", "100000x", "-test.cpu", "1,2")
@@ -370,7 +379,7 @@ func scaling(ctx context.Context, s *session) error {
 // suite: the Go grid, layer by layer. Nothing is pinned: the outer layers have their
 // client in the same process.
 func suite(ctx context.Context, s *session) error {
-	return s.goBenchmarks(ctx, -1, "-test.bench", "^Benchmark(Set|Get|Add|Rmv|Mixed)$", "-test.benchtime", "0.1s", "-test.cpu", "2", "-test.count", strconv.Itoa(min(s.count, 3)), "-grid", "report")
+	return s.goBenchmarks(ctx, -1, "-test.bench", "^Benchmark(Set|Get|Add|Rmv|Mixed)$", "-test.benchtime", "0.1s", "-test.cpu", "2", "-test.count", strconv.Itoa(s.count), "-grid", "report")
 }
 
 func engineSuite(ctx context.Context, s *session) error {

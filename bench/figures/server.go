@@ -93,9 +93,9 @@ func (s *session) keyframe(ctx context.Context, core, loops int) (*server, error
 	return s.start(ctx, core, "keyframe", nil, filepath.Join(s.bin, "keyframe-server"), "--listen", "127.0.0.1:{port}", "--loops", strconv.Itoa(loops), "--log-level", "error")
 }
 
-// ioLimit starts the canned one.
+// ioLimit starts the canned one. It doesn't look at keys, so none need be drawn.
 func (s *session) ioLimit(ctx context.Context, core int) (*server, error) {
-	return s.start(ctx, core, "io-limit", nil, filepath.Join(s.bin, "keyframe-benchmark"), "--serve-io-limit", "127.0.0.1:{port}")
+	return s.start(ctx, core, "io-limit", []string{"--repeat"}, filepath.Join(s.bin, "keyframe-benchmark"), "--serve-io-limit", "127.0.0.1:{port}")
 }
 
 func (s *session) rival(ctx context.Context, core int, r rival) (*server, error) {
