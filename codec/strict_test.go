@@ -303,7 +303,7 @@ func TestEveryByteRemovedOrDoubled(t *testing.T) {
 	})
 }
 
-// The usual names are told by the eight bytes from their quote on: so every kind of white
+// The usual names are told by one word of the bytes from their quote on: so every kind of white
 // space, and of what is none, stands at every place of a command, which is then cut off
 // everywhere, and at two places around its name.
 func TestSpaceAroundTheName(t *testing.T) {

@@ -36,6 +36,7 @@ type allocator struct {
 	untidy     bool // the maintainer knows of garbage that may wait until the store is at rest
 	compacting bool // the maintainer is copying: it may have the pool's reserve
 	closed     bool // to all others for now: memory is short, and a compaction needs the rest
+	toCopy     int  // pages that a compaction under way may still need
 }
 
 // Blocks grow with the shard, so that small stores stay small and large ones
@@ -78,6 +79,15 @@ func (a *allocator) allocClass(class int) (ref uint64, ok bool) {
 	return ref, true
 }
 
+// spare is how many pages a run must leave in the pool: the reserve, and what the
+// shard's own copies may still need. The maintainer may have it all.
+func (a *allocator) spare() int {
+	if a.compacting {
+		return 0
+	}
+	return max(a.pool.reserve, a.toCopy)
+}
+
 // newBlock gets a block with room for size bytes.
 func (a *allocator) newBlock(size int) bool {
 	least := (size + pageBytes - 1) / pageBytes
@@ -90,10 +100,10 @@ func (a *allocator) newBlock(size int) bool {
 			pages -= pages % odd
 		}
 	}
-	page, ok := a.pool.alloc(pages, a.compacting)
+	page, ok := a.pool.alloc(pages, a.spare())
 	if !ok && pages > least {
 		pages = least
-		page, ok = a.pool.alloc(pages, a.compacting)
+		page, ok = a.pool.alloc(pages, a.spare())
 	}
 	if !ok {
 		return false
@@ -155,7 +165,7 @@ func (a *allocator) release(ref uint64, rec ptr) {
 // large record of the shard and the number of its pages.
 func (a *allocator) allocLarge(n int) (uint64, bool) {
 	pages := (n + largePrefix + pageBytes - 1) / pageBytes
-	page, ok := a.pool.alloc(pages, false)
+	page, ok := a.pool.alloc(pages, a.spare())
 	if !ok {
 		return 0, false
 	}

@@ -26,7 +26,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	copies := s.liveBytes + s.liveBytes/3
 	room, need := e.pool.left()*pageBytes, copies+maxBlockPages*pageBytes
 	if room < need {
-		s.postponeLocked(need/pageBytes + 1)
+		s.postponeLocked((need+need/32)/pageBytes + 1) // not to be tried in vain whenever a large value goes
 		s.mu.Unlock()
 		return
 	}
@@ -87,7 +87,7 @@ func (e *Engine) compact(s *shard, all bool) {
 		s.takeLate(nil)
 	}
 	s.kept = [smallClasses]uint64{}
-	s.old, s.closed = 0, false
+	s.old, s.closed, s.toCopy = 0, false, 0
 	for _, b := range given {
 		s.blockBytes -= b.pages * pageBytes
 	}
@@ -108,11 +108,12 @@ func (e *Engine) compact(s *shard, all bool) {
 	}
 }
 
-// closeIfShortLocked has a shard that is being compacted take nothing new while there is
-// hardly more memory left than the copies to come may need, or else new records would
-// eat it: the pool keeps its reserve from them, but not what is left of the copies'
-// blocks, one of which they may fill up before this is asked again.
+// closeIfShortLocked keeps what the copies to come may need from the shard's new records.
+// They may take no pages of it, and nothing at all while there is hardly more left: or
+// else they would eat what is left of the copies' blocks, one of which they may fill up
+// before this is asked again.
 func (s *shard) closeIfShortLocked(copies int) {
+	s.toCopy = copies/pageBytes + 1
 	s.closed = s.pool.left()*pageBytes < copies+2*maxBlockPages*pageBytes
 }
 

@@ -84,7 +84,7 @@ func (s *shard) lowerLocked(slot ptr) int {
 	if pages > chunkPages {
 		return 0
 	}
-	page, ok := s.pool.alloc(pages, true)
+	page, ok := s.pool.alloc(pages, 0)
 	if !ok {
 		return 0
 	}

@@ -81,7 +81,7 @@ func (p *pool) init(maxBytes, shards int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// Page 0 is never handed out: reference 0 is no record.
-	if page, ok := p.allocLocked(1, true); !ok || page != 0 {
+	if page, ok := p.allocLocked(1, 0); !ok || page != 0 {
 		_ = p.mem.close()
 		return ErrNoMemory
 	}
@@ -95,16 +95,16 @@ func runBucket(pages int) int {
 	return 11 + bits.Len(uint(pages-1)) // 17..32 pages: 16
 }
 
-// alloc takes a run of pages and returns the first. Its bytes are anything. A
-// compaction may have the reserve, too.
-func (p *pool) alloc(pages int, compacting bool) (page uint64, ok bool) {
+// alloc takes a run of pages and returns the first. Its bytes are anything. So many
+// pages as spare have to be left: the reserve, unless a compaction asks.
+func (p *pool) alloc(pages, spare int) (page uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.allocLocked(pages, compacting)
+	return p.allocLocked(pages, spare)
 }
 
-func (p *pool) allocLocked(pages int, compacting bool) (uint64, bool) {
-	if !compacting && p.leftLocked()-pages < p.reserve {
+func (p *pool) allocLocked(pages, spare int) (uint64, bool) {
+	if p.leftLocked()-pages < spare {
 		return 0, false
 	}
 	if pages > chunkPages {
@@ -309,7 +309,7 @@ func (p *pool) allocSmall(k int) (ref uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.small[k] == 0 {
-		page, ok := p.allocLocked(1, false)
+		page, ok := p.allocLocked(1, p.reserve)
 		if !ok {
 			return 0, false
 		}
@@ -391,6 +391,8 @@ func (p *pool) fillLocked() (c int, ok bool) {
 
 // endFillLocked notes that a chunk has been prefaulted. Who was short of memory may
 // have taken it meanwhile, and given it back: then it goes back to the system again.
+// (While it goes back as a part of several, what was prefaulted behind that stays until
+// the chunk is used again.)
 func (p *pool) endFillLocked(c int) {
 	if p.filling == c {
 		p.filledLocked()

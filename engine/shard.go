@@ -28,7 +28,7 @@ type shard struct {
 // what every operation reads, from the lock to table.mem.base, is in the first, no
 // line is shared with a neighbour, and the first lines of all shards spread over
 // the sets of a cache, as they would not at a power of two.
-const shardPad = 40
+const shardPad = 32
 
 func (s *shard) init(p *pool, stagger, capacity int) {
 	s.pool = p

@@ -424,7 +424,7 @@ func (p *pool) allocIndex(n int) (ref uint64, ok bool) {
 	if n <= pageBytes/2 {
 		return p.allocSmall(smallKind(n))
 	}
-	page, ok := p.alloc((n+pageBytes-1)/pageBytes, false)
+	page, ok := p.alloc((n+pageBytes-1)/pageBytes, p.reserve)
 	return page * pageWords, ok
 }
 
