@@ -56,6 +56,9 @@ func (w *worker) take(c *conn, b []byte, now time.Duration) (used int, err error
 		if outstanding == 0 {
 			return used, unasked(b[used:])
 		}
+		if c.answered < c.first { // the warm-up's are counted apart
+			outstanding = int(min(uint64(outstanding), c.first-c.answered))
+		}
 		kind := c.script.kind(c.answered)
 		per := w.p.answers(kind, w.o.Keys)
 		if c.left == 0 {
@@ -67,7 +70,7 @@ func (w *worker) take(c *conn, b []byte, now time.Duration) (used int, err error
 		}
 		n, size, misses, err := w.p.consume(b[used:], kind, want)
 		used += size
-		w.miss(c, misses)
+		w.miss(c, kind, misses)
 		if n >= c.left {
 			done := 1 + (n-c.left)/per
 			if c.left = (n - c.left) % per; c.left > 0 {
@@ -105,7 +108,7 @@ func (w *worker) takeCompared(c *conn, b []byte, now time.Duration) (used int, e
 		}
 		used += size
 		c.asked = nil
-		w.miss(c, misses)
+		w.miss(c, kind, misses)
 		w.now.compared += uint64(w.o.Keys)
 		w.record(c, kind, 1, now)
 	}
@@ -113,7 +116,8 @@ func (w *worker) takeCompared(c *conn, b []byte, now time.Duration) (used int, e
 }
 
 // miss counts keys that were not there, or were for ADD.
-func (w *worker) miss(c *conn, keys int) {
+func (w *worker) miss(c *conn, kind Kind, keys int) {
+	w.addMissed = w.addMissed || kind == Add && keys > 0
 	if c.answered >= c.first {
 		w.now.misses += uint64(keys)
 	}

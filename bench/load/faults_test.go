@@ -30,7 +30,9 @@ func (s *store) right(op codec.Opcode, key, value string) (codec.Status, string,
 	switch {
 	case op == codec.OpGet && ok:
 		return codec.StatusOK, key, old
-	case op == codec.OpGet, op == codec.OpRemove && !ok:
+	case op == codec.OpContains && ok, op == codec.OpAdd && ok:
+		return codec.StatusKeyExists, key, ""
+	case op == codec.OpGet, op == codec.OpContains, op == codec.OpRemove && !ok:
 		return codec.StatusKeyNotExist, key, ""
 	case op == codec.OpRemove:
 		delete(s.values, key)
@@ -98,6 +100,12 @@ func TestVerifyFinds(t *testing.T) {
 			}
 			return s.right(op, key, value)
 		}, load.Options{Mix: mix(t, "get"), Fill: true}, "read back"},
+		"what ADD writes, beside GETs that miss": {func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
+			if op == codec.OpAdd {
+				value = `"garbage"`
+			}
+			return s.right(op, key, value)
+		}, load.Options{Mix: mix(t, "add=50,contains=50"), Space: 1_000_000}, "read back"},
 		"a key that was removed": {func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
 			if op == codec.OpRemove {
 				return codec.StatusKeyRemoved, key, ""
@@ -176,6 +184,45 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestInterruptedWhenNothingRuns: before a connection is there, and while keys are read
+// back.
+func TestInterruptedWhenNothingRuns(t *testing.T) {
+	addr := fake(t, (&store{values: map[string]string{}, fault: (*store).right}).answer)
+	for _, rate := range []float64{0, 100} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if r, err := load.Run(ctx, load.Options{Addr: addr, Requests: 10, Rate: rate}); err != nil || !r.Interrupted || r.Commands != 0 || r.Latency == nil {
+			t.Errorf("rate %g: %+v, %v", rate, r, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	addr = fake(t, (&store{values: map[string]string{}, fault: func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
+		if op == codec.OpGet {
+			cancel()
+		}
+		return s.right(op, key, value)
+	}}).answer)
+	r, err := load.Run(ctx, load.Options{Addr: addr, Requests: 2000, Conns: 2, Verify: true})
+	if err != nil || !r.Interrupted || r.Verified == 0 || r.Verified > 1000 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestAddsOfWhatWasThere: an ADD that finds its key changes nothing, in the warm-up
+// too, so no value is demanded then.
+func TestAddsOfWhatWasThere(t *testing.T) {
+	addr := fake(t, (&store{values: map[string]string{}, fault: (*store).right}).answer)
+	o := load.Options{Addr: addr, Requests: 300, Conns: 1, Space: 100, Dist: "seq", ValueSize: 30}
+	if _, err := load.Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	o.Mix, o.ValueSize, o.Requests, o.WarmUp, o.Verify = mix(t, "add"), 20, 50, 100*time.Millisecond, true
+	if r, err := load.Run(t.Context(), o); err != nil || r.Verified != 100 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
 // TestUnansweredAreLate: what a server does not get to is in the latencies, and is a
 // failure.
 func TestUnansweredAreLate(t *testing.T) {
@@ -194,13 +241,15 @@ func TestUnansweredAreLate(t *testing.T) {
 		_, err := c.Write(stored(line))
 		return err == nil
 	})
-	o := load.Options{Addr: addr, Conns: 1, Depth: n, Rate: 1000, Requests: n, Timeout: 200 * time.Millisecond}
+	o := load.Options{Addr: addr, Conns: 1, Depth: n, Rate: 1000, Requests: n, Timeout: time.Second, Interval: 50 * time.Millisecond}
+	var inIntervals int64
+	o.OnInterval = func(i load.Interval) { inIntervals += i.Latency.TotalCount() }
 	r, err := load.Run(t.Context(), o)
 	if err == nil || !strings.Contains(err.Error(), "50 planned commands were not answered") {
 		t.Fatal(err)
 	}
-	if r.Commands != n/2 || r.Unanswered != n/2 || r.Latency.TotalCount() != n {
-		t.Fatalf("%d commands, %d unanswered, %d latencies", r.Commands, r.Unanswered, r.Latency.TotalCount())
+	if r.Commands != n/2 || r.Unanswered != n/2 || r.Latency.TotalCount() != n || inIntervals != n {
+		t.Fatalf("%d commands, %d unanswered, %d latencies, %d by interval", r.Commands, r.Unanswered, r.Latency.TotalCount(), inIntervals)
 	}
 	late := int64(0)
 	for _, bar := range r.Latency.Distribution() {

@@ -199,13 +199,19 @@ func TestSpaceIsReached(t *testing.T) {
 }
 
 func TestRepeatedScripts(t *testing.T) {
-	o := Options{Keys: 2, Space: 100, Conns: 2, Repeat: true}.withDefaults()
+	o := Options{Keys: 2, Space: 3000, Conns: 2, Repeat: true, Mix: Mix{Set: 50, Get: 50}}.withDefaults()
 	p := newProtocol(o)
 	s := newScript(&o, p, newTemplates(&o, p), 0)
 	m := uint64(len(s.ends))
 	text, n := s.commands(m-1, 5, nil)
 	if want, _ := s.commands(2*m-1, 1, nil); n != 1 || !bytes.Equal(text, want) {
 		t.Fatal("a script ends where it begins again")
+	}
+	for k := range 3 * m { // and says what it has sent
+		text, _ := s.commands(k, 1, nil)
+		if kind := s.kind(k); bytes.HasPrefix(text, []byte(`{"SET"`)) != (kind == Set) {
+			t.Fatalf("command %d is said to be a %s, and is %s", k, kind, text)
+		}
 	}
 }
 
@@ -298,6 +304,8 @@ func TestCheck(t *testing.T) {
 		{"memcached", Get, item(key, filled), runValue, "want"},
 		{"memcached", Get, item("other", ran), runValue, "is not there"},
 		{"memcached", Get, "END\r\n", noValue, ""},
+		{"memcached", Get, item("other", ran), noValue, "not asked for"},
+		{"memcached", Get, "VALUE " + key + " 0 20\r\n" + ran + "\r\n" + item(key, ran), runValue, "not asked for"},
 		{"memcached", Set, "STORED\r\n", 0, ""},
 	} {
 		p := newProtocol(Options{Protocol: test.protocol}.withDefaults())

@@ -297,22 +297,36 @@ func (m *memcached) check(buf []byte, kind Kind, keys []uint64, accepts []accept
 		}
 		return used, misses, nil
 	}
-	got := make(map[string][]byte, len(keys))
+	// The values come in the order of the keys, without those that are not there.
+	var got []item
 	used, _, err = m.values(buf, func(key string, value []byte) error {
-		got[key] = value
+		got = append(got, item{key, value})
 		return nil
 	})
 	if err != nil || used == 0 {
 		return 0, 0, err
 	}
 	for i, key := range keys {
-		value, ok := got[string(m.appendKey(nil, key))]
-		if !ok {
+		m.want = m.appendKey(m.want[:0], key)
+		var value []byte
+		missing := len(got) == 0 || got[0].key != string(m.want)
+		if missing {
 			misses++
+		} else {
+			value, got = got[0].value, got[1:]
 		}
-		if err := m.compare(key, value, !ok, of(accepts, i)); err != nil {
+		if err := m.compare(key, value, missing, of(accepts, i)); err != nil {
 			return 0, 0, err
 		}
 	}
+	if len(got) > 0 {
+		return 0, 0, fmt.Errorf("get was answered with the key %s, which was not asked for there", excerpt([]byte(got[0].key)))
+	}
 	return used, misses, nil
+}
+
+// item is a key with its value.
+type item struct {
+	key   string
+	value []byte
 }

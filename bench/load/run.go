@@ -146,8 +146,9 @@ func run(ctx context.Context, o Options) (*Result, error) {
 		defer w.close()
 	}
 	for i := range o.Conns {
-		if ctx.Err() != nil {
-			break
+		if ctx.Err() != nil { // and nothing has run
+			none := newWindow(o.Mix)
+			return &Result{Options: o, Interrupted: true, Latency: none.merged(), ByKind: none.latency}, nil
 		}
 		if err := workers[i%o.Threads].open(i); err != nil {
 			return nil, fmt.Errorf("connection %d of %d: %w", i+1, o.Conns, err)
@@ -186,8 +187,8 @@ func run(ctx context.Context, o Options) (*Result, error) {
 		return result, fmt.Errorf("the server did not keep up: %d planned commands were not answered within %s", result.Unanswered, o.Timeout)
 	}
 	if o.Verify {
-		n, err := verify(ctx, o, workers, result.Misses)
-		result.Verified = n
+		n, err := verify(ctx, o, workers)
+		result.Verified, result.Interrupted = n, ctx.Err() != nil
 		if err != nil {
 			return result, fmt.Errorf("verifying: %w", err)
 		}
@@ -225,7 +226,8 @@ func report(o *Options, workers []*worker, base time.Time, done chan struct{}) *
 		interval.reset()
 		take()
 		total.add(interval)
-		if o.OnInterval != nil && interval.commands > 0 {
+		// Without commands there may be those that were given up.
+		if o.OnInterval != nil && interval.merged().TotalCount() > 0 {
 			part := float64(total.commands) / float64(max(o.Requests, 1))
 			if o.Duration > 0 {
 				part = float64(to-start) / float64(o.Duration)

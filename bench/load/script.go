@@ -35,12 +35,16 @@ func newScript(o *Options, p protocol, t templates, index int) *script {
 		s.draw = bench.Sequence(o.Dist, o.Space, seed)
 	}
 	kinds := mixer(o.Mix, seed)
-	for range 1 << 10 {
+	n := 1 << 10
+	if o.Repeat {
+		n = o.repeated() // so that kinds and texts go round together
+	}
+	for range n {
 		s.kinds = append(s.kinds, kinds())
 		s.only = s.only && s.kinds[len(s.kinds)-1] == s.kinds[0]
 	}
 	if o.Repeat {
-		for k := range uint64(o.repeated()) {
+		for k := range uint64(n) {
 			s.text = s.append(s.text, k)
 			s.ends = append(s.ends, len(s.text))
 		}

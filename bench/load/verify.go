@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 )
 
-// verifyKeys is how many keys are read back with one command.
-const verifyKeys = 100
+// Keys are read back in commands of so many, fewer of long values: an answer is looked
+// at again from its start whenever a part of it has come.
+const (
+	verifyKeys  = 100
+	verifyBytes = 1 << 20
+)
 
 // What a run did to a key.
 const (
@@ -70,8 +75,9 @@ func deeds(o *Options, workers []*worker) []uint8 {
 // verify reads back, over a connection of its own, every key that was written or
 // removed in the run, or set in its filling, and compares it with what must be there.
 // It returns how many keys it read.
-func verify(ctx context.Context, o Options, workers []*worker, misses uint64) (read int, err error) {
+func verify(ctx context.Context, o Options, workers []*worker) (read int, err error) {
 	did := deeds(&o, workers)
+	addMissed := slices.ContainsFunc(workers, func(w *worker) bool { return w.addMissed })
 	p := newProtocol(o)
 	c, err := dial(&o, p)
 	if err != nil {
@@ -80,7 +86,9 @@ func verify(ctx context.Context, o Options, workers []*worker, misses uint64) (r
 	defer c.Close() // nothing is lost with it
 
 	var command, buf []byte
-	keys, accepts := make([]uint64, 0, verifyKeys), make([]accept, 0, verifyKeys)
+	var keys []uint64
+	var accepts []accept
+	most := min(max(verifyBytes/o.ValueSize, 1), verifyKeys)
 	check := func() error {
 		if len(keys) == 0 {
 			return nil
@@ -125,8 +133,8 @@ func verify(ctx context.Context, o Options, workers []*worker, misses uint64) (r
 		if passed++; passed%every != 0 {
 			continue
 		}
-		keys, accepts = append(keys, uint64(key)), append(accepts, o.after(did[key], misses > 0))
-		if len(keys) == verifyKeys {
+		keys, accepts = append(keys, uint64(key)), append(accepts, o.after(did[key], addMissed))
+		if len(keys) == most {
 			if err := check(); err != nil || ctx.Err() != nil {
 				return read, err
 			}

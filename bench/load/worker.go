@@ -66,6 +66,7 @@ type worker struct {
 	nextTurn  uint64        // which of its commands that is
 	planning  bool          // the schedule goes on (open loop)
 	last      time.Duration // when the latest answer came
+	addMissed bool          // an ADD has found its key there
 
 	mu  sync.Mutex // guards now
 	now *window
