@@ -386,7 +386,7 @@ func engineSuite(ctx context.Context, s *session) error {
 	if err := s.goBenchmarks(ctx, 1, "-test.bench", "SetOverwrite|GetHit|GetMiss|BaselineOverwrite", "-test.benchtime", "0.4s", "-test.cpu", "1"); err != nil {
 		return err
 	}
-	return s.goBenchmarks(ctx, -1, "-test.bench", "BenchmarkMemory", "-test.benchtime", "1x", "-test.count", "1", "-test.cpu", "2")
+	return s.goBenchmarks(ctx, -1, "-test.bench", "BenchmarkMemory", "-test.benchtime", "1x", "-test.count", strconv.Itoa(min(s.count, 3)), "-test.cpu", "2")
 }
 
 func codecSuite(ctx context.Context, s *session) error {

@@ -19,6 +19,7 @@ var blocks = map[string]func(*raw) string{
 	"latency":     withRuns("latency", latencyTable),
 	"growth":      withRuns("growth", growthTable),
 	"memory":      withRuns("memory", memoryTable),
+	"churn":       churnTable,
 	"scaling":     withRuns("scaling", scalingTable),
 	"suite":       withRuns("suite", suiteTable),
 	"engine":      withRuns("engine", func(r *raw) string { return list(r, "engine") }),
@@ -364,6 +365,37 @@ func memoryTable(r *raw) string {
 		rows = append(rows, []string{title(impl), count(p.labels["store"]), p.cell("bytes/key", number), ratio(p, base, "bytes/key")})
 	}
 	return table(rows)
+}
+
+// churnTable is what the engine costs after churn, beside a fresh store of the same
+// content.
+func churnTable(r *raw) string {
+	sizes := r.labelled("engine", "Memory", "keys")
+	if len(sizes) == 0 {
+		return missing
+	}
+	rows := [][]string{{"keys", "fresh, bytes a key", "values grown from 20 to 60 bytes", "÷ fresh ones of 60", "then nine tenths removed", "÷ a fresh tenth", "forced GC", "Clear"}}
+	micro := func(us float64) string { return duration(us * 1e3) }
+	for _, keys := range sizes {
+		p := r.find("engine", "Memory", "keys", keys)
+		row := []string{count(keys), p.cell("bytes/key", number)}
+		for _, churn := range []string{"grown", "thinned"} {
+			value := "–"
+			if v, ok := p.churned(churn); ok {
+				value = number(v)
+			}
+			row = append(row, p.cell("bytes/key-"+churn, number), value)
+		}
+		rows = append(rows, append(row, p.cell("gc-us", micro), p.cell("clear-us", micro)))
+	}
+	return table(rows)
+}
+
+// churned is how much more a churned store takes than a fresh one.
+func (p *point) churned(how string) (float64, bool) {
+	v, ok := p.median("bytes/key-" + how)
+	fresh, ok2 := p.median("bytes/key-fresh-" + how)
+	return v / fresh, ok && ok2
 }
 
 func scalingTable(r *raw) string {

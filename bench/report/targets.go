@@ -88,6 +88,10 @@ var designTargets = func() []target {
 	for _, keys := range []string{million, million10} {
 		t = append(t, target{"engine, " + count(keys) + " keys, batches of 32: GET ÷ SET", 1, false, quotient(engineKeys("GetHit", "32", keys), overwrite("32", keys)), "engine"})
 	}
+	memoryOf := func(r *raw) *point { return r.find("engine", "Memory", "keys", million10) }
+	churned := func(how string) func(*raw) (float64, bool) {
+		return func(r *raw) (float64, bool) { return memoryOf(r).churned(how) }
+	}
 	decode := func(form, keys, impl string) func(*raw) (float64, bool) {
 		return func(r *raw) (float64, bool) {
 			return r.find("codec", "Decode", "form", form, "keys", keys, "impl", impl).median("ns/key")
@@ -116,6 +120,12 @@ var designTargets = func() []target {
 		target{"memory at 10 M keys, whole process, bytes a key", 62, false, func(r *raw) (float64, bool) {
 			return r.find("memory", "Memory", "impl", "keyframe", "store", million10).median("bytes/key")
 		}, "memory"},
+		target{"values grown, 10 M keys: memory ÷ a fresh store's", 1.3, false, churned("grown"), "engine"},
+		target{"nine tenths removed of 10 M keys: memory ÷ a fresh store's", 1.3, false, churned("thinned"), "engine"},
+		target{"forced GC beside 10 M keys, ms", 1, false, func(r *raw) (float64, bool) {
+			us, ok := memoryOf(r).median("gc-us")
+			return us / 1000, ok
+		}, "engine"},
 		target{"growing to 10 M keys, slowest batch of 32, ms", 2, false, func(r *raw) (float64, bool) {
 			us, ok := growth("slowest-us", "false")(r)
 			return us / 1000, ok
