@@ -61,7 +61,7 @@ cross: ## go vet for the other systems: what is built and tested there must comp
 vuln: ## look for known vulnerabilities in what is used (needs the network)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
 
-bench: build ## measure SET, GET, ADD, RMV and mixes through every layer (10 minutes)
+bench: build ## measure SET, GET, ADD, RMV and mixes through every layer (3 minutes on an idle machine)
 	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid report -maxkeys 10000000 -benchtime 0.1s -count 5 -cpu 2 -timeout 60m
 
 bench-full: ## the same for every combination, stores of 50 M keys included (a day)

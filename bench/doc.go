@@ -27,7 +27,7 @@
 //
 // # Running
 //
-//	make bench                                              # the suite, 10 minutes
+//	make bench                                              # the suite, 3 minutes
 //	go test ./bench -bench . -benchtime 1x                  # smoke: does it run
 //	go test ./bench -bench SetOverwrite -benchtime 2s -count 10 -cpu 1 -maxkeys 10000000
 //	go test ./bench -bench 'Set$' -grid full -maxkeys 50000000 -timeout 0

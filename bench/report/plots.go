@@ -262,7 +262,7 @@ func suitePlot(r *raw) *plot.Plot {
 	if len(columns) == 0 {
 		return nil
 	}
-	p := newPlot("Time per key by keys per SET, layer by layer (in one process, 1 M keys, overwriting)", "keys per SET", "time per key")
+	p := newPlot("Time per key by keys per SET, layer by layer (1 M keys, overwriting)", "keys per SET", "time per key")
 	var all []plotter.XYs
 	var xs []float64
 	for _, column := range columns {
@@ -276,7 +276,7 @@ func suitePlot(r *raw) *plot.Plot {
 				points = append(points, plotter.XY{X: math.Log10(xs[i]), Y: math.Log10(v)})
 			}
 		}
-		line(p, n, layerNames[layer], points, false)
+		line(p, n, shortNames[layer], points, false)
 		all = append(all, points)
 	}
 	logX(p, xs)

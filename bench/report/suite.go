@@ -16,6 +16,9 @@ var layerNames = map[string]string{
 	"server": "whole server: 32 connections × 16 in flight",
 }
 
+// shortNames fit beside a plot.
+var shortNames = map[string]string{"engine": "engine, a batch", "codec": "codec", "netio": "netio, one SET in flight", "server": "whole server"}
+
 func (r *raw) suite(bench string, labels ...string) *point { return r.find("suite", bench, labels...) }
 
 // suiteBase are the labels of the points that vary in their keys only: the largest
