@@ -1,9 +1,10 @@
 package engine
 
-// ChunkBytes is the unit of MaxBytes; MaxSmall the largest record that shares
-// pages; Invariants whether this build checks them.
+// ChunkBytes is the unit of MaxBytes, PageBytes that of the pool; MaxSmall the largest
+// record that shares pages; Invariants whether this build checks them.
 const (
 	ChunkBytes = chunkBytes
+	PageBytes  = pageBytes
 	MaxSmall   = maxSmall
 	Invariants = invariants
 )
@@ -94,4 +95,14 @@ func (e *Engine) HoldEmptying() (end func(), ok bool) {
 		defer p.mu.Unlock()
 		p.releasedLocked(c)
 	}, true
+}
+
+// ToCopy makes the first shard keep so many pages for the copies of a compaction, as
+// while it is compacted, and tells how many the pool has left.
+func (e *Engine) ToCopy(pages int) (left int) {
+	s := &e.shards[0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.toCopy = pages
+	return e.pool.left()
 }

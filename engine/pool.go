@@ -104,11 +104,16 @@ func (p *pool) alloc(pages, spare int) (page uint64, ok bool) {
 }
 
 func (p *pool) allocLocked(pages, spare int) (uint64, bool) {
+	chunks := 0
+	if pages > chunkPages { // whole ones
+		chunks = (pages + chunkPages - 1) / chunkPages
+		pages = chunks * chunkPages
+	}
 	if p.leftLocked()-pages < spare {
 		return 0, false
 	}
-	if pages > chunkPages {
-		return p.allocChunksLocked((pages + chunkPages - 1) / chunkPages)
+	if chunks > 0 {
+		return p.allocChunksLocked(chunks)
 	}
 	bucket := runBucket(pages)
 	// The hint is true for the bucket's smallest size; what a larger run passes

@@ -375,6 +375,31 @@ func TestCompactionLetsOthersIn(t *testing.T) {
 	}
 }
 
+// TestNewRecordsLeaveWhatCopiesNeed: between two steps of a compaction its shard's new
+// records, of every size, may fill the store up, but for what the copies still need.
+func TestNewRecordsLeaveWhatCopiesNeed(t *testing.T) {
+	const chunks, kept = 24, 6
+	pages := kept * engine.ChunkBytes / engine.PageBytes
+	for _, size := range []int{100, engine.MaxSmall + 1, engine.ChunkBytes + 1} {
+		e := newEngine(t, engine.Options{Shards: 1, MaxBytes: chunks * engine.ChunkBytes})
+		release := e.HoldMaintainer()
+		e.ToCopy(pages)
+		n := 0
+		for ; ; n++ {
+			if st, _ := one(e, engine.Set, fmt.Sprint("key", n), string(make([]byte, size))); st != engine.Created {
+				break
+			}
+		}
+		if left := e.ToCopy(0); left < pages || left > pages+4*engine.ChunkBytes/engine.PageBytes {
+			t.Errorf("values of %d bytes leave %d pages, want %d or a little more", size, left, pages)
+		}
+		if st, _ := one(e, engine.Set, fmt.Sprint("key", n), string(make([]byte, size))); st != engine.Created {
+			t.Errorf("a value of %d bytes is refused when the copies are made", size)
+		}
+		release()
+	}
+}
+
 // TestCompactionsFailUnderLoad: the same while others change the shards.
 func TestCompactionsFailUnderLoad(t *testing.T) {
 	var failing atomic.Bool
