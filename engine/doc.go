@@ -114,10 +114,10 @@
 // so it does if the system refuses. A value that becomes shorter is always taken. Below
 // the ceiling there is a reserve, room for the copy of a shard, that only compactions
 // may have: so a store at its ceiling can still turn what was freed in one size into
-// space for others. While one runs, its shard takes nothing
-// new whenever hardly more is left than the copies to come may need, a third and two
-// blocks more than the records. (Stores of fewer than 8 shards have less of a reserve
-// than that, and may be refused new sizes.) A compaction that there is no memory for
+// space for others. While one runs, its shard's new records get no pages that the
+// copies to come may need, and nothing at all whenever hardly more is left than that: a
+// third and two blocks more than the records. (Stores of fewer than 8 shards have less
+// of a reserve, and may be refused new sizes.) A compaction that there is no memory for
 // waits for more garbage in its shard, or for memory from elsewhere.
 //
 // For 16-byte keys and 20-byte values: 40 bytes of record, 16 of index at worst and
