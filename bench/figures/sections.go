@@ -94,6 +94,16 @@ func turns[T any](list []T, round int) []T {
 	return slices.Concat(list[first:], list[:first])
 }
 
+// against runs a section's measurements with the contenders started.
+func (s *session) against(ctx context.Context, space int, measure func(list []contender) error) error {
+	list, stop, err := s.contenders(ctx, space)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	return measure(list)
+}
+
 // inTurn measures every contender in one of the rounds.
 func (s *session) inTurn(ctx context.Context, round int, list []contender, args []string) error {
 	for _, c := range turns(list, round) {
@@ -107,20 +117,17 @@ func (s *session) inTurn(ctx context.Context, round int, list []contender, args 
 // compare: the design's shapes, every server in turn.
 func compare(ctx context.Context, s *session) error {
 	space := min(1_000_000, s.maxKeys)
-	list, stop, err := s.contenders(ctx, space)
-	defer stop()
-	if err != nil {
-		return err
-	}
-	for round := range s.rounds {
-		s.note("# round %d", round+1)
-		for _, shape := range [][2]int{{1, 1}, {1, 16}, {1, 64}, {10, 16}, {100, 4}} {
-			if err := s.inTurn(ctx, round, list, s.closed(space, shape[0], shape[1])); err != nil {
-				return err
+	return s.against(ctx, space, func(list []contender) error {
+		for round := range s.rounds {
+			s.note("# round %d", round+1)
+			for _, shape := range [][2]int{{1, 1}, {1, 16}, {1, 64}, {10, 16}, {100, 4}} {
+				if err := s.inTurn(ctx, round, list, s.closed(space, shape[0], shape[1])); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // perCommand are the numbers of keys in a command that are measured.
@@ -129,19 +136,16 @@ var perCommand = []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
 // keysPerCommand: one depth, all numbers of keys.
 func keysPerCommand(ctx context.Context, s *session) error {
 	space := min(1_000_000, s.maxKeys)
-	list, stop, err := s.contenders(ctx, space)
-	defer stop()
-	if err != nil {
-		return err
-	}
-	for round := range s.rounds {
-		for _, keys := range perCommand {
-			if err := s.inTurn(ctx, round, list, s.closed(space, keys, 8)); err != nil {
-				return err
+	return s.against(ctx, space, func(list []contender) error {
+		for round := range s.rounds {
+			for _, keys := range perCommand {
+				if err := s.inTurn(ctx, round, list, s.closed(space, keys, 8)); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // keysInStore: ten keys a command, stores of all sizes, each in fresh servers.
@@ -150,19 +154,14 @@ func keysInStore(ctx context.Context, s *session) error {
 		if space > s.maxKeys {
 			continue
 		}
-		err := func() error {
-			list, stop, err := s.contenders(ctx, space)
-			defer stop()
-			if err != nil {
-				return err
-			}
+		err := s.against(ctx, space, func(list []contender) error {
 			for round := range s.rounds {
 				if err := s.inTurn(ctx, round, list, s.closed(space, 10, 16)); err != nil {
 					return err
 				}
 			}
 			return nil
-		}()
+		})
 		if err != nil {
 			return err
 		}

@@ -128,8 +128,10 @@ func (r *record) compare(key uint64, value []byte, missing bool, a accept) error
 		return nil
 	}
 	for _, filling := range []bool{false, true} {
-		r.want = r.appendOf(r.want[:0], key, filling)
-		if a&valueOf(filling) != 0 && string(value) == string(r.want) {
+		if a&valueOf(filling) == 0 {
+			continue
+		}
+		if r.want = r.appendOf(r.want[:0], key, filling); string(value) == string(r.want) {
 			return nil
 		}
 	}

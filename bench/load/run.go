@@ -226,17 +226,19 @@ func report(o *Options, workers []*worker, base time.Time, done chan struct{}) *
 		interval.reset()
 		take()
 		total.add(interval)
-		// Without commands there may be those that were given up.
-		if o.OnInterval != nil && interval.merged().TotalCount() > 0 {
-			part := float64(total.commands) / float64(max(o.Requests, 1))
-			if o.Duration > 0 {
-				part = float64(to-start) / float64(o.Duration)
+		if o.OnInterval != nil {
+			// Without commands there may be those that were given up.
+			if all := interval.merged(); all.TotalCount() > 0 {
+				part := float64(total.commands) / float64(max(o.Requests, 1))
+				if o.Duration > 0 {
+					part = float64(to-start) / float64(o.Duration)
+				}
+				o.OnInterval(Interval{
+					Start: from - start, End: to - start, Total: o.Duration, Part: min(part, 1),
+					Commands: interval.commands, Keys: interval.commands * uint64(o.Keys),
+					Latency: all, ByKind: interval.byKind(),
+				})
 			}
-			o.OnInterval(Interval{
-				Start: from - start, End: to - start, Total: o.Duration, Part: min(part, 1),
-				Commands: interval.commands, Keys: interval.commands * uint64(o.Keys),
-				Latency: interval.merged(), ByKind: interval.byKind(),
-			})
 		}
 		from = to
 	}
