@@ -14,6 +14,7 @@ import (
 
 	"keyframe/bench/load"
 	"keyframe/codec"
+	"keyframe/netio/netiotest"
 )
 
 // store is a server of JSON Lines that keeps what it is told in a map, but for the
@@ -116,7 +117,7 @@ func TestVerifyFinds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &store{values: map[string]string{}, fault: test.fault}
 			o := test.o
-			o.Addr, o.Conns, o.Requests, o.Verify, o.Compare = fake(t, s.answer), 2, 400, true, true
+			o.Addr, o.Conns, o.Requests, o.Verify, o.Compare = netiotest.Lines(t, s.answer), 2, 400, true, true
 			if o.Space == 0 {
 				o.Space = 300
 			}
@@ -135,14 +136,14 @@ func TestVerifyFinds(t *testing.T) {
 func TestOneSilentConnection(t *testing.T) {
 	var conns atomic.Int32
 	var first sync.Map
-	addr := fake(t, func(c net.Conn, n int, line []byte) bool {
+	addr := netiotest.Lines(t, func(c net.Conn, n int, line []byte) bool {
 		if n == 0 && conns.Add(1) == 1 {
 			first.Store(c, true)
 		}
 		if _, silent := first.Load(c); silent {
 			return true
 		}
-		_, err := c.Write(stored(line))
+		_, err := c.Write(netiotest.Stored(line))
 		return err == nil
 	})
 	_, err := load.Run(t.Context(), load.Options{Addr: addr, Conns: 4, Duration: time.Hour, Timeout: 100 * time.Millisecond})
@@ -162,12 +163,12 @@ func TestInterrupted(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			o.Conns, o.Timeout = 2, time.Hour
-			o.Addr = fake(t, func(c net.Conn, n int, line []byte) bool {
+			o.Addr = netiotest.Lines(t, func(c net.Conn, n int, line []byte) bool {
 				if n > 20 || o.Fill {
 					cancel() // and no word any more
 					return true
 				}
-				_, err := c.Write(stored(line))
+				_, err := c.Write(netiotest.Stored(line))
 				return err == nil
 			})
 			r, err := load.Run(ctx, o)
@@ -187,7 +188,7 @@ func TestInterrupted(t *testing.T) {
 // TestInterruptedWhenNothingRuns: before a connection is there, and while keys are read
 // back.
 func TestInterruptedWhenNothingRuns(t *testing.T) {
-	addr := fake(t, (&store{values: map[string]string{}, fault: (*store).right}).answer)
+	addr := netiotest.Lines(t, (&store{values: map[string]string{}, fault: (*store).right}).answer)
 	for _, rate := range []float64{0, 100} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -197,7 +198,7 @@ func TestInterruptedWhenNothingRuns(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	addr = fake(t, (&store{values: map[string]string{}, fault: func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
+	addr = netiotest.Lines(t, (&store{values: map[string]string{}, fault: func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
 		if op == codec.OpGet {
 			cancel()
 		}
@@ -212,7 +213,7 @@ func TestInterruptedWhenNothingRuns(t *testing.T) {
 // TestAddsOfWhatWasThere: an ADD that finds its key changes nothing, in the warm-up
 // too, so no value is demanded then.
 func TestAddsOfWhatWasThere(t *testing.T) {
-	addr := fake(t, (&store{values: map[string]string{}, fault: (*store).right}).answer)
+	addr := netiotest.Lines(t, (&store{values: map[string]string{}, fault: (*store).right}).answer)
 	o := load.Options{Addr: addr, Requests: 300, Conns: 1, Space: 100, Dist: "seq", ValueSize: 30}
 	if _, err := load.Run(t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -227,7 +228,7 @@ func TestAddsOfWhatWasThere(t *testing.T) {
 // failure.
 func TestUnansweredAreLate(t *testing.T) {
 	const n = 100
-	addr := fake(t, func(c net.Conn, i int, line []byte) bool {
+	addr := netiotest.Lines(t, func(c net.Conn, i int, line []byte) bool {
 		if i == n/2 { // a byte now and then is not silence
 			go func() {
 				for _, err := c.Write([]byte(" ")); err == nil; _, err = c.Write([]byte(" ")) {
@@ -238,7 +239,7 @@ func TestUnansweredAreLate(t *testing.T) {
 		if i >= n/2 {
 			return true
 		}
-		_, err := c.Write(stored(line))
+		_, err := c.Write(netiotest.Stored(line))
 		return err == nil
 	})
 	o := load.Options{Addr: addr, Conns: 1, Depth: n, Rate: 1000, Requests: n, Timeout: time.Second, Interval: 50 * time.Millisecond}

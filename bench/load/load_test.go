@@ -1,7 +1,6 @@
 package load_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -157,41 +156,6 @@ func TestStopsWhenTold(t *testing.T) {
 	}
 }
 
-// fake is a server that does to each line what answer says.
-func fake(t *testing.T, answer func(c net.Conn, n int, line []byte) bool) (addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				r := bufio.NewReader(c)
-				for n := 0; ; n++ {
-					line, err := r.ReadBytes('\n')
-					if err != nil || !answer(c, n, line) {
-						return
-					}
-				}
-			}()
-		}
-	}()
-	return ln.Addr().String()
-}
-
-// stored is the right answer to a SET of one key.
-func stored(line []byte) []byte {
-	key, _, _ := bytes.Cut(bytes.TrimPrefix(line, []byte(`{"SET":{"`)), []byte(`"`))
-	return fmt.Appendf(nil, `{"SET_RSP":{"st":1,"k":"%s"}}`+"\n", key)
-}
-
 // TestFailures: a server that fails or answers wrongly is an error that says so.
 func TestFailures(t *testing.T) {
 	after := func(n int, bad func(c net.Conn) bool) func(net.Conn, int, []byte) bool {
@@ -199,7 +163,7 @@ func TestFailures(t *testing.T) {
 			if i >= n {
 				return bad(c)
 			}
-			_, err := c.Write(stored(line))
+			_, err := c.Write(netiotest.Stored(line))
 			return err == nil
 		}
 	}
@@ -225,7 +189,7 @@ func TestFailures(t *testing.T) {
 		"no RESP":                {after(0, say("-ERR unknown command\r\n")), load.Options{Protocol: "resp"}, "ERR unknown command"},
 		"no memcached":           {after(0, say("ERROR\r\n")), load.Options{Protocol: "memcached"}, "ERROR"},
 		"lies about values": {func(c net.Conn, _ int, line []byte) bool {
-			out := stored(line)
+			out := netiotest.Stored(line)
 			if bytes.HasPrefix(line, []byte(`{"GET"`)) {
 				out = []byte(`{"GET_RSP":{"st":0,"key:000000000000":"something else"}}` + "\n")
 			}
@@ -233,7 +197,7 @@ func TestFailures(t *testing.T) {
 			return err == nil
 		}, load.Options{Verify: true}, "was answered with"},
 		"loses keys": {func(c net.Conn, _ int, line []byte) bool {
-			out := stored(line)
+			out := netiotest.Stored(line)
 			if bytes.HasPrefix(line, []byte(`{"GET"`)) {
 				out = nil
 				for _, key := range strings.Split(strings.Trim(string(line), "{\"GET:[]}\n"), `","`) {
@@ -246,7 +210,7 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := test.o
-			o.Addr, o.Conns, o.Requests = fake(t, test.answer), 1, 200
+			o.Addr, o.Conns, o.Requests = netiotest.Lines(t, test.answer), 1, 200
 			_, err := load.Run(t.Context(), o)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("error %v, want one with %q", err, test.want)
@@ -273,11 +237,11 @@ func TestStallShowsInOpenLoop(t *testing.T) {
 	const stall, rate, n = 300 * time.Millisecond, 1000, 1000
 	o := load.Options{Conns: 1, Requests: n}
 	late := func(o load.Options) (late int64) {
-		o.Addr = fake(t, func(c net.Conn, i int, line []byte) bool {
+		o.Addr = netiotest.Lines(t, func(c net.Conn, i int, line []byte) bool {
 			if i == n/2 {
 				time.Sleep(stall)
 			}
-			_, err := c.Write(stored(line))
+			_, err := c.Write(netiotest.Stored(line))
 			return err == nil
 		})
 		r, err := load.Run(t.Context(), o)

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -85,33 +83,9 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
-// listen calls answer for each line of each connection; false closes it.
-func listen(t *testing.T, answer func(c net.Conn, line string) bool) (addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				for lines := bufio.NewScanner(c); lines.Scan() && answer(c, lines.Text()); {
-				}
-			}()
-		}
-	}()
-	return ln.Addr().String()
-}
-
-func stored(c net.Conn, line string) bool {
-	key, _, _ := strings.Cut(strings.TrimPrefix(line, `{"SET":{"`), `"`)
-	_, err := fmt.Fprintf(c, `{"SET_RSP":{"st":1,"k":"%s"}}`+"\n", key)
+// stores answers a SET as a server does.
+func stores(c net.Conn, line []byte) bool {
+	_, err := c.Write(netiotest.Stored(line))
 	return err == nil
 }
 
@@ -119,8 +93,7 @@ func stored(c net.Conn, line string) bool {
 // figures for benchstat are not.
 func TestPartOfAResult(t *testing.T) {
 	for format, want := range map[string]string{"json": `"error": "the server at `, "table": "100 commands", "benchmark": ""} {
-		n := 0
-		addr := listen(t, func(c net.Conn, line string) bool { n++; return n <= 100 && stored(c, line) })
+		addr := netiotest.Lines(t, func(c net.Conn, n int, line []byte) bool { return n < 100 && stores(c, line) })
 		var out, errs bytes.Buffer
 		status := run([]string{"-a", addr, "-c", "1", "-n", "1000", "-w", "0", "-f", format}, &out, &errs)
 		if status != exitFailure || !strings.Contains(out.String(), want) || want == "" && out.Len() > 0 || !strings.Contains(errs.String(), "ended connection 0") {
@@ -131,14 +104,13 @@ func TestPartOfAResult(t *testing.T) {
 
 // TestInterrupt: one SIGINT ends the run with what it has measured.
 func TestInterrupt(t *testing.T) {
-	n := 0
-	addr := listen(t, func(c net.Conn, line string) bool {
-		if n++; n == 100 {
+	addr := netiotest.Lines(t, func(c net.Conn, n int, line []byte) bool {
+		if n == 99 {
 			if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
 				t.Error(err)
 			}
 		}
-		return stored(c, line)
+		return stores(c, line)
 	})
 	hgrm := filepath.Join(t.TempDir(), "hgrm")
 	var out, errs bytes.Buffer

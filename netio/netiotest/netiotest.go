@@ -1,5 +1,6 @@
 // Package netiotest serves a store inside a test or a benchmark, for the packages
-// that need a server to talk to and are not about how it begins and ends.
+// that need a server to talk to and are not about how it begins and ends, and a test's
+// own answers for those that are about a server that does wrong.
 package netiotest
 
 import (
