@@ -46,7 +46,7 @@ func (l *loop) slowConsumer(c *conn, reason string) {
 	l.srv.log.Warn("closing a slow consumer", "remote", c.remote, "reason", reason, "unread", c.out.unread.Load())
 	l.closeNow(c, &closeError{code: closePolicy, reason: "slow consumer: responses are not being read"})
 	if c.phase == phaseLinger && c.deadline.IsZero() {
-		c.deadline = time.Now().Add(lingerTimeout) // it has had its time to read
+		c.deadline = l.srv.now().Add(lingerTimeout) // it has had its time to read
 	}
 }
 
@@ -102,6 +102,6 @@ func (l *loop) drop(c *conn) {
 	if c.gc != nil {
 		gc := c.gc
 		c.gc = nil
-		_ = l.el.Close(gc)
+		l.el.close(gc)
 	}
 }

@@ -132,7 +132,7 @@ func TestFloodHasItsShare(t *testing.T) {
 	if turns < 100*1000/share {
 		t.Fatalf("the flood had %d turns", turns)
 	}
-	socket := single.out.fd
+	socket := int(single.out.sock.(descriptor))
 	h.loop.drop(single)
 	_ = unix.Close(socket)
 	_ = client.Close()

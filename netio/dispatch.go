@@ -232,13 +232,13 @@ func (l *loop) apply() {
 	weight := time.Duration(1)
 	if ops < alwaysTimed {
 		if l.untimed++; l.untimed < sampleEvery {
-			l.srv.engine.Apply(&l.batch)
+			l.srv.store.Apply(&l.batch)
 			return
 		}
 		l.untimed, weight = 0, sampleEvery
 	}
 	start := time.Now()
-	l.srv.engine.Apply(&l.batch)
+	l.srv.store.Apply(&l.batch)
 	l.count.ApplyTime += weight * time.Since(start)
 }
 
@@ -327,9 +327,9 @@ func (l *loop) answerWhole(c *conn, opcode codec.Opcode) {
 	l.ops += wholeStoreOps
 	switch opcode {
 	case codec.OpCount:
-		l.text = codec.AppendCount(l.text[:0], opcode, l.srv.engine.Len())
+		l.text = codec.AppendCount(l.text[:0], opcode, l.srv.store.Len())
 	case codec.OpClear:
-		l.text = codec.AppendCount(l.text[:0], opcode, l.srv.engine.Clear())
+		l.text = codec.AppendCount(l.text[:0], opcode, l.srv.store.Clear())
 	case codec.OpServerInfo:
 		l.publish()
 		l.text = codec.AppendServerInfo(l.text[:0], l.srv.info())

@@ -19,6 +19,7 @@ import (
 type harness struct {
 	t      testing.TB
 	srv    *Server
+	store  *engine.Engine
 	loop   *loop
 	conn   *conn
 	events chan func()
@@ -42,12 +43,12 @@ func newHarness(t testing.TB, opts Options) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{t: t, srv: srv, events: make(chan func(), 1000), output: make(chan []byte, 1)}
+	h := &harness{t: t, srv: srv, store: store, events: make(chan func(), 1000), output: make(chan []byte, 1)}
 	h.loop = srv.newLoop(nil)
 	srv.byLoop[nil] = h.loop
 	srv.inOrder = append(srv.inOrder, h.loop)
 	h.conn, h.client = h.newConn()
-	h.socket = h.conn.out.fd
+	h.socket = int(h.conn.out.sock.(descriptor))
 	return h
 }
 
@@ -64,14 +65,10 @@ func (h *harness) newConn() (c *conn, client *os.File) {
 			h.t.Fatal(err)
 		}
 	}
-	c = &conn{loop: h.loop, index: len(h.loop.conns)}
+	c = &conn{}
+	h.loop.open(c, nil, descriptor(fds[0]))
 	c.deadline = time.Now().Add(time.Hour)
-	c.ws.maxMessage = h.srv.opts.MaxFrameBytes
-	c.out.fd = fds[0]
-	c.out.resume = int64(h.srv.opts.MaxOutputBytes / 2)
-	c.out.spawn = h.srv.background.Go
 	c.out.report = func(e outboxEvent) { h.events <- func() { h.loop.onOutbox(c, e) } }
-	h.loop.conns = append(h.loop.conns, c)
 	h.srv.counters.conns.Add(1)
 	return c, os.NewFile(uintptr(fds[1]), "client")
 }
@@ -156,7 +153,7 @@ func (h *harness) finish() []byte {
 	close(h.srv.stopped)
 	h.srv.background.Wait()
 	_ = h.client.Close()
-	_ = h.srv.engine.Close()
+	_ = h.store.Close()
 	return got
 }
 

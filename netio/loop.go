@@ -1,7 +1,6 @@
 package netio
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"time"
@@ -20,7 +19,7 @@ import (
 // costs next to nothing and a busy one finds the scratch warm.
 type loop struct {
 	srv *Server
-	el  gnet.EventLoop
+	el  eventLoop
 
 	// Scratch of a turn.
 	dec      *codec.Decoder
@@ -58,7 +57,7 @@ const maxKeptOutput = 4 << 20
 // the refusal of an unknown command repeats its name, which may be long.
 const maxKeptText = 64 << 10
 
-func (s *Server) newLoop(el gnet.EventLoop) *loop {
+func (s *Server) newLoop(el eventLoop) *loop {
 	dec, err := codec.NewDecoder(codec.Options{AnyValues: s.opts.AnyValues})
 	if err != nil {
 		panic("BUG: netio: " + err.Error()) // the options are ours
@@ -66,16 +65,17 @@ func (s *Server) newLoop(el gnet.EventLoop) *loop {
 	return &loop{srv: s, el: el, dec: dec, kick: make(chan struct{}, 1)}
 }
 
-// open takes in a connection that has been accepted.
-func (l *loop) open(c *conn, gc gnet.Conn) {
-	now := time.Now()
+// open takes in a connection that has been accepted: gc is what gnet calls it, sock its
+// socket.
+func (l *loop) open(c *conn, gc gnet.Conn, sock socket) {
+	now := l.srv.now()
 	c.gc, c.loop = gc, l
 	c.ws.maxMessage = l.srv.opts.MaxFrameBytes
 	c.lastSeen = now
 	c.deadline = now.Add(l.srv.opts.HandshakeTimeout)
-	c.out.fd = gc.Fd()
+	c.out.sock = sock
 	c.out.resume = int64(l.srv.opts.MaxOutputBytes / 2)
-	c.out.spawn = l.srv.background.Go
+	c.out.spawn = l.srv.spawnWriter
 	c.out.report = func(e outboxEvent) { l.execute(func() { l.onOutbox(c, e) }) }
 	c.index = len(l.conns)
 	l.conns = append(l.conns, c)
@@ -303,7 +303,7 @@ func (l *loop) send(c *conn) error {
 		c.ws.release()
 		c.out.finish()
 		if !c.out.writing.Load() {
-			c.deadline = time.Now().Add(lingerTimeout)
+			c.deadline = l.srv.now().Add(lingerTimeout)
 		}
 	}
 	return err
@@ -362,10 +362,7 @@ func (l *loop) execute(f func()) {
 	if l.srv.ended {
 		return
 	}
-	_ = l.el.Execute(context.Background(), gnet.RunnableFunc(func(context.Context) error {
-		f()
-		return nil
-	}))
+	l.el.execute(f)
 }
 
 // onOutbox takes what a connection's writer reports.
@@ -390,7 +387,7 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 		case e == outboxDrained && c.detached:
 			l.drop(c)
 		case e == outboxDrained:
-			c.deadline = time.Now().Add(lingerTimeout)
+			c.deadline = l.srv.now().Add(lingerTimeout)
 		}
 	case c.paused || c.detached:
 		c.paused = false

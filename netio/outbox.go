@@ -31,20 +31,20 @@ const writePatience = time.Second
 // duplicate of the descriptor, so that gnet closing the connection can't give
 // the number away under its hands. What send keeps it copies.
 type outbox struct {
-	fd     int               // the socket
-	owned  bool              // fd is a duplicate that abandon closes
+	sock   socket
+	owned  bool              // sock is a duplicate that abandon closes
 	resume int64             // report when unread falls to this
 	report func(outboxEvent) // called by the writer, not on the loop
-	spawn  func(func())      // starts the writer
+	spawn  func(*writer)     // runs the writer, elsewhere
 
 	unread  atomic.Int64 // bytes queued that the socket has not taken
 	writing atomic.Bool  // a writer is at work: set by the loop, cleared by the writer under mu
 
 	mu        sync.Mutex
 	queue     []byte
-	finishing bool // no more is coming: shut down the writing side when all is sent
-	abandoned bool // stop now
-	file      *os.File
+	finishing bool          // no more is coming: shut down the writing side when all is sent
+	abandoned bool          // stop now
+	waiting   waitingSocket // the writer's; nil: there is none
 }
 
 // outboxEvent is what a writer reports.
@@ -64,7 +64,7 @@ func (o *outbox) send(p []byte) error {
 		if o.enqueue(p) {
 			return nil
 		}
-		n, err := writeNow(o.fd, p)
+		n, err := o.sock.write(p)
 		switch {
 		case err == nil:
 			p = p[n:]
@@ -84,27 +84,26 @@ func (o *outbox) finish() {
 	defer o.mu.Unlock()
 	o.finishing = true
 	if !o.writing.Load() {
-		// A failure means that the client is gone already.
-		_ = unix.Shutdown(o.fd, unix.SHUT_WR)
+		o.sock.shutdown()
 	}
 }
 
 // detach keeps the socket open after gnet has closed its descriptor.
 func (o *outbox) detach() error {
-	fd, err := duplicate(o.fd)
+	sock, err := o.sock.duplicate()
 	if err != nil {
 		return err
 	}
-	o.fd, o.owned = fd, true
+	o.sock, o.owned = sock, true
 	return nil
 }
 
-// attach undoes detach: fd is the socket's descriptor with gnet again.
-func (o *outbox) attach(fd int) {
+// attach undoes detach: sock is the socket as gnet has it again.
+func (o *outbox) attach(sock socket) {
 	if o.owned {
-		_ = unix.Close(o.fd)
+		o.sock.close()
 	}
-	o.fd, o.owned = fd, false
+	o.sock, o.owned = sock, false
 }
 
 // abandon drops what is queued and ends the writer. Nothing may be sent after.
@@ -113,11 +112,11 @@ func (o *outbox) abandon() {
 	defer o.mu.Unlock()
 	o.abandoned = true
 	o.queue = nil
-	if o.file != nil {
-		_ = o.file.SetWriteDeadline(time.Unix(1, 0)) // wakes a writer that waits
+	if o.waiting != nil {
+		_ = o.waiting.SetWriteDeadline(time.Unix(1, 0)) // wakes a writer that waits
 	}
 	if o.owned {
-		_ = unix.Close(o.fd)
+		o.sock.close()
 		o.owned = false
 	}
 }
@@ -138,51 +137,89 @@ func (o *outbox) enqueue(p []byte) bool {
 }
 
 func (o *outbox) startWriter(p []byte) error {
-	fd, err := duplicate(o.fd)
+	to, err := o.sock.waiter()
 	if err != nil {
 		return err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	// gnet made the socket non-blocking, so the file joins Go's own poller
-	// and has deadlines.
-	o.file = os.NewFile(uintptr(fd), "client")
+	o.waiting = to
 	o.queue = append(o.queue, p...)
 	o.unread.Add(int64(len(p)))
 	o.writing.Store(true)
-	f := o.file
-	o.spawn(func() { o.write(f) })
+	o.spawn(&writer{out: o, to: to})
 	return nil
 }
 
-// write is the writer.
-func (o *outbox) write(f *os.File) {
-	for {
-		o.mu.Lock()
-		chunk := o.queue
-		o.queue = nil
-		if len(chunk) == 0 || o.abandoned {
-			o.endLocked(f, outboxDrained)
-			return
-		}
-		o.mu.Unlock()
-		if !o.writeAll(f, chunk) {
-			o.mu.Lock()
-			o.endLocked(f, outboxFailed)
-			return
-		}
+// writer sends what an outbox has queued, however long the client takes. Its steps run
+// one after the other, on any goroutine but the loop's, since they wait.
+type writer struct {
+	out   *outbox
+	to    waitingSocket
+	chunk []byte // what it has taken from the queue and not sent yet
+}
+
+func (w *writer) run() {
+	for w.step() {
 	}
 }
 
-// endLocked ends the writer, with mu held; it releases mu.
-func (o *outbox) endLocked(f *os.File, e outboxEvent) {
-	if o.finishing && e == outboxDrained {
-		if raw, err := f.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) })
+// step offers the socket the next piece, reports progress and its absence, and returns
+// false when the writer has ended.
+func (w *writer) step() bool {
+	o := w.out
+	if len(w.chunk) == 0 {
+		o.mu.Lock()
+		w.chunk, o.queue = o.queue, nil
+		if len(w.chunk) == 0 || o.abandoned {
+			w.endLocked(outboxDrained)
+			return false
 		}
+		o.mu.Unlock()
 	}
-	_ = f.Close()
-	o.file = nil
+	if !w.write() {
+		o.mu.Lock()
+		w.endLocked(outboxFailed)
+		return false
+	}
+	return true
+}
+
+// write writes what the socket takes until it is time to look again. It returns false
+// when the connection is dead.
+func (w *writer) write() bool {
+	o := w.out
+	if err := w.to.SetWriteDeadline(time.Now().Add(writePatience)); err != nil {
+		return false
+	}
+	if o.isAbandoned() { // after the deadline: abandon's must not be overwritten
+		return false
+	}
+	before := w.to.unacknowledged()
+	n, err := w.to.Write(w.chunk[:min(len(w.chunk), writeChunk)])
+	w.chunk = w.chunk[n:]
+	left := o.unread.Add(-int64(n))
+	if left <= o.resume && left+int64(n) > o.resume {
+		o.report(outboxCaughtUp)
+	}
+	switch {
+	case err == nil:
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return false
+	case n == 0 && w.to.unacknowledged() >= before:
+		o.report(outboxStalled)
+	}
+	return true
+}
+
+// endLocked ends the writer, with the outbox's mu held; it releases mu.
+func (w *writer) endLocked(e outboxEvent) {
+	o := w.out
+	if o.finishing && e == outboxDrained {
+		w.to.shutdown()
+	}
+	_ = w.to.Close()
+	o.waiting = nil
 	o.queue = nil
 	o.unread.Store(0)
 	// A failed outbox stays in writing's hands: later sends are dropped into
@@ -194,54 +231,8 @@ func (o *outbox) endLocked(f *os.File, e outboxEvent) {
 	o.report(e)
 }
 
-// writeAll writes p, however long the client takes, and reports progress and
-// its absence. It returns false when the connection is dead.
-func (o *outbox) writeAll(f *os.File, p []byte) bool {
-	for len(p) > 0 {
-		if err := f.SetWriteDeadline(time.Now().Add(writePatience)); err != nil {
-			return false
-		}
-		if o.isAbandoned() { // after the deadline: abandon's must not be overwritten
-			return false
-		}
-		before := unacknowledged(f)
-		n, err := f.Write(p[:min(len(p), writeChunk)])
-		p = p[n:]
-		left := o.unread.Add(-int64(n))
-		if left <= o.resume && left+int64(n) > o.resume {
-			o.report(outboxCaughtUp)
-		}
-		switch {
-		case err == nil:
-		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return false
-		case n == 0 && unacknowledged(f) >= before:
-			o.report(outboxStalled)
-		}
-	}
-	return true
-}
-
 func (o *outbox) isAbandoned() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.abandoned
 }
-
-// unacknowledged returns how many bytes the kernel has that the client's has not
-// taken. A write waits until a third of a buffer of megabytes is free; this shows
-// a client that reads slowly long before. Where the kernel can't tell it is 0.
-func unacknowledged(f *os.File) (n int) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) {
-		if n, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err != nil {
-			n = 0
-		}
-	})
-	return n
-}
-
-func duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }

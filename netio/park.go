@@ -1,12 +1,6 @@
 package netio
 
-import (
-	"context"
-	"net"
-	"os"
-
-	"github.com/panjf2000/gnet/v2"
-)
+import "github.com/panjf2000/gnet/v2"
 
 // parkBytes is how much input may wait for a connection's turns. A client that
 // sends more is made to wait, by TCP.
@@ -28,44 +22,16 @@ func (l *loop) park(c *conn) {
 	gc := c.gc
 	c.gc, c.parked = nil, true
 	gc.SetContext(nil) // what gnet says of this one is no longer about c
-	_ = l.el.Close(gc)
+	l.el.close(gc)
 }
 
-// unpark gives the socket back to the event loop that it came from. gnet does it
-// in steps, on a goroutine of its own; reopen is the last.
+// unpark gives the socket back to the event loop that it came from; reopen follows.
 func (l *loop) unpark(c *conn) {
 	if c.unparking {
 		return
 	}
 	c.unparking = true
-	done, err := l.enroll(c)
-	if err != nil {
-		l.unparkFailed(c, err)
-		return
-	}
-	l.srv.background.Go(func() {
-		select {
-		case r := <-done:
-			if r.Err != nil {
-				l.execute(func() { l.unparkFailed(c, r.Err) })
-			}
-		case <-l.srv.stopped:
-		}
-	})
-}
-
-func (l *loop) enroll(c *conn) (<-chan gnet.RegisteredResult, error) {
-	fd, err := duplicate(c.out.fd)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), "client")
-	defer f.Close()
-	nc, err := net.FileConn(f) // duplicates it once more
-	if err != nil {
-		return nil, err
-	}
-	return l.el.Enroll(gnet.NewContext(context.Background(), c), nc)
+	l.el.enroll(c, func(err error) { l.unparkFailed(c, err) })
 }
 
 func (l *loop) unparkFailed(c *conn, err error) {
@@ -74,13 +40,13 @@ func (l *loop) unparkFailed(c *conn, err error) {
 }
 
 // reopen takes the connection in again.
-func (l *loop) reopen(c *conn, gc gnet.Conn) gnet.Action {
+func (l *loop) reopen(c *conn, gc gnet.Conn, sock socket) gnet.Action {
 	if c.phase == phaseClosed {
 		gc.SetContext(nil)
 		return gnet.Close
 	}
 	c.gc, c.parked, c.unparking = gc, false, false
-	c.out.attach(gc.Fd())
+	c.out.attach(sock)
 	l.serve(c, nil) // the server may have begun to stop
 	return gnet.None
 }

@@ -22,9 +22,13 @@ import (
 // be called from any goroutine at any time, Addrs after Start. The engine must
 // outlive the server.
 type Server struct {
-	opts   Options
-	engine *engine.Engine
-	log    *slog.Logger
+	opts  Options
+	store store
+	log   *slog.Logger
+
+	// What a simulation replaces.
+	now         func() time.Time
+	spawnWriter func(*writer)
 
 	loops     *gnet.Client // the event loops; see doc.go on why a Client
 	listeners []net.Listener
@@ -63,6 +67,14 @@ type Server struct {
 	ended   bool
 }
 
+// store is what a server needs of an engine.Engine, as its contract has it.
+type store interface {
+	Apply(b *engine.Batch) (done bool)
+	Len() int
+	Clear() int
+	Stats() engine.Stats
+}
+
 // CheckOptions reports all faults of opts in one error, as New does.
 func CheckOptions(opts Options) error { return opts.withDefaults().validate() }
 
@@ -74,13 +86,15 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 	}
 	s := &Server{
 		opts:     opts,
-		engine:   e,
+		store:    e,
 		log:      opts.Logger,
+		now:      time.Now,
 		created:  time.Now(),
 		refusing: make(chan struct{}, maxRefusing),
 		stopped:  make(chan struct{}),
 		byLoop:   make(map[gnet.EventLoop]*loop),
 	}
+	s.spawnWriter = func(w *writer) { s.background.Go(w.run) }
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -254,7 +268,7 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 	defer s.mu.Unlock()
 	l := s.byLoop[el]
 	if l == nil {
-		l = s.newLoop(el)
+		l = s.newLoop(&gnetLoop{el, s})
 		s.byLoop[el] = l
 		s.inOrder = append(s.inOrder, l)
 		s.background.Go(l.kicker)
@@ -295,9 +309,9 @@ type handler struct {
 func (h *handler) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	c := gc.Context().(*conn)
 	if c.loop != nil {
-		return nil, c.loop.reopen(c, gc)
+		return nil, c.loop.reopen(c, gc, descriptor(gc.Fd()))
 	}
-	h.srv.loopOf(gc.EventLoop()).open(c, gc)
+	h.srv.loopOf(gc.EventLoop()).open(c, gc, descriptor(gc.Fd()))
 	return nil, gnet.None
 }
 

@@ -39,7 +39,7 @@ func (s *Server) Stats() Stats {
 		ConnsRefused:  s.counters.refused.Load(),
 		SlowConsumers: s.counters.slowConsumers.Load(),
 		AcceptErrors:  s.counters.acceptErrors.Load(),
-		Keys:          s.engine.Len(),
+		Keys:          s.store.Len(),
 		Store:         s.storeStats(now),
 		Uptime:        now.Sub(s.created),
 	}
@@ -128,7 +128,7 @@ func (s *Server) storeStats(now time.Time) engine.Stats {
 	s.stats.Lock()
 	defer s.stats.Unlock()
 	if s.stats.at.IsZero() || now.Sub(s.stats.at) > maxStatsAge {
-		s.stats.value, s.stats.at = s.engine.Stats(), now
+		s.stats.value, s.stats.at = s.store.Stats(), now
 	}
 	return s.stats.value
 }

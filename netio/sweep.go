@@ -28,7 +28,7 @@ func (s *Server) sweeper() {
 
 // sweep visits the loop's connections.
 func (l *loop) sweep() {
-	now := time.Now()
+	now := l.srv.now()
 	for i := len(l.conns) - 1; i >= 0; i-- { // backwards: drop moves the last one into the gap
 		l.sweepConn(l.conns[i], now)
 	}
