@@ -37,6 +37,14 @@ const (
 	bigPayload = 64 << 10
 )
 
+// shares are the sizes that the work of a loop is cut into. They are a server's and not
+// constants so that a simulation, with small ones, meets their ends all the time.
+type shares struct {
+	batchOps, turnOps, turnOutputBytes, bigPayload, parkBytes int
+}
+
+var defaultShares = shares{batchOps, turnOps, turnOutputBytes, bigPayload, parkBytes}
+
 // queued is a command that waits in the batch.
 type queued struct {
 	at      int   // where its frame begins in the bytes being served
@@ -76,23 +84,25 @@ var statuses = [...]codec.Status{
 }
 
 // spent tells whether the turn has done its share.
-func (l *loop) spent() bool { return l.ops >= turnOps || len(l.out) >= turnOutputBytes }
+func (l *loop) spent() bool {
+	return l.ops >= l.shares.turnOps || len(l.out) >= l.shares.turnOutputBytes
+}
 
 // take decodes one payload, whose frame begins at offset at of the bytes being
 // served, into the batch. It returns false when the turn is over before the
 // command is; l.stop is then the frame to go on with and c.resume where in it.
 func (l *loop) take(c *conn, payload []byte, at int) bool {
-	if c.resume.More || len(payload) > bigPayload {
+	if c.resume.More || len(payload) > l.shares.bigPayload {
 		return l.takeLong(c, payload, at)
 	}
 	before := len(l.args)
-	args, cmd, err := l.dec.Decode(payload, l.args, batchOps)
+	args, cmd, err := l.dec.Decode(payload, l.args, l.shares.batchOps)
 	l.args = args
 	if err != nil || cmd.More || kinds[cmd.Op] == 0 {
 		return l.takeSlow(c, payload, at, before, cmd, err)
 	}
 	l.enqueue(cmd.Op, at, before, false)
-	if len(args) >= batchOps {
+	if len(args) >= l.shares.batchOps {
 		return l.flush(c)
 	}
 	return true
@@ -107,11 +117,11 @@ func (l *loop) takeLong(c *conn, payload []byte, at int) bool {
 	var cmd codec.Command
 	var err error
 	if c.resume.More {
-		l.args, cmd = l.dec.DecodeFrom(payload, c.resume, l.args, batchOps)
+		l.args, cmd = l.dec.DecodeFrom(payload, c.resume, l.args, l.shares.batchOps)
 		c.resume = codec.Command{}
 		return l.takeParts(c, payload, at, 0, cmd, true)
 	}
-	l.args, cmd, err = l.dec.Decode(payload, l.args, batchOps)
+	l.args, cmd, err = l.dec.Decode(payload, l.args, l.shares.batchOps)
 	return l.takeSlow(c, payload, at, 0, cmd, err)
 }
 
@@ -160,9 +170,9 @@ func (l *loop) takeParts(c *conn, payload []byte, at, before int, cmd codec.Comm
 			return false
 		}
 		before, resumed = 0, true // flush has emptied the batch
-		l.args, cmd = l.dec.DecodeFrom(payload, cmd, l.args, batchOps)
+		l.args, cmd = l.dec.DecodeFrom(payload, cmd, l.args, l.shares.batchOps)
 	}
-	if len(l.args) >= batchOps {
+	if len(l.args) >= l.shares.batchOps {
 		return l.flush(c)
 	}
 	return true
@@ -226,7 +236,7 @@ const (
 
 // apply executes the batch.
 func (l *loop) apply() {
-	l.batch.ReadLimit = max(1, turnOutputBytes-len(l.out))
+	l.batch.ReadLimit = max(1, l.shares.turnOutputBytes-len(l.out))
 	ops := len(l.batch.Ops)
 	l.count.countBatch(ops)
 	weight := time.Duration(1)

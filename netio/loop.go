@@ -18,8 +18,9 @@ import (
 // otherwise. Scratch lives here and not in conn, so that an idle connection
 // costs next to nothing and a busy one finds the scratch warm.
 type loop struct {
-	srv *Server
-	el  eventLoop
+	srv    *Server
+	el     eventLoop
+	shares shares
 
 	// Scratch of a turn.
 	dec      *codec.Decoder
@@ -62,7 +63,7 @@ func (s *Server) newLoop(el eventLoop) *loop {
 	if err != nil {
 		panic("BUG: netio: " + err.Error()) // the options are ours
 	}
-	return &loop{srv: s, el: el, dec: dec, kick: make(chan struct{}, 1)}
+	return &loop{srv: s, el: el, shares: s.shares, dec: dec, kick: make(chan struct{}, 1)}
 }
 
 // open takes in a connection that has been accepted: gc is what gnet calls it, sock its
@@ -110,7 +111,7 @@ func (l *loop) serve(c *conn, in []byte) {
 	if int(c.out.unread.Load()) >= l.srv.opts.MaxOutputBytes {
 		c.paused = true
 	}
-	if (c.paused || more) && len(c.pending)-c.start > parkBytes {
+	if (c.paused || more) && len(c.pending)-c.start > l.shares.parkBytes {
 		l.park(c)
 	}
 	switch {

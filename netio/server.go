@@ -29,6 +29,7 @@ type Server struct {
 	// What a simulation replaces.
 	now         func() time.Time
 	spawnWriter func(*writer)
+	shares      shares
 
 	loops     *gnet.Client // the event loops; see doc.go on why a Client
 	listeners []net.Listener
@@ -89,6 +90,7 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		store:    e,
 		log:      opts.Logger,
 		now:      time.Now,
+		shares:   defaultShares,
 		created:  time.Now(),
 		refusing: make(chan struct{}, maxRefusing),
 		stopped:  make(chan struct{}),
