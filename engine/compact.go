@@ -26,7 +26,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	copies := s.liveBytes + s.liveBytes/3
 	room, need := e.pool.left()*pageBytes, copies+maxBlockPages*pageBytes
 	if room < need {
-		s.postponeLocked((need+need/32)/pageBytes + 1) // not to be tried in vain whenever a large value goes
+		e.postponeLocked(s, (need+need/32)/pageBytes+1) // not to be tried in vain whenever a large value goes
 		s.mu.Unlock()
 		return
 	}
@@ -74,6 +74,7 @@ func (e *Engine) compact(s *shard, all bool) {
 		s.blocks = append(s.blocks[:0], s.blocks[s.old:]...)
 		s.late = 0
 	case back:
+		e.maintainer.reverts.Add(1)
 		given = slices.Clone(s.blocks[s.old:])
 		s.blocks = s.blocks[:s.old]
 		s.free, s.bump, s.bumpEnd = s.kept, 0, 0
@@ -97,7 +98,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	if ok {
 		s.checkGarbage() // what was freed meanwhile may be too much already
 	} else {
-		s.postponeLocked(max(room/pageBytes, e.pool.left()) + s.blockBytes/32/pageBytes + 1)
+		e.postponeLocked(s, max(room/pageBytes, e.pool.left())+s.blockBytes/32/pageBytes+1)
 	}
 	s.mu.Unlock()
 	for _, b := range given {
@@ -137,9 +138,10 @@ func (e *Engine) walk(s *shard, there func() bool, step func(at uint64) (next ui
 
 // postponeLocked has the next compaction wait for a thirty-second of garbage more, or
 // for the pool to have so many pages left.
-func (s *shard) postponeLocked(pages int) {
+func (e *Engine) postponeLocked(s *shard, pages int) {
+	e.maintainer.postponed.Add(1)
 	s.tried, s.short = s.freeBytes+s.blockBytes/32, pages
-	s.pool.callAt(pages)
+	e.pool.callAt(pages)
 }
 
 // retryPostponed has the compactions asked for again that were postponed for want of

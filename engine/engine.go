@@ -19,6 +19,8 @@ type Engine struct {
 	hash   func(key []byte) uint64 // nil, but in tests
 	closed atomic.Bool
 
+	simulated bool // Maintain is called, instead of a goroutine
+
 	pool       pool
 	maintainer maintainer
 }
@@ -35,7 +37,10 @@ func New(opts Options) (*Engine, error) {
 		seed:   newSeed(),
 		hash:   opts.hash,
 	}
-	e.pool.mem.failing = opts.failing
+	if sim := opts.Simulation; sim != nil {
+		e.seed, e.simulated = sim.Seed, !sim.background
+		e.pool.mem.refuse, e.pool.step = sim.Refuse, sim.Step
+	}
 	e.maintainer.init()
 	e.pool.wake = e.maintainer.wake
 	if err := e.pool.init(opts.MaxBytes, opts.Shards); err != nil {
@@ -45,7 +50,9 @@ func New(opts Options) (*Engine, error) {
 	for i := range e.shards {
 		e.shards[i].init(&e.pool, i, (opts.InitialCapacity+opts.Shards-1)/opts.Shards)
 	}
-	e.startMaintainer() // last: it walks through the shards
+	if !e.simulated {
+		e.startMaintainer() // last: it walks through the shards
+	}
 	return e, nil
 }
 
@@ -189,7 +196,7 @@ func (e *Engine) Clear() int {
 	}
 	if !e.maintainer.tryAdd(left, maxClearsLeft*len(e.shards)) {
 		for _, d := range left {
-			d.releaseAll(e.yield)
+			d.releaseAll(e.giveWay)
 		}
 		e.maintainer.wake()
 	}

@@ -9,9 +9,10 @@ const (
 	Invariants = invariants
 )
 
-// WithFailing returns o with a system that refuses memory when failing says so.
+// WithFailing returns o with a system that refuses memory when failing says so, and a
+// maintainer that runs as ever.
 func (o Options) WithFailing(failing func() bool) Options {
-	o.failing = failing
+	o.Simulation = &Simulation{Seed: newSeed(), Refuse: failing, background: true}
 	return o
 }
 

@@ -20,7 +20,9 @@ type maintainer struct {
 	mu   sync.Mutex
 	left []*detached // by Clear
 
-	compactions atomic.Uint64 // of a shard, since the start
+	// Since the start, of a shard: compactions begun, those of them that ran out of memory
+	// and put back what they had moved, and those put off until there is more memory.
+	compactions, reverts, postponed atomic.Uint64
 
 	accepted int // pages that the latest round left scattered; guarded by working
 
@@ -132,8 +134,14 @@ func (e *Engine) stopping() bool {
 	}
 }
 
-// yield lets others have the processor between steps, and tells whether to go on.
+// yield comes between the steps of maintenance, and tells whether to go on.
 func (e *Engine) yield() bool {
+	e.pool.stepped()
+	return e.giveWay()
+}
+
+// giveWay lets others have the processor, and tells whether to go on.
+func (e *Engine) giveWay() bool {
 	runtime.Gosched()
 	return !e.stopping()
 }

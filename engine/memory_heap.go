@@ -23,8 +23,8 @@ const maxHeapChunks = 1 << 18
 // except close, which must be last. A chunk is written into the table before
 // anything refers to it.
 type memory struct {
-	table   []atomic.Pointer[byte]
-	failing func() bool
+	table  []atomic.Pointer[byte]
+	refuse func() bool
 }
 
 func (m *memory) reserve() error {
@@ -50,7 +50,7 @@ func (m *memory) chunks() int { return maxHeapChunks }
 
 // commit makes n chunks, in one piece, or reports false.
 func (m *memory) commit(chunk, n int) bool {
-	if m.failing != nil && m.failing() {
+	if m.refuse != nil && m.refuse() {
 		return false
 	}
 	if n == 1 && m.table[chunk].Load() != nil {

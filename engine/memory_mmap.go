@@ -37,7 +37,7 @@ type memory struct {
 	limit uint64         // bytes in the range, a power of two
 
 	mapping []byte // what mmap returned, for close
-	failing func() bool
+	refuse  func() bool
 }
 
 func (m *memory) reserve() error {
@@ -74,7 +74,7 @@ func (m *memory) chunks() int { return int(m.limit / chunkBytes) }
 
 // commit makes n chunks usable, which an mmap that is there already is; only a
 // test makes it fail.
-func (m *memory) commit(_, _ int) bool { return m.failing == nil || !m.failing() }
+func (m *memory) commit(_, _ int) bool { return m.refuse == nil || !m.refuse() }
 
 // populate has the kernel find and clear the pages of a chunk now. Where it
 // can't (before Linux 5.14), the first use of the chunk does.

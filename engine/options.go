@@ -30,11 +30,11 @@ type Options struct {
 	// bound but the address space: 512 GiB.
 	MaxBytes int
 
+	// Simulation, unless nil, makes the Engine repeatable, for tests.
+	Simulation *Simulation
+
 	// hash replaces the seeded hash; the tests use it to force collisions.
 	hash func(key []byte) uint64
-
-	// failing makes the system refuse memory when it returns true.
-	failing func() bool
 }
 
 // CheckOptions reports all faults of opts in one error, as New does.

@@ -48,6 +48,7 @@ const runBuckets = 32
 type pool struct {
 	mem  memory
 	wake func()      // tells the maintainer that there is work; never blocks
+	step func()      // called between the steps of maintenance; nil: see Simulation
 	big  atomic.Bool // more pages than hintPages have been in use: hints pay
 
 	mu         sync.Mutex
@@ -376,6 +377,7 @@ func (p *pool) prefaultOne() bool {
 	}
 	p.mu.Unlock()
 	p.mem.populate(c)
+	p.stepped()
 	p.mu.Lock()
 	p.endFillLocked(c)
 	return true
@@ -428,9 +430,17 @@ func (p *pool) releaseOne(resting bool) bool {
 	c := p.takeReadyLocked()
 	p.mu.Unlock()
 	p.mem.release(c, 1)
+	p.stepped()
 	p.mu.Lock()
 	p.releasedLocked(c)
 	return true
+}
+
+// stepped is between two steps of maintenance: no lock is held.
+func (p *pool) stepped() {
+	if p.step != nil {
+		p.step()
+	}
 }
 
 // takeReadyLocked takes the highest empty chunk, which there must be, out of use. From

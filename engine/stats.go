@@ -12,6 +12,8 @@ type Stats struct {
 	KeysInLargest int // keys in the shard that holds most
 	KeysInLeast   int // and in the one that holds fewest
 	Compactions   int // of a shard, since the start
+	Reverts       int // compactions that ran out of memory, and put back what they had moved
+	Postponed     int // compactions put off until there is more memory, or more garbage
 	LockWaits     int // how often somebody had to wait for a shard; 0 where the lock doesn't tell
 
 	LiveBytes     int // records, with the rounding of their sizes
@@ -58,6 +60,8 @@ func (e *Engine) Stats() Stats {
 		st.Passed = float64(passed) / float64(sampled)
 	}
 	st.Compactions = int(e.maintainer.compactions.Load())
+	st.Reverts = int(e.maintainer.reverts.Load())
+	st.Postponed = int(e.maintainer.postponed.Load())
 	e.pool.mu.Lock()
 	st.ReservedBytes = e.pool.committed * chunkBytes
 	e.pool.mu.Unlock()

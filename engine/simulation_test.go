@@ -1,0 +1,145 @@
+package engine_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+
+	"keyframe/engine"
+)
+
+// simulate runs batches, Clears and rounds of maintenance on a simulated store, all of
+// them drawn from a seed, some in the middle of maintenance and some without memory. It
+// returns what the store did: every status, the order in which Range sees the keys, and
+// the figures.
+func simulate(t *testing.T, seed uint64, batches int) (seen string, st engine.Stats) {
+	r := rand.New(rand.NewPCG(seed, 0))
+	refuse, inside := false, 0
+	o := oracle{}
+	var e *engine.Engine
+	var out bytes.Buffer
+	batch := func(ops int) {
+		var b engine.Batch
+		length := 1 + r.IntN(400)
+		for range ops {
+			key := fmt.Appendf(nil, "key%d", r.IntN(4000))
+			switch kind := kinds[r.IntN(len(kinds))]; kind {
+			case engine.Set, engine.Add:
+				b.Add(kind, key, bytes.Repeat([]byte{byte(r.Uint32())}, r.IntN(length)))
+			case engine.Rename:
+				b.Add(kind, key, fmt.Appendf(nil, "key%d", r.IntN(4000)))
+			default:
+				b.Add(kind, key, nil)
+			}
+		}
+		e.Apply(&b)
+		for i, op := range b.Ops {
+			fmt.Fprintf(&out, "%d ", op.Status)
+			if op.Status == engine.OutOfMemory {
+				continue // nothing changed
+			}
+			if op.Kind == engine.Get {
+				op.Value = nil
+			}
+			if want, read := o.apply(op); op.Status != want || op.Kind == engine.Get && string(b.Ops[i].Value) != read {
+				t.Fatalf("kind %d of %s: status %d, want %d", op.Kind, op.Key, op.Status, want)
+			}
+		}
+	}
+	e = newEngine(t, engine.Options{Shards: 2, MaxBytes: 16 << 20, Simulation: &engine.Simulation{
+		Seed:   r.Uint64(),
+		Refuse: func() bool { return refuse },
+		Step: func() {
+			inside++
+			switch r.IntN(200) {
+			default:
+				batch(1 + r.IntN(4))
+			case 0:
+				e.Clear()
+				clear(o)
+			case 1, 2, 3:
+				refuse = !refuse
+			}
+		},
+	}})
+	for range batches {
+		batch(200)
+		if r.IntN(10) == 0 {
+			e.Maintain(r.IntN(2) == 0)
+		}
+	}
+	refuse = false
+	st = e.Stats()
+	checkSame(t, e, o)
+	e.Range(func(key, value []byte) bool {
+		fmt.Fprintf(&out, "%s=%x ", key, value)
+		return true
+	})
+	if inside == 0 || st.Compactions == 0 {
+		t.Errorf("%d steps of maintenance, %+v", inside, st)
+	}
+	return out.String(), st
+}
+
+// TestSimulationRepeats: one seed, one run, to the last status and byte; another seed,
+// another run.
+func TestSimulationRepeats(t *testing.T) {
+	seed := newRand(t).Uint64()
+	seen, st := simulate(t, seed, 300)
+	again, stAgain := simulate(t, seed, 300)
+	if seen != again || st != stAgain {
+		t.Errorf("two runs of one seed differ: %+v, %+v", st, stAgain)
+	}
+	if other, _ := simulate(t, seed+1, 300); other == seen {
+		t.Error("two seeds, one run")
+	}
+}
+
+// TestSimulationStandsStill: nothing of a simulated store runs by itself.
+func TestSimulationStandsStill(t *testing.T) {
+	before := runtime.NumGoroutine()
+	e := newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{}})
+	if n := runtime.NumGoroutine(); n > before {
+		t.Errorf("%d goroutines, %d before New", n, before)
+	}
+	setAll(t, e, "key", 20_000, make([]byte, 100))
+	removeSome(e, "key", 20_000, 5)
+	full := e.Stats()
+	if full.Compactions > 0 {
+		t.Errorf("compacted by itself: %+v", full)
+	}
+	e.Maintain(false)
+	if st := e.Stats(); st.Compactions != 1 || st.FreeBytes > full.FreeBytes/10 {
+		t.Errorf("after Maintain: %+v, before: %+v", st, full)
+	}
+}
+
+// TestMaintainIsForSimulations: it would come in the maintainer's way.
+func TestMaintainIsForSimulations(t *testing.T) {
+	bug := func(what string, fn func()) {
+		t.Helper()
+		defer func() {
+			if r := recover(); r == nil || !strings.HasPrefix(fmt.Sprint(r), "BUG: engine: ") {
+				t.Errorf("%s: %v", what, r)
+			}
+		}()
+		fn()
+	}
+	bug("Maintain of a store that isn't simulated", func() { newEngine(t, engine.Options{}).Maintain(true) })
+	var e *engine.Engine
+	inside := false
+	e = newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{Step: func() {
+		if !inside {
+			inside = true
+			bug("Maintain in Step", func() { e.Maintain(true) })
+		}
+	}}})
+	setAll(t, e, "key", 20_000, make([]byte, 100))
+	removeSome(e, "key", 20_000, 5)
+	if e.Maintain(true); !inside {
+		t.Error("no step of maintenance")
+	}
+}
