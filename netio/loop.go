@@ -375,6 +375,9 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 	}
 	switch {
 	case c.phase == phaseClosed:
+	case e == outboxDrained && c.out.writing.Load():
+		// A writer's last report, and its report before that had the connection served:
+		// another is at work already, whose own last report is to come.
 	case e == outboxFailed:
 		l.drop(c)
 	case e == outboxStalled && c.phase == phaseLinger:

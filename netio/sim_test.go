@@ -1,0 +1,858 @@
+package netio
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"keyframe/codec"
+	"keyframe/engine"
+)
+
+// The simulation runs whole servers, loops, codec and engine, in one goroutine, where a
+// seed decides everything that a system would: which connection is next, how its bytes
+// are cut, when a client reads, shuts its side down or resets, what time it is, whether
+// there is memory and are descriptors, and what happens in the middle of a compaction.
+//
+// A step is: pick, act, check. What the store executes is compared with a plain map and
+// with what the connection has sent, in order; what a client receives with the answers
+// that follow from it. So an answer that is lost, doubled, wrong or in another's place
+// ends the run at once, with the seed and the step.
+//
+// A life is one server from its start to its stop. Its sizes are drawn, too, and small:
+// so the rare states, which TestSimulation lists, are met all the time.
+
+var (
+	simFlag    = flag.Duration("sim", time.Second, "how long TestSimulation runs")
+	traceSteps = flag.Bool("steps", false, "TestSimulation prints each step")
+)
+
+// simRare are the states that a run of a minute or more must have reached.
+var simRare = []string{
+	"a batch that stops half way", "a command that goes on in another turn", "a command that goes on after its bytes were cut",
+	"a connection that is paused", "a paused connection goes on", "input for a paused connection",
+	"a connection that is parked", "a parked connection is watched again", "it is lost on the way back to its loop",
+	"its socket can't be duplicated", "it can't be enrolled",
+	"a writer begins", "a writer that waits in vain", "a writer ends", "a slow consumer", "a silent client is pinged", "it was idle", "it is cut off with answers unread",
+	"a handshake that takes too long", "its client has reset it", "a client shuts its side down with answers due",
+	"a line over the limit", "a message that is not UTF-8", "a frame against the protocol", "a client's close",
+	"the store is full", "the system refuses memory", "a compaction", "a compaction reverts", "a compaction is postponed",
+	"a command in the middle of a compaction", "CLEAR in the middle of a compaction",
+	"the server stops with input pending", "the server stops with a connection parked", "input for a server that stops",
+}
+
+// TestSimulation runs lives one after the other for -sim. -seed repeats one: it is the
+// first life's.
+func TestSimulation(t *testing.T) {
+	seed, reached := *seedFlag, make(map[string]int)
+	if seed == 0 {
+		seed = rand.Uint64N(1 << 40)
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a third of the time otherwise
+	ops, lives, start := 0, 0, time.Now()
+	for time.Since(start) < *simFlag || lives == 0 {
+		s := newSim(t, seed+uint64(lives), reached)
+		s.live()
+		ops += s.ops
+		lives++
+	}
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d lives, %d operations in %v, %v of a processor", lives, ops, time.Since(start), time.Duration(used.Utime.Nano()+used.Stime.Nano()))
+	for _, state := range simRare {
+		if testing.Verbose() {
+			t.Logf("%9d %s", reached[state], state)
+		}
+		if reached[state] == 0 && *simFlag >= time.Minute {
+			t.Errorf("never reached: %s", state)
+		}
+	}
+	for state := range reached {
+		if !slices.Contains(simRare, state) {
+			t.Errorf("not on the list: %s", state)
+		}
+	}
+}
+
+// sim is one life.
+type sim struct {
+	t       *testing.T
+	rng     *rand.Rand
+	seed    uint64
+	step    int
+	ops     int
+	now     time.Time
+	reached map[string]int
+
+	engine  *engine.Engine
+	srv     *Server
+	loops   []*simLoop
+	opts    Options
+	serving *simClient // whose turn it is
+	clients []*simClient
+	opened  int
+	model   map[string]string
+
+	keys       []simKey
+	values     []string
+	longest    int  // command, in elements over fifty
+	huge       int  // values of any size, of a thousand
+	pieces     int  // of input are up to so many bits of bytes
+	full       bool // the store has a ceiling
+	thinUntil  int  // the step until which much is removed
+	refusing   bool // the system refuses memory
+	compacting bool // maintenance is under way
+	draining   bool // the server has begun to stop
+	quiet      bool // nothing bad happens any more
+
+	dec                  *codec.Decoder
+	scratch, frame, lent []byte
+}
+
+func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 0))
+	s := &sim{t: t, rng: r, seed: seed, reached: reached, now: time.Unix(1e9, 0), model: make(map[string]string)}
+	s.opts = Options{
+		MaxFrameBytes:    []int{1000, 4000, 100_000}[r.IntN(3)],
+		MaxOutputBytes:   []int{2000, 20_000, 200_000}[r.IntN(3)],
+		IdleTimeout:      time.Hour << r.IntN(3),
+		HandshakeTimeout: time.Minute << r.IntN(5),
+		OutputTimeout:    10 * time.Second << r.IntN(4),
+		Logger:           quietLogger(),
+	}
+	universe := 10 << r.IntN(8)
+	s.longest, s.huge, s.pieces = 1+r.IntN(300), 2, 15
+	s.values = newSimValues(r, []int{1000, 3000, 60_000}[r.IntN(3)])
+	store := engine.Options{
+		Shards:     1 << r.IntN(4),
+		Simulation: &engine.Simulation{Seed: r.Uint64(), Refuse: s.refuses, Step: s.between},
+	}
+	short := r.IntN(4) == 0
+	if short {
+		universe = 500 + r.IntN(1500)
+		s.opts.MaxFrameBytes, s.huge, s.pieces = 100_000, 300, 20
+		s.values = newSimValues(r, []int{4000, 12_000, 30_000}[r.IntN(3)])
+		store.Shards = 1 << r.IntN(2)
+		if s.full = r.IntN(2) == 0; s.full {
+			store.MaxBytes = (1 + r.IntN(2)) * 2 << 20
+		}
+	}
+	var err error
+	if s.engine, err = engine.New(store); err != nil {
+		t.Fatal(err)
+	}
+	s.refusing = short && !s.full
+	for i := range universe {
+		s.keys = append(s.keys, newSimKey(i))
+	}
+	if s.srv, err = New(s.engine, s.opts); err != nil {
+		t.Fatal(err)
+	}
+	if s.dec, err = codec.NewDecoder(codec.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	s.opts = s.srv.opts
+	s.srv.store, s.srv.now = &simStore{s.engine, s}, func() time.Time { return s.now }
+	s.srv.spawnWriter = func(w *writer) {
+		to := w.to.(simWaiter)
+		to.client.writer = w
+		s.reach("a writer begins")
+	}
+	if r.IntN(4) > 0 {
+		s.srv.shares = shares{
+			batchOps: 1 + r.IntN(40), turnOps: 1 + r.IntN(200), turnOutputBytes: 100 << r.IntN(8),
+			bigPayload: 50 << r.IntN(8), parkBytes: 500 << r.IntN(6),
+		}
+	}
+	for range 1 + r.IntN(2) {
+		el := &simLoop{s: s}
+		el.loop = s.srv.newLoop(el)
+		s.loops = append(s.loops, el)
+		s.srv.inOrder = append(s.srv.inOrder, el.loop)
+	}
+	return s
+}
+
+// live is one life, from the first connection to the last.
+func (s *sim) live() {
+	for range 4000 + s.rng.IntN(12_000) {
+		s.act()
+	}
+	s.settle()
+	s.compareStores()
+	for range s.rng.IntN(300) {
+		s.act()
+	}
+	s.drain()
+	for range s.rng.IntN(100) {
+		s.act()
+	}
+	s.settle()
+	if n := s.srv.counters.conns.Load(); n != 0 || len(s.clients) != 0 {
+		s.fatalf("%d connections and %d clients outlive the server", n, len(s.clients))
+	}
+	s.compareStores()
+	if err := s.engine.Close(); err != nil {
+		s.fatalf("%v", err)
+	}
+}
+
+func (s *sim) fatalf(format string, args ...any) {
+	s.t.Helper()
+	s.t.Fatalf("step %d of the life with -seed=%d: %s", s.step, s.seed, fmt.Sprintf(format, args...))
+}
+
+func (s *sim) reach(state string) { s.reached[state]++ }
+
+func (s *sim) trace(format string, args ...any) {
+	if *traceSteps {
+		s.t.Logf("%6d %s", s.step, fmt.Sprintf(format, args...))
+	}
+}
+
+// act is one step.
+func (s *sim) act() {
+	s.step++
+	s.now = s.now.Add(time.Duration(s.rng.IntN(int(time.Millisecond))))
+	switch n := s.rng.IntN(1000); {
+	case n < 20 || len(s.clients) == 0:
+		s.open()
+	case n < 450:
+		c := s.pick()
+		for range 1 + s.rng.IntN(8) {
+			if !c.halved && !c.ending && c.out.len() < 1<<20 {
+				c.produce()
+			}
+		}
+		s.deliver(c, 1+s.rng.IntN(1<<s.rng.IntN(s.pieces)))
+	case n < 600:
+		s.deliver(s.pick(), 1+s.rng.IntN(1<<s.rng.IntN(s.pieces)))
+	case n < 780:
+		s.read(s.pick(), 1+s.rng.IntN(1<<s.rng.IntN(18)))
+	case n < 860:
+		s.write(s.pick())
+	case n < 920:
+		s.kick(s.pickLoop())
+	case n < 960:
+		s.task(s.pickLoop())
+	case n < 970:
+		s.rejoin(s.pick())
+	case n < 980:
+		s.sweep()
+	case n < 984:
+		s.halfClose(s.pick())
+	case n < 986:
+		s.reset(s.pick())
+	case n < 994:
+		s.maintain()
+	case n < 995:
+		s.refusing = !s.refusing
+	case n == 995:
+		s.thinUntil = s.step + s.rng.IntN(200)
+	default:
+		s.leave(s.pick())
+	}
+}
+
+func (s *sim) pick() *simClient { return s.clients[s.rng.IntN(len(s.clients))] }
+
+func (s *sim) pickLoop() *simLoop { return s.loops[s.rng.IntN(len(s.loops))] }
+
+// open has a client connect.
+func (s *sim) open() {
+	if len(s.clients) >= 8 || s.draining {
+		return
+	}
+	el := s.pickLoop()
+	s.opened++
+	c := &simClient{s: s, id: s.opened, conn: &conn{}, ws: s.rng.IntN(2) == 0, limit: int(^uint(0) >> 1), moved: s.now}
+	c.sock = &simSocket{client: c, room: 200 << s.rng.IntN(10), descriptors: 1}
+	c.gc = &simConn{client: c, context: c.conn}
+	s.clients = append(s.clients, c)
+	s.srv.counters.conns.Add(1)
+	el.loop.open(c.conn, c.gc, c.sock)
+	c.conn.out.report = func(e outboxEvent) {
+		if e == outboxDrained || e == outboxFailed {
+			c.writer = nil
+		}
+		el.execute(func() { s.onOutbox(c, e) })
+	}
+	if c.ws {
+		answer, _, err := upgrade([]byte(upgradeRequest))
+		if err != nil {
+			s.fatalf("%v", err)
+		}
+		c.push([]byte(upgradeRequest))
+		c.expected = append(c.expected, simElement{answer: answer, end: c.sent})
+	}
+	s.trace("client %d, WebSocket %v, room %d", c.id, c.ws, c.sock.room)
+}
+
+// turn has f serve a client's connection, and looks at what became of it.
+func (s *sim) turn(c *simClient, f func()) {
+	s.serving = c
+	before, conn := c.conn.phase, c.conn
+	paused, parked := conn.paused, conn.parked
+	f()
+	s.serving = nil
+	if conn.resume.More {
+		s.reach("a command that goes on in another turn")
+	}
+	if conn.paused && !paused {
+		s.reach("a connection that is paused")
+	}
+	if conn.parked && !parked {
+		s.reach("a connection that is parked")
+	}
+	s.ended(c, before)
+}
+
+// ended takes note of a connection that the server has begun to end.
+func (s *sim) ended(c *simClient, before phase) {
+	switch {
+	case before != phaseOpen || c.conn.phase == phaseOpen || c.excused != "":
+	case s.draining && c.conn.phase == phaseLinger:
+		s.mustBeServed(c)
+		c.excused = "the server stops"
+		if c.conn.framing == framingWebSocket {
+			c.farewell = []byte(closeFrame(1001, "the server is stopping"))
+		}
+	case !c.halved && !(c.ending && c.conn.phase == phaseLinger):
+		s.fatalf("client %d: the server closes the connection, for no reason", c.id)
+	}
+}
+
+// mustBeServed checks that all that has reached the server whole has been executed.
+func (s *sim) mustBeServed(c *simClient) {
+	for i := range c.expected[c.head:] {
+		if e := &c.expected[c.head+i]; e.needsStore() {
+			if e.end <= min(c.delivered, c.limit) {
+				s.fatalf("client %d: %s, sent whole, is not executed", c.id, e.name)
+			}
+			return
+		}
+	}
+}
+
+// deliver has the next n bytes of a client arrive.
+func (s *sim) deliver(c *simClient, n int) {
+	if n = min(n, c.out.len()); n == 0 || c.gc.closed || c.sock.dead {
+		return
+	}
+	s.trace("client %d: %d bytes of %d arrive", c.id, n, c.out.len()+n)
+	s.lent = append(s.lent[:0], c.out.take(n)...)
+	c.delivered += n
+	c.moved = s.now
+	if c.conn.paused {
+		s.reach("input for a paused connection")
+	}
+	if s.draining {
+		s.reach("input for a server that stops")
+	}
+	if c.conn.resume.More {
+		s.reach("a command that goes on after its bytes were cut")
+	}
+	if s.compacting {
+		s.reach("a command in the middle of a compaction")
+	}
+	s.turn(c, func() { c.conn.loop.serve(c.conn, s.lent) })
+	for i := range s.lent {
+		s.lent[i] = 0xCC
+	}
+}
+
+// read has a client take n bytes of what its socket holds.
+func (s *sim) read(c *simClient, n int) {
+	k := c.sock
+	if n = min(n, k.buf.len()); n > 0 && !k.dead {
+		s.trace("client %d reads %d of %d bytes", c.id, n, k.buf.len())
+		c.receive(k.buf.take(n))
+	}
+}
+
+// write is a step of a writer.
+func (s *sim) write(c *simClient) {
+	if w := c.writer; w != nil && (c.sock.buf.len() < c.sock.room || c.sock.dead || s.rng.IntN(4) == 0 && !s.quiet) {
+		s.trace("client %d: its writer, %d bytes of room", c.id, c.sock.room-c.sock.buf.len())
+		w.step()
+		if c.writer == nil {
+			s.reach("a writer ends")
+		}
+	}
+}
+
+// kick is what a kicker and the event loop do, one connection at a time, so that the
+// store knows whose batch it is given.
+func (s *sim) kick(el *simLoop) {
+	l := el.loop
+	select {
+	case <-l.kick:
+	default:
+		return
+	}
+	waiting := slices.Clone(l.ready)
+	var rest []*conn
+	for _, c := range waiting {
+		l.ready = []*conn{c}
+		if client := s.clientOf(c); client != nil {
+			s.trace("client %d: another turn", client.id)
+			s.turn(client, l.runReady)
+		} else {
+			l.runReady() // it has ended
+		}
+		select {
+		case <-l.kick:
+		default:
+		}
+		rest = append(rest, l.ready...)
+	}
+	if l.ready = rest; len(rest) > 0 {
+		l.kick <- struct{}{}
+	}
+}
+
+// task runs what a loop was given to execute.
+func (s *sim) task(el *simLoop) {
+	if len(el.tasks) > 0 {
+		f := el.tasks[0]
+		el.tasks = el.tasks[1:]
+		f()
+	}
+}
+
+func (s *sim) onOutbox(c *simClient, e outboxEvent) {
+	s.trace("client %d: its outbox reports %d", c.id, e)
+	paused, slow, cut := c.conn.paused, s.srv.counters.slowConsumers.Load(), s.srv.counters.cutOff.Load()
+	s.serving = c
+	before := c.conn.phase
+	if e == outboxFailed && !c.sock.dead && before != phaseClosed {
+		s.fatalf("client %d: its outbox failed", c.id)
+	}
+	c.conn.loop.onOutbox(c.conn, e)
+	s.serving = nil
+	if s.srv.counters.slowConsumers.Load() > slow {
+		s.slow(c)
+	}
+	if s.srv.counters.cutOff.Load() > cut {
+		c.excuse("it is cut off with answers unread")
+	}
+	if paused && !c.conn.paused && c.conn.phase == phaseOpen {
+		s.reach("a paused connection goes on")
+	}
+	s.ended(c, before)
+}
+
+// slow notes that a client was closed because it doesn't read.
+func (s *sim) slow(c *simClient) {
+	c.excuse("a slow consumer")
+	if c.conn.framing == framingWebSocket {
+		c.farewell = []byte(closeFrame(1008, "slow consumer: responses are not being read"))
+	}
+}
+
+// rejoin ends what enroll began.
+func (s *sim) rejoin(c *simClient) {
+	failed := c.enrolling
+	if failed == nil {
+		return
+	}
+	c.enrolling = nil
+	if s.rng.IntN(10) == 0 && !s.quiet {
+		s.trace("client %d: it can't come back", c.id)
+		c.sock.close()
+		c.excuse("it is lost on the way back to its loop")
+		failed(syscall.EMFILE)
+		return
+	}
+	s.trace("client %d: watched again", c.id)
+	gc := &simConn{client: c, context: c.conn}
+	s.turn(c, func() {
+		c.gc = gc
+		if c.conn.loop.reopen(c.conn, gc, c.sock) != 0 {
+			gc.close(nil)
+			return
+		}
+		s.reach("a parked connection is watched again")
+		if c.sock.dead {
+			gc.close(syscall.ECONNRESET)
+		}
+	})
+}
+
+// sweep lets time pass, and has every loop look at its connections.
+func (s *sim) sweep() {
+	if !s.quiet && s.rng.IntN(2) == 0 {
+		// A loop that has something to do doesn't leave it for long.
+		for _, el := range s.loops {
+			for len(el.tasks) > 0 || len(el.loop.kick) > 0 {
+				s.kick(el)
+				s.task(el)
+			}
+		}
+		s.now = s.now.Add(time.Duration(s.rng.Int64N(int64(time.Second) << s.rng.IntN(14))))
+	}
+	for _, el := range s.loops {
+		before := make(map[*simClient]phase)
+		for _, c := range s.clients {
+			before[c] = c.conn.phase
+			if c.conn.loop != el.loop {
+				delete(before, c)
+			}
+		}
+		pinged := make(map[*simClient]bool)
+		for c := range before {
+			pinged[c] = c.conn.pinged
+		}
+		for i := len(el.loop.conns) - 1; i >= 0; i-- {
+			c := s.clientOf(el.loop.conns[i])
+			slow, cut := s.srv.counters.slowConsumers.Load(), s.srv.counters.cutOff.Load()
+			idle, shake := el.loop.count.Errors[ErrorIdleTimeout], el.loop.count.Errors[ErrorHandshakeTimeout]
+			el.loop.sweepConn(c.conn, s.now)
+			switch {
+			case s.srv.counters.slowConsumers.Load() > slow:
+				s.slow(c)
+			case el.loop.count.Errors[ErrorIdleTimeout] > idle:
+				if s.now.Sub(c.moved) < s.opts.IdleTimeout {
+					s.fatalf("client %d: closed as idle after %v", c.id, s.now.Sub(c.moved))
+				}
+				if !c.conn.detached && c.conn.phase != phaseClosed && !c.conn.paused && !c.conn.parked {
+					s.mustBeServed(c)
+				}
+				c.excuse("it was idle")
+				if c.conn.framing == framingWebSocket {
+					c.farewell = []byte(closeFrame(1001, "idle"))
+				}
+			case el.loop.count.Errors[ErrorHandshakeTimeout] > shake:
+				c.excuse("a handshake that takes too long")
+			case s.srv.counters.cutOff.Load() > cut:
+				c.excuse("it is cut off with answers unread")
+			}
+			if c.conn.pinged && !pinged[c] {
+				c.pings++
+				s.reach("a silent client is pinged")
+			}
+			s.ended(c, before[c])
+		}
+	}
+}
+
+// halfClose has a client shut its sending side down, after all that it has sent.
+func (s *sim) halfClose(c *simClient) {
+	if c.out.len() > 0 || c.gc.closed || c.halved || c.sock.dead {
+		return
+	}
+	s.trace("client %d shuts its side down", c.id)
+	c.halved = true
+	if c.next() != nil && c.excused == "" && !c.ending {
+		s.reach("a client shuts its side down with answers due")
+	}
+	s.turn(c, func() { c.gc.close(eof) })
+}
+
+// reset has a client die.
+func (s *sim) reset(c *simClient) {
+	s.trace("client %d resets", c.id)
+	c.sock.dead = true
+	c.excuse("its client has reset it")
+	s.turn(c, func() { c.gc.close(syscall.ECONNRESET) })
+}
+
+// leave has a client go whose connection has ended; or one that has all its answers.
+func (s *sim) leave(c *simClient) {
+	gone := c.sock.shut || c.sock.descriptors == 0 || c.conn.phase == phaseClosed
+	if gone && c.sock.buf.len() == 0 && c.writer == nil && !c.gc.closed && !c.sock.dead {
+		s.trace("client %d closes", c.id)
+		c.halved = true
+		s.turn(c, func() { c.gc.close(eof) })
+	}
+	if c.conn.phase != phaseClosed || c.writer != nil || c.enrolling != nil || c.sock.buf.len() > 0 && !c.sock.dead {
+		return
+	}
+	for _, el := range s.loops {
+		for range el.tasks { // some may be about it
+			s.task(el)
+		}
+	}
+	if c.excused == "" {
+		if e := c.next(); e != nil && e.end <= c.limit || len(c.want) > 0 || len(c.got) > 0 {
+			s.fatalf("client %d: its connection has ended with %d elements unanswered, %d texts not received, and %q over: %s", c.id, len(c.expected)-c.head, len(c.want), c.got, s.describe())
+		}
+	}
+	if c.sock.descriptors != 0 {
+		s.fatalf("client %d: %d descriptors are left", c.id, c.sock.descriptors)
+	}
+	s.clients = slices.DeleteFunc(s.clients, func(other *simClient) bool { return other == c })
+}
+
+// maintain is a round of the engine's maintenance, in the middle of which more happens.
+func (s *sim) maintain() {
+	if s.compacting {
+		return
+	}
+	before := s.engine.Stats()
+	s.compacting = true
+	s.engine.Maintain(s.rng.IntN(2) == 0)
+	s.compacting = false
+	after := s.engine.Stats()
+	s.reached["a compaction"] += after.Compactions - before.Compactions
+	s.reached["a compaction reverts"] += after.Reverts - before.Reverts
+	s.reached["a compaction is postponed"] += after.Postponed - before.Postponed
+}
+
+// between is what the engine calls between two steps of its maintenance.
+func (s *sim) between() {
+	if s.serving == nil && s.rng.IntN(8) == 0 && !s.quiet {
+		s.act()
+	}
+}
+
+// refuses reports whether the system has no memory.
+func (s *sim) refuses() bool {
+	if s.refusing && !s.quiet {
+		s.reach("the system refuses memory")
+		return true
+	}
+	return false
+}
+
+func (s *sim) outOfDescriptors() bool { return !s.quiet && s.rng.IntN(30) == 0 }
+
+// drain begins to stop the server.
+func (s *sim) drain() {
+	s.step++
+	s.trace("the server stops")
+	s.draining = true
+	s.srv.draining.Store(true)
+	for _, c := range s.clients {
+		c.limit = c.delivered
+		if c.conn.hasPending() {
+			s.reach("the server stops with input pending")
+		}
+		if c.conn.parked {
+			s.reach("the server stops with a connection parked")
+		}
+	}
+	for _, c := range slices.Backward(slices.Clone(s.clients)) {
+		if c.conn.phase == phaseOpen {
+			s.turn(c, func() { c.conn.loop.serve(c.conn, nil) })
+		}
+	}
+}
+
+// settle has all that was sent arrive, be executed and be received. Nothing bad happens.
+func (s *sim) settle() {
+	s.quiet = true
+	for round := 0; !s.settled(); round++ {
+		if round == 100_000 {
+			s.fatalf("nothing moves: %s", s.describe())
+		}
+		s.step++
+		for _, c := range slices.Clone(s.clients) {
+			s.deliver(c, c.out.len())
+			s.read(c, c.sock.buf.len())
+			s.write(c)
+			s.rejoin(c)
+			s.leave(c)
+		}
+		for _, el := range s.loops {
+			s.kick(el)
+			for range el.tasks {
+				s.task(el)
+			}
+		}
+		if round%100 == 99 { // those that linger
+			s.now = s.now.Add(lingerTimeout)
+			s.sweep()
+		}
+	}
+	s.quiet = false
+}
+
+// settled reports whether every client has what it asked for, or has gone. A server that
+// stops is settled when all have.
+func (s *sim) settled() bool {
+	for _, el := range s.loops {
+		if len(el.tasks) > 0 || len(el.loop.kick) > 0 {
+			return false
+		}
+	}
+	for _, c := range s.clients {
+		if s.draining || c.conn.phase != phaseOpen || c.excused != "" || c.halved || c.out.len()+c.sock.buf.len() > 0 || c.writer != nil || c.enrolling != nil {
+			return false
+		}
+		if c.next() != nil || len(c.want) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *sim) describe() string {
+	var b strings.Builder
+	for _, c := range s.clients {
+		fmt.Fprintf(&b, "\n  client %d: excused %q, ending %v, halved %v; %d elements due, %d texts; %d bytes to deliver, %d to read of %d; writer %v, enrolling %v, %d descriptors, gc closed %v, shut %v; conn phase %d, pending %d, paused %v, parked %v, detached %v",
+			c.id, c.excused, c.ending, c.halved, len(c.expected)-c.head, len(c.want), c.out.len(), c.sock.buf.len(), c.sock.room, c.writer != nil, c.enrolling != nil, c.sock.descriptors, c.gc.closed, c.sock.shut,
+			c.conn.phase, len(c.conn.pending)-c.conn.start, c.conn.paused, c.conn.parked, c.conn.detached)
+		if e := c.next(); e != nil {
+			fmt.Fprintf(&b, "; next %s %q", e.name, e.answer)
+		}
+	}
+	return b.String()
+}
+
+// compareStores compares the whole content of the store with the model's.
+func (s *sim) compareStores() {
+	seen := make(map[string]string, len(s.model))
+	s.engine.Range(func(key, value []byte) bool {
+		seen[string(key)] = string(value)
+		return true
+	})
+	if !maps.Equal(seen, s.model) {
+		s.fatalf("the store has %d keys, the model %d, or other values", len(seen), len(s.model))
+	}
+}
+
+func (s *sim) clientOf(c *conn) *simClient {
+	for _, client := range s.clients {
+		if client.conn == c {
+			return client
+		}
+	}
+	return nil
+}
+
+// next is the element that the connection being served has executed.
+func (s *sim) next() (*simClient, *simElement) {
+	c := s.serving
+	if c == nil {
+		s.fatalf("something is executed in nobody's turn")
+	}
+	e := c.due()
+	switch {
+	case e == nil:
+		s.fatalf("client %d: something is executed that it hasn't sent", c.id)
+	case e.end > c.delivered:
+		s.fatalf("client %d: %s is executed before it has come whole", c.id, e.name)
+	case e.end > c.limit:
+		s.fatalf("client %d: %s is executed, which came after the stop", c.id, e.name)
+	}
+	return c, e
+}
+
+// simStatuses are the wire's numbers of the store's outcomes.
+var simStatuses = map[engine.Status]string{
+	engine.Created: "1", engine.Renamed: "1", engine.Updated: "2", engine.NotFound: "3",
+	engine.Exists: "4", engine.Found: "4", engine.Removed: "5", engine.OutOfMemory: "14",
+}
+
+// executed compares what the store did with what the model does, and notes the answer.
+func (s *sim) executed(op *engine.Op) {
+	c, e := s.next()
+	if e.kind != op.Kind || e.key.key != string(op.Key) || e.kind != engine.Get && e.value != string(op.Value) {
+		s.fatalf("client %d: kind %d of %q, %.100q is executed, want %s of %q, %.100q", c.id, op.Kind, op.Key, op.Value, e.name, e.key.key, e.value)
+	}
+	key := e.key.key
+	old, ok := s.model[key]
+	st := "3" // no such key
+	switch e.kind {
+	case engine.Set:
+		st = "1"
+		if ok {
+			st = "2"
+		}
+	case engine.Add:
+		st = "1"
+		if ok {
+			st = "4"
+		}
+	case engine.Get, engine.Contains:
+		if ok {
+			st = "4"
+		}
+	case engine.Remove:
+		if ok {
+			st = "5"
+		}
+	case engine.Rename:
+		_, taken := s.model[e.value]
+		switch {
+		case ok && key != e.value && taken:
+			st = "4"
+		case ok:
+			st = "1"
+		}
+	}
+	if op.Status == engine.OutOfMemory {
+		if !s.full && !s.refusing || e.kind == engine.Set && ok && len(e.value) <= len(old) || st != "1" && st != "2" {
+			s.fatalf("client %d: kind %d of %q, %d bytes for %d, is refused for want of memory", c.id, e.kind, key, len(e.value), len(old))
+		}
+		if s.full {
+			s.reach("the store is full")
+		}
+		st = "14"
+	}
+	if simStatuses[op.Status] != st {
+		s.fatalf("client %d: kind %d of %q has status %d, want st %s", c.id, e.kind, key, op.Status, st)
+	}
+	switch {
+	case st == "14":
+	case e.kind == engine.Set, e.kind == engine.Add && !ok:
+		s.model[key] = e.value
+	case e.kind == engine.Remove:
+		delete(s.model, key)
+	case e.kind == engine.Rename && st == "1" && key != e.value:
+		delete(s.model, key)
+		s.model[e.value] = old
+	case e.kind == engine.Get && ok && string(op.Value) != old:
+		s.fatalf("client %d: GET of %q reads %.100q, want %.100q", c.id, key, op.Value, old)
+	}
+	s.answer(c, e, st, old, ok)
+	c.done(1)
+}
+
+// answer notes the answer to an element that the store has executed.
+func (s *sim) answer(c *simClient, e *simElement, st, old string, ok bool) {
+	switch {
+	case strings.HasSuffix(e.name, "Q") && (st == "1" || st == "2"):
+	case e.kind == engine.Get && ok:
+		c.answered(`{"GET_RSP":{"st":0,"`, `}}`, e.key.text, `":`, old)
+	case e.kind == engine.Rename:
+		c.answered(`{"RNM_KEY_RSP":{"`, `}}`, e.key.text, `":"`, e.to.text, `","st":`, st)
+	default:
+		c.answered(`{"`, `"}}`, e.name, `_RSP":{"st":`, st, `,"k":"`, e.key.text)
+	}
+}
+
+// executedWhole is executed for COUNT, CLEAR and SERVER_INFO, for which the store had n
+// keys.
+func (s *sim) executedWhole(n int, clears bool) {
+	c, e := s.next()
+	if !e.whole || clears != (e.name == "CLEAR") {
+		s.fatalf("client %d: a command about the whole store is executed, want %q", c.id, e.name)
+	}
+	if n != len(s.model) {
+		s.fatalf("client %d: %s has %d keys, want %d", c.id, e.name, n, len(s.model))
+	}
+	if e.name == "SERVER_INFO" {
+		c.want = append(c.want, simWant{info: true, keys: n})
+	} else {
+		c.answered(`{"`, `}}`, e.name, `_RSP":{"st":0,"cnt":`, fmt.Sprint(n))
+	}
+	if clears {
+		clear(s.model)
+		if s.compacting {
+			s.reach("CLEAR in the middle of a compaction")
+		}
+	}
+	c.done(1)
+}

@@ -1,0 +1,555 @@
+package netio
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"keyframe/codec"
+	"keyframe/engine"
+)
+
+// This file is a simulated client: what it sends, and what it must be answered with.
+
+// simClient writes commands into out, in the order in which expected lists them. The
+// simulation delivers out in pieces and hands back what comes. A command's answer moves
+// from expected to want when the store has executed it, in the order of the store; what
+// needs no store is answered in its turn.
+type simClient struct {
+	s    *sim
+	id   int
+	conn *conn
+	gc   *simConn
+	sock *simSocket
+	ws   bool
+
+	out       simBytes // sent, and not delivered yet
+	sent      int      // bytes, out included
+	delivered int      // bytes
+	limit     int      // of delivered: what comes after it must not be executed
+
+	expected []simElement // from head on
+	head     int
+	want     []simWant
+	got      []byte // received, and not matched yet
+
+	writer    *writer     // of its outbox, while there is one
+	enrolling func(error) // its socket is about to be watched again; reports a failure
+
+	moved    time.Time // when it last sent, or took, something
+	pings    int       // the server's, that it hasn't seen yet
+	ending   bool      // it has sent something that the server closes it for
+	halved   bool      // it has shut its sending side down
+	excused  string    // why its commands need not all be answered
+	farewell []byte    // how the server then ends
+}
+
+// simElement is one answer that is due: of an element of a command, or of a command.
+type simElement struct {
+	name    string // of the command
+	kind    engine.Kind
+	whole   bool // COUNT, CLEAR or SERVER_INFO
+	key, to *simKey
+	value   string // what is stored, or the new key
+	answer  []byte // if the store isn't asked
+	end     int    // the command's last byte, counted in client.sent
+}
+
+func (e *simElement) needsStore() bool { return e.kind != 0 || e.whole }
+
+// simWant is what must come next: a text, or the answer to SERVER_INFO.
+type simWant struct {
+	text []byte
+	info bool
+	keys int
+}
+
+// simKey is a key with its ways of being written.
+type simKey struct{ key, text, escaped string }
+
+func newSimKey(i int) simKey {
+	key := fmt.Sprintf("key:%06d", i)
+	if i%7 == 0 {
+		key = fmt.Sprintf("ké%d\"\\ \n", i)
+	}
+	text := string(codec.AppendString(nil, []byte(key)))
+	text = text[1 : len(text)-1]
+	return simKey{key, text, fmt.Sprintf(`\u%04x`, key[0]) + text[1:]}
+}
+
+// faulty are commands that are refused as a whole.
+var faulty = []string{
+	`[]`, `{}`, `{`, `{"NOPE":{}}`, `{"GET":{}}`, `{"SET":[]}`, `{"SET":{"abcdef":01}}`, `{"COUNT":{"a":1}}`,
+	`{"SET":{"abcdef":1}} x`, "{\"SET\":{\"abc\x01def\":1}}", `{"SET":{"abcdef":1},"GET":["abcdef"]}`, "\uFEFF{}", `"`,
+}
+
+// shortKey and null are elements that the codec refuses.
+const shortKey, null = "key1", "null"
+
+// produce sends one command, or something that is none.
+func (c *simClient) produce() {
+	r := c.s.rng
+	switch n := r.IntN(1000); {
+	case c.s.step < c.s.thinUntil && n < 600:
+		c.keys("RMV", engine.Remove)
+	case n < 250:
+		c.pairs("SET", engine.Set)
+	case n < 310:
+		c.pairs("SETQ", engine.Set)
+	case n < 390:
+		c.pairs("ADD", engine.Add)
+	case n < 420:
+		c.pairs("ADDQ", engine.Add)
+	case n < 680:
+		c.keys("GET", engine.Get)
+	case n < 740:
+		c.keys("RMV", engine.Remove)
+	case n < 790:
+		c.keys("CONTAINS", engine.Contains)
+	case n < 850:
+		c.renames()
+	case n < 900:
+		c.whole("COUNT")
+	case n < 905:
+		c.whole("SERVER_INFO")
+	case n < 907:
+		c.whole("CLEAR")
+	case n < 960:
+		c.refused(faulty[r.IntN(len(faulty))])
+	case n < 965:
+		c.refused(`{"SET":{` + strings.Repeat(`"refused_key":1,`, 1+r.IntN(200)) + `"refused_key":}}`)
+	case n < 998:
+		c.noise()
+	default:
+		c.fatal()
+	}
+}
+
+// count is how many elements a command has: mostly few.
+func (c *simClient) count() int {
+	r := c.s.rng
+	switch n := r.IntN(100); {
+	case n < 70:
+		return 1 + r.IntN(8)
+	case n < 96:
+		return r.IntN(50)
+	default:
+		return 50 + r.IntN(c.s.longest)
+	}
+}
+
+// fits reports whether a command may have another element after n bytes.
+func (c *simClient) fits(n int) bool { return n < c.s.opts.MaxFrameBytes-300 }
+
+func (c *simClient) pairs(name string, kind engine.Kind) {
+	r, b := c.s.rng, fmt.Appendf(c.s.scratch[:0], `{"%s":{`, name)
+	from := len(c.expected)
+	for n := c.count(); n > 0 && c.fits(len(b)); n-- {
+		k := &c.s.keys[r.IntN(len(c.s.keys))]
+		e := simElement{name: name, kind: kind, key: k, value: c.s.randomValue()}
+		if len(b)+len(e.value) > c.s.opts.MaxFrameBytes-300 {
+			e.value = "1"
+		}
+		written := k.text
+		switch r.IntN(50) {
+		case 0:
+			written = k.escaped
+		case 1:
+			e.kind, e.answer, written = 0, c.status(name, 6, shortKey), shortKey
+		case 2:
+			e.kind, e.answer, e.value = 0, c.status(name, 7, k.text), null
+		}
+		b = append(b, '"')
+		b = append(append(append(append(b, written...), `":`...), e.value...), ',')
+		c.expected = append(c.expected, e)
+	}
+	c.send(append(bytes.TrimSuffix(b, []byte(",")), "}}"...), from)
+}
+
+func (c *simClient) keys(name string, kind engine.Kind) {
+	r, b := c.s.rng, fmt.Appendf(c.s.scratch[:0], `{"%s":[`, name)
+	from := len(c.expected)
+	for n := c.count(); n > 0 && c.fits(len(b)); n-- {
+		k := &c.s.keys[r.IntN(len(c.s.keys))]
+		e := simElement{name: name, kind: kind, key: k}
+		switch r.IntN(50) {
+		case 0:
+			b = append(append(append(b, '"'), k.escaped...), `",`...)
+		case 1:
+			e.kind, e.answer = 0, c.status(name, 6, shortKey)
+			b = append(b, `"key1",`...)
+		case 2:
+			e.kind, e.answer = 0, c.status(name, 7, "")
+			b = append(b, `[{}],`...)
+		default:
+			b = append(append(append(b, '"'), k.text...), `",`...)
+		}
+		c.expected = append(c.expected, e)
+	}
+	c.send(append(bytes.TrimSuffix(b, []byte(",")), "]}"...), from)
+}
+
+func (c *simClient) renames() {
+	r, b := c.s.rng, append(c.s.scratch[:0], `{"RNM_KEY":[`...)
+	from := len(c.expected)
+	for n := 1 + r.IntN(5); n > 0; n-- {
+		k, to := &c.s.keys[r.IntN(len(c.s.keys))], &c.s.keys[r.IntN(len(c.s.keys))]
+		b = append(append(append(append(append(b, `{"`...), k.text...), `":"`...), to.text...), `"},`...)
+		c.expected = append(c.expected, simElement{name: "RNM_KEY", kind: engine.Rename, key: k, to: to, value: to.key})
+	}
+	c.send(append(bytes.TrimSuffix(b, []byte(",")), "]}"...), from)
+}
+
+func (c *simClient) whole(name string) {
+	c.expected = append(c.expected, simElement{name: name, whole: true})
+	c.send(fmt.Appendf(c.s.scratch[:0], `{"%s":{}}`, name), len(c.expected)-1)
+}
+
+// refused sends a command that is not executed. Why not is the codec's to say.
+func (c *simClient) refused(text string) {
+	if len(text) > c.s.opts.MaxFrameBytes {
+		return
+	}
+	c.s.dec.Reset()
+	_, _, err := c.s.dec.Decode([]byte(text), nil, 0)
+	if err == nil {
+		panic("accepted: " + text)
+	}
+	c.expected = append(c.expected, simElement{answer: c.frame(codec.AppendError(nil, err))})
+	c.send([]byte(text), len(c.expected)-1)
+}
+
+// noise is what a client may send and nothing answers, but for pings.
+func (c *simClient) noise() {
+	r := c.s.rng
+	switch {
+	case !c.ws:
+		c.push([]byte([]string{"\n", "\r\n", " \t\n"}[r.IntN(3)]))
+	case r.IntN(2) == 0:
+		c.push(c.s.clientFrame(true, 0xA, nil))
+	default:
+		c.ping()
+	}
+}
+
+func (c *simClient) ping() {
+	c.expected = append(c.expected, simElement{answer: []byte("\x8A\x02hi")})
+	c.push(c.s.clientFrame(true, 0x9, []byte("hi")))
+	c.expected[len(c.expected)-1].end = c.sent
+}
+
+// fatal is what the server closes the connection for, after all that came before.
+func (c *simClient) fatal() {
+	if c.s.rng.IntN(3) > 0 { // seldom: a connection has a long life
+		return
+	}
+	var answer string
+	condemned := 0 // by the bytes up to here, whatever is to follow
+	switch n := c.s.rng.IntN(3); {
+	case !c.ws:
+		answer = `{"SERVER_ERROR":{"s":5,"m":"the line is longer than the frame limit"}}` + "\n"
+		condemned = c.sent + c.s.opts.MaxFrameBytes + 1
+		c.push(bytes.Repeat([]byte("x"), c.s.opts.MaxFrameBytes+1+c.s.rng.IntN(50)))
+		c.s.reach("a line over the limit")
+	case n == 0:
+		answer = closeFrame(1007, "the message is not UTF-8")
+		c.push(c.s.clientFrame(true, 0x1, []byte("{\"SET\":{\"abc\xff\":1}}")))
+		c.s.reach("a message that is not UTF-8")
+	case n == 1:
+		answer = closeFrame(1002, "continuation of nothing")
+		condemned = c.sent + 6
+		c.push(c.s.clientFrame(true, 0x0, []byte("nothing")))
+		c.s.reach("a frame against the protocol")
+	default:
+		answer = closeFrame(1000, "")
+		c.push(c.s.clientFrame(true, 0x8, []byte("\x03\xE8bye")))
+		c.s.reach("a client's close")
+	}
+	if condemned == 0 {
+		condemned = c.sent
+	}
+	c.expected = append(c.expected, simElement{answer: []byte(answer), end: condemned})
+	c.ending = true
+	if c.s.rng.IntN(2) == 0 { // it may go on as if nothing were
+		c.push([]byte("{\"COUNT\":{}}\n"))
+	}
+}
+
+// send frames a command whose answers are those from expected[from] on.
+func (c *simClient) send(payload []byte, from int) {
+	if cap(payload) > cap(c.s.scratch) {
+		c.s.scratch = payload
+	}
+	r := c.s.rng
+	switch {
+	case !c.ws:
+		c.push(payload)
+		c.push([]byte("\n"))
+	case r.IntN(10) > 0 || len(payload) < 3:
+		c.push(c.s.clientFrame(true, 0x1, payload))
+	default: // in two fragments, with a ping between them, which is answered first
+		n := 1 + r.IntN(len(payload)-2)
+		second := bytes.Clone(payload[n:])
+		c.push(c.s.clientFrame(false, 0x1, payload[:n]))
+		if r.IntN(2) == 0 {
+			due := append([]simElement(nil), c.expected[from:]...)
+			c.expected = c.expected[:from]
+			c.ping()
+			from = len(c.expected)
+			c.expected = append(c.expected, due...)
+		}
+		c.push(c.s.clientFrame(true, 0x0, second))
+	}
+	for i := from; i < len(c.expected); i++ {
+		c.expected[i].end = c.sent
+	}
+}
+
+func (c *simClient) push(b []byte) {
+	c.out.put(b)
+	c.sent += len(b)
+}
+
+// frame is a payload with the framing of the client's answers.
+func (c *simClient) frame(payload []byte) []byte {
+	if !c.ws {
+		return append(payload, '\n')
+	}
+	return append(serverHeader(nil, len(payload)), payload...)
+}
+
+func serverHeader(dst []byte, n int) []byte {
+	switch {
+	case n < 126:
+		return append(dst, 0x81, byte(n))
+	case n < 1<<16:
+		return append(dst, 0x81, 126, byte(n>>8), byte(n))
+	default:
+		return append(dst, 0x81, 127, 0, 0, 0, 0, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	}
+}
+
+func closeFrame(code int, reason string) string {
+	return string([]byte{0x88, byte(2 + len(reason)), byte(code >> 8), byte(code)}) + reason
+}
+
+func (c *simClient) status(name string, st int, text string) []byte {
+	return c.frame(fmt.Appendf(nil, `{"%s_RSP":{"st":%d,"k":"%s"}}`, name, st, text))
+}
+
+// answered notes what must come for the element at the head of expected, of the store's
+// doing.
+func (c *simClient) answered(head, tail string, parts ...string) {
+	n := len(head) + len(tail)
+	for _, p := range parts {
+		n += len(p)
+	}
+	w := c.lastWant()
+	if c.ws {
+		w.text = serverHeader(w.text, n)
+	}
+	w.text = append(w.text, head...)
+	for _, p := range parts {
+		w.text = append(w.text, p...)
+	}
+	w.text = append(w.text, tail...)
+	if !c.ws {
+		w.text = append(w.text, '\n')
+	}
+}
+
+// lastWant is the text that what is expected is appended to.
+func (c *simClient) lastWant() *simWant {
+	if n := len(c.want); n == 0 || c.want[n-1].info {
+		c.want = append(c.want, simWant{})
+	}
+	return &c.want[len(c.want)-1]
+}
+
+// due is the element that the store is asked for next. All that comes before it and needs
+// no store must have been answered.
+func (c *simClient) due() *simElement {
+	for c.foresee() {
+	}
+	return c.next()
+}
+
+// next is the first element that has not been answered.
+func (c *simClient) next() *simElement {
+	if c.head == len(c.expected) {
+		return nil
+	}
+	return &c.expected[c.head]
+}
+
+// foresee moves the next element to want, if it is one that needs no store, and reports
+// whether it is.
+func (c *simClient) foresee() bool {
+	e := c.next()
+	if e == nil || e.needsStore() || e.end > min(c.delivered, c.limit) {
+		return false
+	}
+	w := c.lastWant()
+	w.text = append(w.text, e.answer...)
+	c.done(1)
+	return true
+}
+
+// done forgets the first n elements.
+func (c *simClient) done(n int) {
+	c.s.ops += n
+	if c.head += n; c.head > len(c.expected)/2 {
+		c.expected, c.head = c.expected[:copy(c.expected, c.expected[c.head:])], 0
+	}
+}
+
+// receive compares what has come with what must.
+func (c *simClient) receive(b []byte) {
+	c.got = append(c.got, b...)
+	at := 0
+	for at < len(c.got) {
+		rest := c.got[at:]
+		if len(c.want) == 0 {
+			if len(rest) < 4 && (c.farewell != nil && rest[0] == 0x88 || c.pings > 0 && rest[0] == 0x89) {
+				break // the rest of a close frame, or of a ping, has to come
+			}
+			if c.farewell != nil && bytes.HasPrefix(c.farewell, rest[:min(len(rest), len(c.farewell))]) {
+				if len(rest) < len(c.farewell) {
+					break
+				}
+				at, c.farewell = at+len(c.farewell), nil
+				continue
+			}
+			if n := c.pinged(rest); n > 0 {
+				at += n
+				continue
+			}
+			if !c.foresee() {
+				c.s.fatalf("client %d: it gets what it hasn't asked for: %.200q", c.id, rest)
+			}
+		}
+		w := &c.want[0]
+		if w.info {
+			n := c.takeInfo(rest, w)
+			if n == 0 {
+				break
+			}
+			at += n
+			c.want = c.want[1:]
+			continue
+		}
+		n := min(len(w.text), len(rest))
+		if !bytes.Equal(w.text[:n], rest[:n]) {
+			i := 0
+			for w.text[i] == rest[i] {
+				i++
+			}
+			ping := c.pinged(rest[i:])
+			if ping == 0 {
+				if len(rest) == i+1 && rest[i] == 0x89 && c.pings > 0 {
+					break // the rest of a ping has to come
+				}
+				c.s.fatalf("client %d: it gets %.200q\nwant %.200q", c.id, rest[i:], w.text[i:])
+			}
+			at, w.text = at+i+ping, w.text[i:]
+			continue
+		}
+		at, w.text = at+n, w.text[n:]
+		if len(w.text) == 0 {
+			c.want = c.want[1:]
+		}
+	}
+	c.got = append(c.got[:0], c.got[at:]...)
+}
+
+// pinged takes a ping, if one is due.
+func (c *simClient) pinged(b []byte) int {
+	if c.pings == 0 || !bytes.HasPrefix(b, []byte("\x89\x00")) {
+		return 0
+	}
+	c.pings--
+	if c.s.rng.IntN(4) > 0 && !c.halved && !c.ending {
+		c.push(c.s.clientFrame(true, 0xA, nil))
+	}
+	return 2
+}
+
+// takeInfo takes the answer to SERVER_INFO, if it has come whole.
+func (c *simClient) takeInfo(b []byte, w *simWant) int {
+	n := bytes.IndexByte(b, '\n') + 1
+	head := []byte(nil)
+	if c.ws {
+		if len(b) < 4 {
+			return 0
+		}
+		if n = 4 + int(b[2])<<8 + int(b[3]); b[1] != 126 || len(b) < n {
+			n = 0
+		}
+		head = b[:4]
+	}
+	if n == 0 {
+		return 0
+	}
+	want := fmt.Appendf(head[:len(head):len(head)], `{"SERVER_INFO_RSP":{"st":0,"keyCnt":%d,`, w.keys)
+	if !bytes.HasPrefix(b, want) || !bytes.HasSuffix(bytes.TrimSpace(b[:n]), []byte("}}")) {
+		c.s.fatalf("client %d: SERVER_INFO with %d keys is answered %.200q", c.id, w.keys, b[:n])
+	}
+	return n
+}
+
+// excuse notes why not all of what the client has sent need be answered.
+func (c *simClient) excuse(why string) {
+	c.excused = why
+	c.s.reach(why)
+}
+
+// clientFrame is a masked frame.
+func (s *sim) clientFrame(fin bool, opcode byte, payload []byte) []byte {
+	b := s.frame[:0]
+	if fin {
+		opcode |= 0x80
+	}
+	switch n := len(payload); {
+	case n < 126:
+		b = append(b, opcode, 0x80|byte(n))
+	case n < 1<<16:
+		b = append(b, opcode, 0x80|126, byte(n>>8), byte(n))
+	default:
+		b = append(b, opcode, 0x80|127, 0, 0, 0, 0, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	}
+	key := s.rng.Uint32()
+	mask := [4]byte{byte(key), byte(key >> 8), byte(key >> 16), byte(key >> 24)}
+	b = append(b, mask[:]...)
+	for i, x := range payload {
+		b = append(b, x^mask[i&3])
+	}
+	s.frame = b
+	return b
+}
+
+// randomValue is the text of a value, mostly a short one.
+func (s *sim) randomValue() string {
+	switch n := s.rng.IntN(1000); {
+	case n < s.huge:
+		return s.values[30+s.rng.IntN(len(s.values)-30)]
+	case n < 250:
+		return s.values[s.rng.IntN(30)]
+	default:
+		return s.values[s.rng.IntN(20)]
+	}
+}
+
+func newSimValues(r *rand.Rand, longest int) (values []string) {
+	for i := range 20 {
+		values = append(values, []string{fmt.Sprint(r.Int64()), `"` + strings.Repeat("s", i) + `"`, "true", `"é\n` + fmt.Sprint(i) + `"`}[i%4])
+	}
+	for i := range 10 {
+		values = append(values, `"`+strings.Repeat("m", 20+r.IntN(400))+fmt.Sprint(i)+`"`)
+	}
+	for i := range 10 {
+		values = append(values, `"`+strings.Repeat("h", 400+r.IntN(longest))+fmt.Sprint(i)+`"`)
+	}
+	return values
+}
