@@ -1,13 +1,17 @@
 package netio
 
 import (
+	"bytes"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"keyframe/codec"
+	"keyframe/engine"
 )
 
 // TestCounters: each thing is counted in its place, once, however the stream is
@@ -136,6 +140,115 @@ func TestFloodHasItsShare(t *testing.T) {
 	h.loop.drop(single)
 	_ = unix.Close(socket)
 	_ = client.Close()
+	h.finish()
+}
+
+// TestLongCommandHasItsShare: a command of many elements is no exception.
+func TestLongCommandHasItsShare(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	h.loop.serve(h.conn, append(bigSet(10*turnOps), '\n'))
+	if n := h.loop.count.BatchOps; n < turnOps || n > turnOps+batchOps {
+		t.Errorf("%d operations in the first turn, the share is %d", n, turnOps)
+	}
+	h.runReady()
+	h.finish()
+}
+
+// TestNoiseHasItsShare: what is answered with nothing, or hardly anything, takes a share
+// of the turn, too.
+func TestNoiseHasItsShare(t *testing.T) {
+	for _, tt := range []struct {
+		name, first string
+		noise       []byte
+	}{
+		{"blank lines", "", []byte("\n")},
+		{"pongs", upgradeRequest, clientFrame(true, opPong, nil, testKey)},
+		{"pings", upgradeRequest, clientFrame(true, opPing, nil, testKey)},
+	} {
+		h := newHarness(t, Options{})
+		h.startDiscarding()
+		h.feed([]byte(tt.first))
+		h.loop.serve(h.conn, bytes.Repeat(tt.noise, 3*turnOps))
+		if n := h.loop.count.Frames; !h.conn.ready || n > 2*turnOps {
+			t.Errorf("%s: %d in one turn", tt.name, n)
+		}
+		h.runReady()
+		h.finish()
+	}
+}
+
+// TestTotals: every counter of a loop is added to the total.
+func TestTotals(t *testing.T) {
+	var total, one Counters
+	n := int64(0)
+	var fill func(v reflect.Value)
+	fill = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				fill(v.Field(i))
+			}
+		case reflect.Array:
+			for i := range v.Len() {
+				fill(v.Index(i))
+			}
+		case reflect.Int64:
+			n++
+			v.SetInt(n)
+		default:
+			n++
+			v.SetUint(uint64(n))
+		}
+	}
+	fill(reflect.ValueOf(&one).Elem())
+	total.add(&one)
+	if total != one {
+		t.Errorf("%+v is added to nothing, and the total is %+v", one, total)
+	}
+}
+
+// TestStoreStatistics are those of the store, and not older than maxStatsAge.
+func TestStoreStatistics(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	now := time.Now()
+	h.srv.storeStats(now)
+	h.feed([]byte("{\"SET\":{\"first_key\":1}}\n"))
+	if st := h.srv.storeStats(now.Add(maxStatsAge)); st.Keys != 0 {
+		t.Errorf("gathered again at once: %d keys", st.Keys)
+	}
+	if st := h.srv.storeStats(now.Add(maxStatsAge + 1)); st.Keys != 1 {
+		t.Errorf("%d keys", st.Keys)
+	}
+	h.finish()
+}
+
+// slowStore takes a millisecond of the server's clock for each batch.
+type slowStore struct {
+	store
+	now *time.Time
+}
+
+func (s slowStore) Apply(b *engine.Batch) bool {
+	*s.now = s.now.Add(time.Millisecond)
+	return s.store.Apply(b)
+}
+
+// TestApplyTime: of small batches one in sampleEvery is timed, and counts for all of them.
+func TestApplyTime(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	now := time.Now()
+	h.srv.now = func() time.Time { return now }
+	h.srv.store = slowStore{h.store, &now}
+	for range 10 * sampleEvery {
+		h.feed([]byte("{\"SET\":{\"first_key\":1}}\n"))
+	}
+	h.feed(append(bigSet(alwaysTimed), '\n'))
+	if n := h.loop.count.ApplyTime; n != (10*sampleEvery+1)*time.Millisecond {
+		t.Errorf("%v for %d batches of a millisecond", n, 10*sampleEvery+1)
+	}
 	h.finish()
 }
 

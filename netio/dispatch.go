@@ -247,9 +247,9 @@ func (l *loop) apply() {
 		}
 		l.untimed, weight = 0, sampleEvery
 	}
-	start := time.Now()
+	start := l.srv.now()
 	l.srv.store.Apply(&l.batch)
-	l.count.ApplyTime += weight * time.Since(start)
+	l.count.ApplyTime += weight * l.srv.now().Sub(start)
 }
 
 // countCommand counts a command, and the frame that held it: of one that came in

@@ -102,7 +102,10 @@ func (h *harness) feed(piece []byte) {
 
 // runReady does what the kicker does.
 func (h *harness) runReady() {
-	for len(h.loop.ready) > 0 {
+	for round := 0; len(h.loop.ready) > 0; round++ {
+		if round == 1_000_000 {
+			h.t.Fatal("a connection gets turn after turn")
+		}
 		select {
 		case <-h.loop.kick:
 		default:
@@ -149,7 +152,12 @@ func (h *harness) finish() []byte {
 			h.t.Fatal("the connection does not end")
 		}
 	}
-	got := <-h.output
+	var got []byte
+	select {
+	case got = <-h.output:
+	case <-time.After(10 * time.Second):
+		h.t.Fatal("the client isn't shown the end")
+	}
 	close(h.srv.stopped)
 	h.srv.background.Wait()
 	_ = h.client.Close()

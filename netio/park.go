@@ -47,6 +47,5 @@ func (l *loop) reopen(c *conn, gc gnet.Conn, sock socket) gnet.Action {
 	}
 	c.gc, c.parked, c.unparking = gc, false, false
 	c.out.attach(sock)
-	l.serve(c, nil) // the server may have begun to stop
 	return gnet.None
 }

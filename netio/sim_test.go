@@ -56,18 +56,20 @@ func TestSimulation(t *testing.T) {
 		seed = rand.Uint64N(1 << 40)
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a third of the time otherwise
-	ops, lives, start := 0, 0, time.Now()
+	ops, lives, steps, start := 0, 0, 0, time.Now()
 	for time.Since(start) < *simFlag || lives == 0 {
 		s := newSim(t, seed+uint64(lives), reached)
+		s.before = steps
 		s.live()
 		ops += s.ops
+		steps += s.step
 		lives++
 	}
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d lives, %d operations in %v, %v of a processor", lives, ops, time.Since(start), time.Duration(used.Utime.Nano()+used.Stime.Nano()))
+	t.Logf("%d lives, %d steps, %d operations in %v, %v of a processor", lives, steps, ops, time.Since(start), time.Duration(used.Utime.Nano()+used.Stime.Nano()))
 	for _, state := range simRare {
 		if testing.Verbose() {
 			t.Logf("%9d %s", reached[state], state)
@@ -88,6 +90,7 @@ type sim struct {
 	t       *testing.T
 	rng     *rand.Rand
 	seed    uint64
+	before  int // steps of the lives before
 	step    int
 	ops     int
 	now     time.Time
@@ -209,7 +212,7 @@ func (s *sim) live() {
 
 func (s *sim) fatalf(format string, args ...any) {
 	s.t.Helper()
-	s.t.Fatalf("step %d of the life with -seed=%d: %s", s.step, s.seed, fmt.Sprintf(format, args...))
+	s.t.Fatalf("step %d of the life with -seed=%d, after %d of others: %s", s.step, s.seed, s.before, fmt.Sprintf(format, args...))
 }
 
 func (s *sim) reach(state string) { s.reached[state]++ }
@@ -548,7 +551,11 @@ func (s *sim) sweep() {
 
 // halfClose has a client shut its sending side down, after all that it has sent.
 func (s *sim) halfClose(c *simClient) {
-	if c.out.len() > 0 || c.gc.closed || c.halved || c.sock.dead {
+	if c.gc.closed || c.halved || c.sock.dead || c.sock.shut {
+		return
+	}
+	s.deliver(c, c.out.len())
+	if c.gc.closed || c.conn.parked { // gnet has lost sight of it
 		return
 	}
 	s.trace("client %d shuts its side down", c.id)
@@ -587,6 +594,9 @@ func (s *sim) leave(c *simClient) {
 		if e := c.next(); e != nil && e.end <= c.limit || len(c.want) > 0 || len(c.got) > 0 {
 			s.fatalf("client %d: its connection has ended with %d elements unanswered, %d texts not received, and %q over: %s", c.id, len(c.expected)-c.head, len(c.want), c.got, s.describe())
 		}
+	}
+	if c.ending && c.excused == "" && !c.halved && !c.sock.shut {
+		s.fatalf("client %d: nothing showed it the end", c.id)
 	}
 	if c.sock.descriptors != 0 {
 		s.fatalf("client %d: %d descriptors are left", c.id, c.sock.descriptors)

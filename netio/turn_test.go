@@ -2,6 +2,7 @@ package netio
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -228,6 +229,70 @@ func TestReadsBeyondATurn(t *testing.T) {
 	}
 }
 
+// gets is one GET of n times the same key.
+func gets(key string, n int) string {
+	return `{"GET":["` + strings.Repeat(key+`","`, n-1) + key + "\"]}\n"
+}
+
+// TestLongLineAfterAStop: GETs use up a turn's output, so that the turn stops in one of
+// them. A long line after them has been looked at already, whole or in part, and what is
+// known of its end is not taken for that of the line in which the turn goes on.
+func TestLongLineAfterAStop(t *testing.T) {
+	value := `"` + strings.Repeat("v", 100_000) + `"`
+	first := fmt.Sprintf("{\"SET\":{\"big_key\":%s}}\n", value) + gets("big_key", 15)
+	line := fmt.Sprintf("{\"SET\":{\"other_key\":%s}}\n", value)
+	for _, cut := range []int{5000, len(line)} {
+		got := roundTrip(t, Options{}, []byte(first+line[:cut]), []byte(line[cut:]+"{\"COUNT\":{}}\n"))
+		if n := bytes.Count(got, []byte("\n")); n != 18 || !bytes.HasSuffix(got, []byte(`"cnt":2}}`+"\n")) {
+			t.Errorf("cut at %d: %d answers, the last %q", cut, n, got[max(0, len(got)-60):])
+		}
+	}
+}
+
+// TestEndAfterABatch: what ends a connection is answered after the commands before it,
+// that had arrived with it.
+func TestEndAfterABatch(t *testing.T) {
+	set := `{"SET":{"first_key":1}}`
+	lines := roundTrip(t, Options{MaxFrameBytes: 1000}, append([]byte(set+"\n"), bytes.Repeat([]byte("x"), 2000)...))
+	if got := strings.Split(strings.TrimSpace(string(lines)), "\n"); len(got) != 2 || got[0] != `{"SET_RSP":{"st":1,"k":"first_key"}}` || !strings.HasPrefix(got[1], `{"SERVER_ERROR"`) {
+		t.Errorf("a line over the limit: %q", got)
+	}
+	frames := append([]byte(upgradeRequest), textFrame(set)...)
+	frames = append(frames, textFrame("{\"SET\":{\"other_key\":\"\xff\"}}")...)
+	frames = append(frames, textFrame(set)...)
+	if got := serverMessages(t, roundTrip(t, Options{}, frames)); len(got) != 2 || got[0] != `{"SET_RSP":{"st":1,"k":"first_key"}}` || got[1] != "close 1007: the message is not UTF-8" {
+		t.Errorf("a message that is not UTF-8: %q", got)
+	}
+}
+
+// TestStopTakesNoInput: what arrives when the server has begun to stop is not executed,
+// though it completes a command.
+func TestStopTakesNoInput(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startReading()
+	h.feed([]byte("{\"SET\":{\"first_key\":1}}\n{\"SE"))
+	h.srv.draining.Store(true)
+	h.feed([]byte("T\":{\"second_key\":1}}\n"))
+	if n := h.store.Len(); n != 1 {
+		t.Errorf("%d keys", n)
+	}
+	h.finish()
+}
+
+// TestOutputLimit: a connection is paused as soon as it has MaxOutputBytes unread, and
+// one turn's answers at most come on top.
+func TestOutputLimit(t *testing.T) {
+	const limit, value = 4 << 20, 100_000
+	h := newHarness(t, Options{MaxOutputBytes: limit})
+	h.feed([]byte(`{"SET":{"paused_key":"` + strings.Repeat("v", value) + "\"}}\n"))
+	h.feed([]byte(strings.Repeat(gets("paused_key", 1), 200)))
+	if n := h.conn.out.unread.Load(); n < limit || n > limit+turnOutputBytes+2*value {
+		t.Errorf("%d bytes unread, the limit is %d", n, limit)
+	}
+	h.startDiscarding()
+	h.finish()
+}
+
 // TestPauseOutlivesInput: a connection that waits for its client to read goes on
 // when that has happened, also when more input, or a stop, came in between.
 func TestPauseOutlivesInput(t *testing.T) {
@@ -335,6 +400,17 @@ func TestRandomPieces(t *testing.T) {
 	}
 	if got := roundTrip(t, Options{}, pieces...); string(got) != want.String() {
 		t.Fatal("the answers differ")
+	}
+}
+
+// TestUpgradeRequestLimit: a request without an end is waited for up to maxRequestBytes,
+// and refused from there on.
+func TestUpgradeRequestLimit(t *testing.T) {
+	request := append([]byte("GET / HTTP/1.1\r\nX: "), bytes.Repeat([]byte("x"), maxRequestBytes)...)
+	for n, incomplete := range map[int]bool{maxRequestBytes - 1: true, maxRequestBytes: false, maxRequestBytes + 1: false} {
+		if _, _, err := upgrade(request[:n]); err == nil || errors.Is(err, errIncomplete) != incomplete {
+			t.Errorf("%d bytes: %v", n, err)
+		}
 	}
 }
 

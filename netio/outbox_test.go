@@ -1,0 +1,112 @@
+package netio
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"time"
+)
+
+// outboxTest is an outbox over a simulated socket, with its writer in the test's hands.
+type outboxTest struct {
+	out    outbox
+	sock   *simSocket
+	writer *writer
+	events []outboxEvent
+}
+
+func newOutboxTest(t *testing.T, room int, resume int64) *outboxTest {
+	o := &outboxTest{sock: &simSocket{room: room, descriptors: 1}}
+	o.sock.client = &simClient{s: &sim{t: t, quiet: true, reached: make(map[string]int)}, sock: o.sock}
+	o.out.sock, o.out.resume = o.sock, resume
+	o.out.report = func(e outboxEvent) { o.events = append(o.events, e) }
+	o.out.spawn = func(w *writer) { o.writer = w }
+	return o
+}
+
+// TestOutboxReportsAtHalf: the loop is told once, as soon as no more than resume bytes are
+// unread, and again when all is sent.
+func TestOutboxReportsAtHalf(t *testing.T) {
+	o := newOutboxTest(t, 100, 500)
+	if err := o.out.send(make([]byte, 1000)); err != nil || o.writer == nil {
+		t.Fatal("no writer", err)
+	}
+	for {
+		o.sock.buf.take(o.sock.buf.len())
+		more := o.writer.step()
+		if unread := o.out.unread.Load(); more && (unread <= 500) != slices.Equal(o.events, []outboxEvent{outboxCaughtUp}) {
+			t.Fatalf("%d bytes unread: %v", unread, o.events)
+		}
+		if !more {
+			break
+		}
+	}
+	if !slices.Equal(o.events, []outboxEvent{outboxCaughtUp, outboxDrained}) || o.sock.descriptors != 1 {
+		t.Errorf("%v, %d descriptors", o.events, o.sock.descriptors)
+	}
+}
+
+// TestOutboxFinishesAfterItsWriter: the writing side is shut down when the writer has sent
+// everything, and not before.
+func TestOutboxFinishesAfterItsWriter(t *testing.T) {
+	o := newOutboxTest(t, 100, 500)
+	all := bytes.Repeat([]byte("0123456789"), 30)
+	if err := o.out.send(all); err != nil || o.writer == nil {
+		t.Fatal("no writer", err)
+	}
+	o.out.finish()
+	var got []byte
+	for more := true; more; more = o.writer.step() {
+		if o.sock.shut {
+			t.Fatalf("shut down after %d bytes of %d", len(got), len(all))
+		}
+		got = append(got, o.sock.buf.take(o.sock.buf.len())...)
+	}
+	if !o.sock.shut || !bytes.Equal(got, all) {
+		t.Errorf("shut down: %v; %d bytes of %d", o.sock.shut, len(got), len(all))
+	}
+}
+
+// TestStaleReport: a writer's last report may come when the report before it has had the
+// connection served, and another writer is at work: the connection doesn't end, and has
+// its time.
+func TestStaleReport(t *testing.T) {
+	for _, detached := range []bool{true, false} {
+		h := newHarness(t, Options{})
+		h.startDiscarding()
+		h.conn.phase, h.conn.detached, h.conn.deadline = phaseLinger, detached, time.Time{}
+		h.conn.out.writing.Store(true)
+		h.loop.onOutbox(h.conn, outboxDrained)
+		if h.conn.phase != phaseLinger || !h.conn.deadline.IsZero() {
+			t.Errorf("detached %v: ended in phase %d, deadline %v", detached, h.conn.phase, h.conn.deadline)
+		}
+		h.conn.out.writing.Store(false)
+		h.loop.onOutbox(h.conn, outboxDrained)
+		if (h.conn.phase == phaseClosed) != detached || h.conn.deadline.IsZero() != detached {
+			t.Errorf("detached %v: phase %d, deadline %v", detached, h.conn.phase, h.conn.deadline)
+		}
+		h.loop.drop(h.conn)
+		h.finish()
+	}
+}
+
+// TestReaderIsNotIdle: a client that sends nothing and takes its answers is not idle.
+func TestReaderIsNotIdle(t *testing.T) {
+	h := newHarness(t, Options{IdleTimeout: time.Hour})
+	h.startDiscarding()
+	h.feed([]byte("{\"COUNT\":{}}\n"))
+	now := time.Now()
+	h.loop.sweepConn(h.conn, now)
+	h.conn.out.unread.Store(1000)
+	h.loop.sweepConn(h.conn, now.Add(30*time.Minute))
+	h.conn.out.unread.Store(500)
+	h.loop.sweepConn(h.conn, now.Add(61*time.Minute))
+	if h.conn.phase != phaseOpen {
+		t.Error("closed as idle while it reads")
+	}
+	h.loop.sweepConn(h.conn, now.Add(122*time.Minute))
+	if h.conn.phase == phaseOpen {
+		t.Error("not closed as idle an hour after it has read")
+	}
+	h.finish()
+}
