@@ -70,7 +70,7 @@ func (w *worker) take(c *conn, b []byte, now time.Duration) (used int, err error
 		}
 		n, size, misses, err := w.p.consume(b[used:], kind, want)
 		used += size
-		w.miss(c, kind, misses)
+		w.lookedUp(c, kind, n*(w.o.Keys/per), misses)
 		if n >= c.left {
 			done := 1 + (n-c.left)/per
 			if c.left = (n - c.left) % per; c.left > 0 {
@@ -108,18 +108,24 @@ func (w *worker) takeCompared(c *conn, b []byte, now time.Duration) (used int, e
 		}
 		used += size
 		c.asked = nil
-		w.miss(c, kind, misses)
+		w.lookedUp(c, kind, w.o.Keys, misses)
 		w.now.compared += uint64(w.o.Keys)
 		w.record(c, kind, 1, now)
 	}
 	return used, nil
 }
 
-// miss counts keys that were not there, or were for ADD.
-func (w *worker) miss(c *conn, kind Kind, keys int) {
-	w.addMissed = w.addMissed || kind == Add && keys > 0
+// lookedUp counts keys that were there or, misses of them, were not; for ADD the other
+// way round. They belong to commands of the warm-up, or to none of it.
+func (w *worker) lookedUp(c *conn, kind Kind, keys, misses int) {
+	if kind == Set {
+		return
+	}
+	w.addMissed = w.addMissed || kind == Add && misses > 0
 	if c.answered >= c.first {
-		w.now.misses += uint64(keys)
+		t := &w.now.tally[kind]
+		t.Hits += uint64(keys - misses)
+		t.Misses += uint64(misses)
 	}
 }
 
@@ -130,7 +136,7 @@ func (w *worker) record(c *conn, kind Kind, done int, now time.Duration) {
 	if from = max(from, c.first); from >= c.answered {
 		return
 	}
-	w.now.commands += c.answered - from
+	w.now.tally[kind].Commands += c.answered - from
 	h := w.now.latency[kind]
 	if w.o.Rate == 0 {
 		count(h, now-c.sentAt, int(c.answered-from))

@@ -22,8 +22,9 @@
 // connection i mod Conns, whatever the server does, and its latency runs from that
 // planned time. At most Depth commands are in flight on a connection; those behind
 // wait, and their waiting counts. What is measured are successive commands of the
-// schedule; one that was not answered in the end counts with the time it had waited,
-// and makes the run fail.
+// schedule. One that was not answered in the end makes the run fail: it is in the
+// percentiles with the time it had waited, which else would hide the overload, and in
+// no rate or count, because the server did nothing for it.
 //
 // # What is checked
 //
@@ -32,6 +33,11 @@
 // another from the run. Options.Verify reads back afterwards, over another connection:
 // a key that was set must have the run's value, one that was only removed must be
 // gone. Both know the keys by going through the scripts again.
+//
+// Keys that were looked up are counted as hits and misses. Looking for what is not there
+// is another, cheaper, piece of work, so GETs and CONTAINS that miss fail a run with
+// Options.Verify, unless it has Options.AllowMisses and no Fill, or its own RMVs may have
+// taken the keys.
 //
 // # Why an event loop of our own
 //

@@ -3,14 +3,21 @@ package load_test
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"keyframe/bench/load"
 	"keyframe/codec"
@@ -72,7 +79,7 @@ func (s *store) answer(c net.Conn, _ int, line []byte) bool {
 // accused.
 func TestVerifyFinds(t *testing.T) {
 	type outcome = func(*store, codec.Opcode, string, string) (codec.Status, string, string)
-	sets := 0
+	sets, gets := 0, 0
 	for name, test := range map[string]struct {
 		fault outcome
 		o     load.Options
@@ -106,7 +113,21 @@ func TestVerifyFinds(t *testing.T) {
 				value = `"garbage"`
 			}
 			return s.right(op, key, value)
-		}, load.Options{Mix: mix(t, "add=50,contains=50"), Space: 1_000_000}, "read back"},
+		}, load.Options{Mix: mix(t, "add=50,contains=50"), Space: 1_000_000, AllowMisses: true}, "read back"},
+		"a filled key, once": {func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
+			if op == codec.OpGet {
+				if gets++; gets == 150 {
+					return codec.StatusKeyNotExist, key, ""
+				}
+			}
+			return s.right(op, key, value)
+		}, load.Options{Mix: mix(t, "get"), Fill: true}, "was set and is not there"},
+		"a filled key, of CONTAINS": {func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
+			if op == codec.OpContains && key == "key:000000000007" {
+				return codec.StatusKeyNotExist, key, ""
+			}
+			return s.right(op, key, value)
+		}, load.Options{Mix: mix(t, "contains"), Fill: true, AllowMisses: true}, "and the store had all"},
 		"a key that was removed": {func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
 			if op == codec.OpRemove {
 				return codec.StatusKeyRemoved, key, ""
@@ -243,15 +264,32 @@ func TestUnansweredAreLate(t *testing.T) {
 		return err == nil
 	})
 	o := load.Options{Addr: addr, Conns: 1, Depth: n, Rate: 1000, Requests: n, Timeout: time.Second, Interval: 50 * time.Millisecond}
-	var inIntervals int64
-	o.OnInterval = func(i load.Interval) { inIntervals += i.Latency.TotalCount() }
+	var timeline, hlog bytes.Buffer
+	rows, err := load.NewTimeline(&timeline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := load.NewHistogramLog(&hlog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.OnInterval = func(i load.Interval) {
+		if err := errors.Join(rows.Add(i), log.Add(i)); err != nil {
+			t.Error(err)
+		}
+	}
 	r, err := load.Run(t.Context(), o)
 	if err == nil || !strings.Contains(err.Error(), "50 planned commands were not answered") {
 		t.Fatal(err)
 	}
-	if r.Commands != n/2 || r.Unanswered != n/2 || r.Latency.TotalCount() != n || inIntervals != n {
-		t.Fatalf("%d commands, %d unanswered, %d latencies, %d by interval", r.Commands, r.Unanswered, r.Latency.TotalCount(), inIntervals)
+	if r.Commands != n/2 || r.Unanswered != n/2 || r.Latency.TotalCount() != n {
+		t.Fatalf("%d commands, %d unanswered, %d latencies", r.Commands, r.Unanswered, r.Latency.TotalCount())
 	}
+	if r.Elapsed < o.Timeout {
+		t.Errorf("%d commands in %s: those that were waited for took a second more", r.Commands, r.Elapsed)
+	}
+	requireRates(t, r)
+	requireIntervals(t, &timeline, &hlog, n/2)
 	late := int64(0)
 	for _, bar := range r.Latency.Distribution() {
 		if time.Duration(bar.From) >= o.Timeout {
@@ -260,5 +298,117 @@ func TestUnansweredAreLate(t *testing.T) {
 	}
 	if late < n/2 {
 		t.Errorf("%d latencies are as long as the wait for what did not come, want %d", late, n/2)
+	}
+}
+
+// TestSilenceTakesTime: a server that answers half of the schedule at once and then
+// nothing took all the time until it was given up.
+func TestSilenceTakesTime(t *testing.T) {
+	const n, timeout = 100, 200 * time.Millisecond
+	addr := netiotest.Lines(t, func(c net.Conn, i int, line []byte) bool {
+		if i >= n/2 {
+			return true
+		}
+		_, err := c.Write(netiotest.Stored(line))
+		return err == nil
+	})
+	r, err := load.Run(t.Context(), load.Options{Addr: addr, Conns: 1, Depth: n, Rate: 10_000, Requests: n, Timeout: timeout})
+	if err == nil || r.Commands != n/2 || r.Unanswered != n/2 {
+		t.Fatalf("%d commands, %d unanswered, %v", r.Commands, r.Unanswered, err)
+	}
+	if r.Elapsed < timeout {
+		t.Errorf("%d commands in %s, and the rest was waited for until %s", r.Commands, r.Elapsed, timeout)
+	}
+	requireRates(t, r)
+}
+
+// requireRates: every output divides what was answered, and nothing else, by the time.
+func requireRates(t *testing.T, r *load.Result) {
+	t.Helper()
+	want := float64(r.Commands) / r.Elapsed.Seconds()
+	var out bytes.Buffer
+	if err := r.WriteTable(&out); err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for line := range strings.Lines(out.String()) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "set" {
+			continue
+		}
+		found = true
+		if got, err := strconv.ParseFloat(strings.ReplaceAll(fields[1], ",", ""), 64); err != nil || got < want-1 || got > want+1 {
+			t.Errorf("the table has %s commands/s, want %.0f", fields[1], want)
+		}
+	}
+	if !found || !strings.Contains(out.String(), fmt.Sprintf("%d planned commands were not answered", r.Unanswered)) {
+		t.Errorf("the table has no row of SET, or not what was left:\n%s", out.String())
+	}
+
+	out.Reset()
+	if err := r.WriteJSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	type part struct {
+		Count, Unanswered uint64
+	}
+	var decoded struct {
+		Commands, Unanswered uint64
+		Rate                 float64 `json:"keys-per-s"`
+		Latency              part
+		ByCommand            map[string]part `json:"latency-by-command"`
+	}
+	if err := json.Unmarshal(out.Bytes(), &decoded); err != nil {
+		t.Fatal(err)
+	}
+	if all := (part{r.Commands, r.Unanswered}); decoded.Latency != all || decoded.ByCommand["set"] != all ||
+		decoded.Commands != r.Commands || decoded.Unanswered != r.Unanswered || decoded.Rate < want-1 || decoded.Rate > want+1 {
+		t.Errorf("%+v, want %d answered, %d not, %.0f a second", decoded, r.Commands, r.Unanswered, want)
+	}
+
+	out.Reset()
+	if err := r.WriteBenchmark(&out, "server"); err != nil || !strings.Contains(out.String(), fmt.Sprintf("\t%d unanswered", r.Unanswered)) ||
+		!strings.Contains(out.String(), fmt.Sprintf("\t%.0f keys/s", want)) {
+		t.Errorf("%s, %v; want %.0f keys/s and what was left", out.String(), err, want)
+	}
+}
+
+// requireIntervals: time line and log have this many that were answered, and as many
+// that were not, apart.
+func requireIntervals(t *testing.T, timeline, hlog io.Reader, half int) {
+	t.Helper()
+	rows, err := csv.NewReader(timeline).ReadAll()
+	if err != nil || len(rows) < 2 {
+		t.Fatal(rows, err)
+	}
+	sums := map[string]float64{}
+	for _, row := range rows[1:] {
+		for i, name := range rows[0] {
+			v, err := strconv.ParseFloat(row[i], 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sums[name] += v
+		}
+	}
+	if sums["commands"] != float64(half) || sums["keys"] != float64(half) || sums["unanswered"] != float64(half) {
+		t.Errorf("the time line has %v, want %d answered and %d not", rows, half, half)
+	}
+	if last := rows[len(rows)-1]; last[slices.Index(rows[0], "keys/s")] != "0" || len(last[slices.Index(rows[0], "p50-ns")]) < len("1000000000") {
+		t.Errorf("the last interval is %v, want no answer, and latencies of a second", last)
+	}
+	tags := map[string]int64{}
+	for reader := hdrhistogram.NewHistogramLogReader(hlog); ; {
+		h, err := reader.NextIntervalHistogram()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h == nil {
+			break
+		}
+		tags[h.Tag()] += h.TotalCount()
+	}
+	if tags[""] != int64(half) || tags["unanswered"] != int64(half) || len(tags) != 2 {
+		t.Errorf("the log counts %v, want %d answered and %d not", tags, half, half)
 	}
 }

@@ -71,7 +71,7 @@ func TestAgainstServer(t *testing.T) {
 		"short records":   {Compare: true, KeySize: 8, ValueSize: 5, Fill: true},
 		"warm-up":         {WarmUp: 20 * time.Millisecond, Depth: 16},
 		"open, warm-up":   {WarmUp: 20 * time.Millisecond, Rate: 20_000, Conns: 7},
-		"open, mixed":     {Rate: 20_000, Depth: 16, Mix: mix(t, "get=50,set=50"), Threads: 2},
+		"open, mixed":     {Rate: 20_000, Depth: 16, Mix: mix(t, "get=50,set=50"), Threads: 2, AllowMisses: true},
 		"overloaded":      {Rate: 1e9, Depth: 16},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,11 +114,76 @@ func TestAgainstServer(t *testing.T) {
 	}
 }
 
-func TestMissesAreCounted(t *testing.T) {
-	addr, _ := serve(t, "127.0.0.1:0")
-	r, err := load.Run(t.Context(), load.Options{Addr: addr, Requests: 500, Keys: 3, Mix: mix(t, "get")})
-	if err != nil || r.Misses != 1500 {
-		t.Fatalf("%d misses, %v; want all 1500 keys of an empty store", r.Misses, err)
+// TestMisses: hits and misses are counted, and misses fail a run that is verified where
+// the run itself has no part in them.
+func TestMisses(t *testing.T) {
+	const none, all, some = 0, 1500, -1 // of 500 commands of 3 keys
+	for name, test := range map[string]struct {
+		o            load.Options
+		hits, misses int
+		want         string
+	}{
+		"not verified":              {load.Options{Mix: mix(t, "get")}, none, all, ""},
+		"an empty store":            {load.Options{Mix: mix(t, "get"), Verify: true}, none, all, "1500 of 1500 keys"},
+		"an empty store, compared":  {load.Options{Mix: mix(t, "get"), Verify: true, Compare: true}, none, all, "1500 of 1500 keys"},
+		"an empty store, CONTAINS":  {load.Options{Mix: mix(t, "contains"), Verify: true}, none, all, "1500 of 1500 keys"},
+		"an empty store is allowed": {load.Options{Mix: mix(t, "get=50,contains=50"), Verify: true, Compare: true, AllowMisses: true}, none, all, ""},
+		"a part of a store":         {load.Options{Mix: mix(t, "get=50,set=50"), Verify: true}, some, some, "fill the store first"},
+		"a full store":              {load.Options{Mix: mix(t, "get"), Verify: true, Compare: true, Fill: true}, all, none, ""},
+		"removed by the run":        {load.Options{Mix: mix(t, "get=50,rmv=50"), Verify: true, Compare: true, Fill: true}, some, some, ""},
+		"nothing to remove":         {load.Options{Mix: mix(t, "rmv"), Verify: true, Compare: true}, none, all, ""},
+		"adds to a full store":      {load.Options{Mix: mix(t, "add"), Verify: true, Compare: true, Fill: true}, none, all, ""},
+		"adds to an empty store":    {load.Options{Mix: mix(t, "add"), Verify: true, Compare: true, Dist: "seq", Space: 1500}, all, none, ""},
+		"sets":                      {load.Options{Verify: true}, none, none, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := test.o
+			o.Addr, _ = serve(t, "127.0.0.1:0")
+			o.Requests, o.Keys = 500, 3
+			if o.Space == 0 {
+				o.Space = 300
+			}
+			r, err := load.Run(t.Context(), o)
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("error %v, want one with %q", err, test.want)
+			}
+			right := func(n uint64, want int) bool { return n == uint64(want) || want == some && n > 0 }
+			if !right(r.Hits, test.hits) || !right(r.Misses, test.misses) {
+				t.Errorf("%d hits and %d misses, want %d and %d", r.Hits, r.Misses, test.hits, test.misses)
+			}
+		})
+	}
+}
+
+// TestWarmUpIsNotMeasured: answers to the warm-up and to what is measured may come in
+// one piece, and are counted apart.
+func TestWarmUpIsNotMeasured(t *testing.T) {
+	const warmUp, n = 20, 30
+	for name, compare := range map[string]bool{"counted": false, "compared": true} {
+		t.Run(name, func(t *testing.T) {
+			var out []byte
+			addr := netiotest.Lines(t, func(c net.Conn, i int, line []byte) bool {
+				key := strings.TrimSuffix(strings.TrimPrefix(string(line), `{"GET":["`), `"]}`+"\n")
+				if i >= warmUp && i%3 == 0 {
+					out = fmt.Appendf(out, `{"GET_RSP":{"st":0,"%s":"vvvvvvvv%s"}}`+"\n", key, strings.TrimPrefix(key, "key:"))
+				} else {
+					out = fmt.Appendf(out, `{"GET_RSP":{"st":3,"k":"%s"}}`+"\n", key)
+				}
+				if i+1 < warmUp+n {
+					return true
+				}
+				_, err := c.Write(out)
+				return err == nil
+			})
+			const hits = n / 3 // 21, 24, … 48
+			r, err := load.Run(t.Context(), load.Options{
+				Addr: addr, Conns: 1, Depth: 100, Mix: mix(t, "get"), Rate: 1000,
+				WarmUp: warmUp * time.Millisecond, Requests: n, Compare: compare,
+			})
+			if err != nil || r.Commands != n || r.Hits != hits || r.Misses != n-hits {
+				t.Fatalf("%d commands, %d hits, %d misses, %v; want %d, %d, %d", r.Commands, r.Hits, r.Misses, err, n, hits, n-hits)
+			}
+		})
 	}
 }
 

@@ -121,6 +121,13 @@ type Options struct {
 	Compare  bool          // compare keys and values of all answers, which costs the client more
 	Password string        // for Redis's AUTH; "": none
 
+	// AllowMisses is for a run with Verify whose GETs and CONTAINS look for keys that
+	// may not be there, as without Fill. Else such a run fails: what doesn't find its
+	// key is cheaper, and no figure. Misses of RMV, and of any command in a mix that has
+	// RMV, are the run's own doing, as is an ADD of a key that is there: they are
+	// counted and never fail a run. A key that was set and is gone always does.
+	AllowMisses bool
+
 	// Repeat has each connection write some commands before the run and send them
 	// in a circle. It is cheaper for the client than to draw keys as it goes, and
 	// reaches fewer keys than a large space has: for a server to which keys are all
@@ -217,6 +224,7 @@ func (o Options) validate() error {
 	fault(o.Protocol == "resp" && o.Mix[Add] > 0, "there is no ADD of several keys in Redis's protocol")
 	fault(o.Protocol == "memcached" && o.Mix[Contains] > 0, "there is no CONTAINS in memcached's protocol")
 	fault(o.Password != "" && o.Protocol != "resp", "a password is for Redis's protocol")
+	fault(o.AllowMisses && !o.Verify, "misses fail only a run that is verified: there is nothing to allow")
 	fault(o.Repeat && (o.Verify || o.Compare || o.Dist == "seq"), "commands that are repeated can't be verified, and are not sequential")
 	if len(faults) == 0 && o.Repeat {
 		n := o.repeated() * o.commandBytes() * o.Conns

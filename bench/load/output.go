@@ -22,11 +22,19 @@ var percentiles = []struct {
 
 // Rate is how many keys a second were answered.
 func (r *Result) Rate() float64 {
-	if r.Elapsed <= 0 {
+	return perSecond(r.Keys, r.Elapsed)
+}
+
+// perSecond is 0 for no time at all.
+func perSecond(n uint64, d time.Duration) float64 {
+	if d <= 0 {
 		return 0
 	}
-	return float64(r.Keys) / r.Elapsed.Seconds()
+	return float64(n) / d.Seconds()
 }
+
+// looksUp reports whether the mix has commands that look keys up.
+func (m Mix) looksUp() bool { return m[Set] < 100 }
 
 // Name is the run's name in Go's benchmark format: what varies between runs, as
 // key=value pairs. impl is what was measured.
@@ -51,10 +59,11 @@ func (r *Result) WriteBenchmark(w io.Writer, impl string) error {
 		}
 	}
 	for _, n := range []struct {
+		show bool
 		n    uint64
 		unit string
-	}{{r.Misses, "misses"}, {r.Unanswered, "unanswered"}} {
-		if n.n > 0 && err == nil {
+	}{{r.Options.Mix.looksUp(), r.Hits, "hits"}, {r.Options.Mix.looksUp(), r.Misses, "misses"}, {r.Unanswered > 0, r.Unanswered, "unanswered"}} {
+		if n.show && err == nil {
 			_, err = fmt.Fprintf(w, "\t%d %s", n.n, n.unit)
 		}
 	}
@@ -75,23 +84,23 @@ func (r *Result) WriteTable(w io.Writer) error {
 	fmt.Fprintf(w, "%s, %s: %d connections × %d in flight, %d keys a command, %s keys, values %s of %d bytes, %s, %s\n",
 		o.Addr, o.Protocol, o.Conns, o.Depth, o.Keys, humanize.Comma(int64(o.Space)), o.ValueType, o.ValueSize, o.Dist, loop)
 	fmt.Fprint(t, "\tcommands/s\tkeys/s\tp50\tp90\tp99\tp99.9\tp99.99\tmax\t\n")
-	row := func(name string, h *hdrhistogram.Histogram) {
-		perSecond := float64(h.TotalCount()) / max(r.Elapsed.Seconds(), 1e-9)
-		fmt.Fprintf(t, "%s\t%s\t%s\t", name, humanize.Comma(int64(perSecond)), humanize.Comma(int64(perSecond*float64(o.Keys))))
+	row := func(name string, answered uint64, h *hdrhistogram.Histogram) {
+		rate := perSecond(answered, r.Elapsed)
+		fmt.Fprintf(t, "%s\t%s\t%s\t", name, humanize.Comma(int64(rate)), humanize.Comma(int64(rate*float64(o.Keys))))
 		for _, p := range percentiles {
 			fmt.Fprintf(t, "%s\t", latency(h.ValueAtPercentile(p.p)))
 		}
 		fmt.Fprintln(t)
 	}
 	n := 0
-	for k, h := range r.ByKind {
-		if h != nil {
-			row(Kind(k).String(), h)
+	for k, of := range r.ByKind {
+		if of.Latency != nil {
+			row(Kind(k).String(), of.Commands, of.Latency)
 			n++
 		}
 	}
 	if n > 1 {
-		row("all", r.Latency)
+		row("all", r.Commands, r.Latency)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -100,8 +109,8 @@ func (r *Result) WriteTable(w io.Writer) error {
 	if r.FillTime > 0 {
 		fmt.Fprintf(w, "; filled in %s", r.FillTime.Round(time.Millisecond))
 	}
-	if r.Misses > 0 {
-		fmt.Fprintf(w, "; %s keys missed", humanize.Comma(int64(r.Misses)))
+	if o.Mix.looksUp() {
+		fmt.Fprintf(w, "; %s keys hit, %s missed", humanize.Comma(int64(r.Hits)), humanize.Comma(int64(r.Misses)))
 	}
 	if r.Verified > 0 {
 		fmt.Fprintf(w, "; %s keys read back and right", humanize.Comma(int64(r.Verified)))
@@ -113,7 +122,7 @@ func (r *Result) WriteTable(w io.Writer) error {
 		fmt.Fprint(w, "; interrupted")
 	}
 	if r.Unanswered > 0 {
-		fmt.Fprintf(w, "\n%s planned commands were not answered: their latencies are counted as what they had waited in the end, and were longer", humanize.Comma(int64(r.Unanswered)))
+		fmt.Fprintf(w, "\n%s planned commands were not answered: the rates are without them, and the latencies have them with what they had waited in the end, which is less than they would have taken", humanize.Comma(int64(r.Unanswered)))
 	}
 	_, err := fmt.Fprintln(w)
 	return err
@@ -135,17 +144,17 @@ func latency(ns int64) string {
 
 // WriteJSON writes the result for programs.
 func (r *Result) WriteJSON(w io.Writer) error {
-	latencies := func(h *hdrhistogram.Histogram) map[string]any {
-		m := map[string]any{"count": h.TotalCount(), "mean-ns": h.Mean()}
+	latencies := func(t Tally, h *hdrhistogram.Histogram) map[string]any {
+		m := map[string]any{"count": t.Commands, "unanswered": t.Unanswered, "mean-ns": h.Mean(), "hits": t.Hits, "misses": t.Misses}
 		for _, p := range percentiles {
 			m[p.unit] = h.ValueAtPercentile(p.p)
 		}
 		return m
 	}
 	byKind := map[string]any{}
-	for k, h := range r.ByKind {
-		if h != nil {
-			byKind[Kind(k).String()] = latencies(h)
+	for k, of := range r.ByKind {
+		if of.Latency != nil {
+			byKind[Kind(k).String()] = latencies(of.Tally, of.Latency)
 		}
 	}
 	o := r.Options
@@ -160,9 +169,9 @@ func (r *Result) WriteJSON(w io.Writer) error {
 		"keys-per-command": o.Keys, "key-space": o.Space, "key-size": o.KeySize, "distribution": o.Dist,
 		"value-size": o.ValueSize, "value-type": o.ValueType, "mix": o.Mix.String(), "seed": o.Seed, "planned-rate": o.Rate,
 		"warm-up-s": o.WarmUp.Seconds(), "elapsed-s": r.Elapsed.Seconds(), "commands": r.Commands, "keys": r.Keys,
-		"keys-per-s": r.Rate(), "misses": r.Misses, "unanswered": r.Unanswered, "verified": r.Verified,
+		"keys-per-s": r.Rate(), "hits": r.Hits, "misses": r.Misses, "unanswered": r.Unanswered, "verified": r.Verified,
 		"compared": r.Compared, "interrupted": r.Interrupted, "error": failure,
-		"latency": latencies(r.Latency), "latency-by-command": byKind,
+		"latency": latencies(r.Tally, r.Latency), "latency-by-command": byKind,
 	})
 }
 
@@ -176,17 +185,24 @@ func NewTimeline(w io.Writer) (*Timeline, error) {
 	for _, p := range percentiles {
 		head = append(head, p.unit)
 	}
-	return t, t.w.Write(head)
+	return t, t.w.Write(append(head, "hits", "misses", "unanswered"))
 }
 
-// Add writes an interval.
+// Add writes an interval. Its percentiles have the unanswered, as Result's.
 func (t *Timeline) Add(i Interval) error {
 	row := []string{
 		fmt.Sprintf("%.3f", i.End.Seconds()), strconv.FormatUint(i.Commands, 10), strconv.FormatUint(i.Keys, 10),
-		fmt.Sprintf("%.0f", float64(i.Keys)/(i.End-i.Start).Seconds()),
+		fmt.Sprintf("%.0f", i.Rate()),
+	}
+	all := i.Latency
+	if i.Waited != nil {
+		all = merged(&[kinds]*hdrhistogram.Histogram{i.Latency, i.Waited})
 	}
 	for _, p := range percentiles {
-		row = append(row, strconv.FormatInt(i.Latency.ValueAtPercentile(p.p), 10))
+		row = append(row, strconv.FormatInt(all.ValueAtPercentile(p.p), 10))
+	}
+	for _, n := range []uint64{i.Hits, i.Misses, i.Unanswered} {
+		row = append(row, strconv.FormatUint(n, 10))
 	}
 	if err := t.w.Write(row); err != nil {
 		return err
@@ -196,7 +212,7 @@ func (t *Timeline) Add(i Interval) error {
 }
 
 // WritePercentiles writes the percentile spectrum of all commands as HdrHistogram's
-// tools plot it, in microseconds.
+// tools plot it, in microseconds. The unanswered are in it as in Latency.
 func (r *Result) WritePercentiles(w io.Writer) error {
 	const stepsPerHalving = 5
 	_, err := r.Latency.PercentilesPrint(w, stepsPerHalving, float64(time.Microsecond))
@@ -204,7 +220,9 @@ func (r *Result) WritePercentiles(w io.Writer) error {
 }
 
 // HistogramLog writes intervals as an HdrHistogram log, version 1.3, in
-// nanoseconds. With several kinds of commands each has its lines, tagged.
+// nanoseconds. With several kinds of commands each has its lines, tagged. What was not
+// answered has a line of its own, tagged unanswered, with the times that it had waited:
+// the counts of the other lines add up to what the server got through.
 type HistogramLog struct {
 	w     *hdrhistogram.HistogramLogWriter
 	start time.Time
@@ -230,6 +248,15 @@ func NewHistogramLog(w io.Writer) (*HistogramLog, error) {
 
 // Add writes an interval.
 func (l *HistogramLog) Add(i Interval) error {
+	if i.Waited != nil {
+		i.Waited.SetTag("unanswered")
+		if err := l.add(i, i.Waited); err != nil {
+			return err
+		}
+	}
+	if i.Commands == 0 {
+		return nil
+	}
 	several := false
 	for k, h := range i.ByKind {
 		if h != nil {

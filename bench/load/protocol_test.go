@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,8 @@ func TestAnswersInPieces(t *testing.T) {
 		"lines, written otherwise": {Options{}, Set, ` {"SET_RSP": {"k":"` + a + `","st":1}}` + "\r\n", 1, 0},
 		"lines, found and not":     {Options{}, Get, found(a, "vvvvvvvv000000000001") + "\n" + `{"GET_RSP":{"st":3,"k":"` + b + `"}}` + "\n", 2, 1},
 		"lines, of other lengths":  {Options{}, Get, found(a, "") + "\n" + found("abcdef", strings.Repeat("x", 300)) + "\n", 2, 0},
+		"lines, one length":        {Options{}, Contains, `{"CONTAINS_RSP":{"st":4,"k":"` + a + `"}}` + "\n" + `{"CONTAINS_RSP":{"st":3,"k":"` + b + `"}}` + "\n", 2, 1},
+		"frames, one length":       {Options{Protocol: "websocket"}, Contains, frames(`{"CONTAINS_RSP":{"st":4,"k":"`+a+`"}}`, `{"CONTAINS_RSP":{"st":3,"k":"`+b+`"}}`), 2, 1},
 		"frames":                   {Options{Protocol: "websocket"}, Set, frames(`{"SET_RSP":{"st":1,"k":"`+a+`"}}`, `{"SET_RSP":{"st":2,"k":"`+b+`"}}`), 2, 0},
 		"frames of three lengths":  {Options{Protocol: "websocket"}, Get, frames(found(a, strings.Repeat("x", 20)), found(a, strings.Repeat("x", 300)), found(a, strings.Repeat("x", 70_000))), 3, 0},
 		"frames and a ping":        {Options{Protocol: "websocket"}, Remove, frames(`{"RMV_RSP":{"st":3,"k":"`+a+`"}}`) + "\x89\x01x" + frames(`{"RMV_RSP":{"st":5,"k":"`+a+`"}}`), 2, 1},
@@ -87,6 +90,8 @@ func TestWrongAnswers(t *testing.T) {
 		{"lines", Get, `{"SET_RSP":{"st":1,"k":"key:000000000001"}}` + "\n"},
 		{"lines", Set, `{"SET_RSP":{"st":1,"k":"key:000000000001"}` + "\n"},
 		{"lines", Set, "\n"},
+		{"lines", Set, `{"SET_RSP":{"st":1,"k":"key:000000000001"}}` + "\n" + `{"SET_RSP":{"st":6,"k":"key:000000000002"}}` + "\n"},
+		{"websocket", Set, "\x81\x2b" + `{"SET_RSP":{"st":1,"k":"key:000000000001"}}` + "\x81\x2b" + `{"SET_RSP":{"st":6,"k":"key:000000000002"}}`},
 		{"websocket", Set, "\x82\x2b" + `{"SET_RSP":{"st":1,"k":"key:000000000001"}}`},
 		{"websocket", Set, "\x88\x02\x03\xf0"},
 		{"websocket", Set, "\x01\x01{"},
@@ -107,7 +112,7 @@ func TestWrongAnswers(t *testing.T) {
 		{"memcached", Get, "VALUE k 0 -1\r\n"},
 	} {
 		p := newProtocol(Options{Protocol: test.protocol}.withDefaults())
-		if n, _, _, err := p.consume([]byte(test.stream), test.kind, 1); err == nil {
+		if n, _, _, err := p.consume([]byte(test.stream), test.kind, 2); err == nil {
 			t.Errorf("%s, %s: %q was taken as %d answers", test.protocol, test.kind, test.stream, n)
 		}
 	}
@@ -356,6 +361,7 @@ func TestOptionsAreBounded(t *testing.T) {
 		"both": func(o *Options) { o.Duration = 1 }, "neither": func(o *Options) { o.Requests = 0 },
 		"rate": func(o *Options) { o.Rate = -1 }, "no rate": func(o *Options) { o.Rate = math.NaN() },
 		"password": func(o *Options) { o.Password = "x" }, "repeat and verify": func(o *Options) { o.Repeat, o.Verify = true, true },
+		"allow nothing":       func(o *Options) { o.AllowMisses = true },
 		"repeat and sequence": func(o *Options) { o.Repeat, o.Dist = true, "seq" },
 		"repeat too much":     func(o *Options) { o.Repeat, o.Conns, o.ValueSize = true, 1000, 1<<20 },
 		"redis add":           func(o *Options) { o.Protocol, o.Mix = "resp", Mix{Add: 100} },
@@ -374,8 +380,9 @@ func TestOutputs(t *testing.T) {
 	h := hdrhistogram.New(shortestLatency, longestLatency, latencyDigits)
 	count(h, time.Millisecond, 990)
 	count(h, time.Second, 10)
-	r := &Result{Options: Options{Requests: 1}.withDefaults(), Elapsed: 2 * time.Second, Commands: 1000, Keys: 1000, Latency: h, Verified: 5}
-	r.ByKind[Set] = h
+	tally := Tally{Commands: 1000, Hits: 1700, Misses: 300}
+	r := &Result{Options: Options{Requests: 1, Mix: Mix{Get: 100}, Keys: 2}.withDefaults(), Elapsed: 2 * time.Second, Tally: tally, Keys: 2000, Latency: h, Verified: 5}
+	r.ByKind[Get] = OfKind{tally, h}
 
 	var out bytes.Buffer
 	if err := r.WriteBenchmark(&out, "keyframe"); err != nil {
@@ -386,8 +393,10 @@ func TestOutputs(t *testing.T) {
 		t.Fatal("no benchmark line", reader.Err())
 	}
 	result := reader.Result().(*benchfmt.Result)
-	if v, _ := result.Value("keys/s"); v != 500 {
-		t.Errorf("keys/s is %v, want 500", v)
+	for unit, want := range map[string]float64{"keys/s": 1000, "hits": 1700, "misses": 300} {
+		if v, ok := result.Value(unit); v != want || !ok {
+			t.Errorf("%s is %v, want %v", unit, v, want)
+		}
 	}
 	if v, _ := result.Value("p999-sec"); v < 0.99 || v > 1.01 { // benchfmt tidies ns into sec
 		t.Errorf("p999 is %v s, want 1", v)
@@ -398,15 +407,15 @@ func TestOutputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var decoded map[string]any
-	if err := json.Unmarshal(out.Bytes(), &decoded); err != nil || decoded["keys-per-s"] != 500.0 {
+	if err := json.Unmarshal(out.Bytes(), &decoded); err != nil || decoded["keys-per-s"] != 1000.0 || decoded["hits"] != 1700.0 || decoded["misses"] != 300.0 {
 		t.Error(decoded, err)
 	}
 	out.Reset()
-	if err := r.WriteTable(&out); err != nil || !strings.Contains(out.String(), "5 keys read back and right") {
+	if err := r.WriteTable(&out); err != nil || !strings.Contains(out.String(), "; 1,700 keys hit, 300 missed; 5 keys read back and right") {
 		t.Error(out.String(), err)
 	}
 
-	interval := Interval{Start: time.Second, End: 3 * time.Second, Commands: 1000, Keys: 1000, Latency: h}
+	interval := Interval{Start: time.Second, End: 3 * time.Second, Tally: tally, Keys: 1000, Latency: h}
 	out.Reset()
 	timeline, err := NewTimeline(&out)
 	if err == nil {
@@ -416,8 +425,13 @@ func TestOutputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(&out).ReadAll()
-	if err != nil || len(rows) != 2 || rows[1][0] != "3.000" || rows[1][3] != "500" {
-		t.Error(rows, err)
+	if err != nil || len(rows) != 2 {
+		t.Fatal(rows, err)
+	}
+	for column, want := range map[string]string{"end-s": "3.000", "commands": "1000", "keys/s": "500", "hits": "1700", "misses": "300", "unanswered": "0"} {
+		if at := slices.Index(rows[0], column); at < 0 || rows[1][at] != want {
+			t.Errorf("%s is not %s: %v", column, want, rows)
+		}
 	}
 
 	out.Reset()

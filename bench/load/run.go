@@ -18,25 +18,44 @@ const (
 	latencyDigits   = 3
 )
 
+// Tally is what was counted of commands: of one kind, or of all.
+type Tally struct {
+	Commands   uint64 // that were answered
+	Unanswered uint64 // that were planned, and that the server did not get to
+
+	// Keys that were looked up: SET looks none up. A hit is a key that was there,
+	// and a miss one that was not; for ADD, which wants none, the other way round.
+	Hits, Misses uint64
+}
+
+func (t *Tally) add(other Tally) {
+	t.Commands += other.Commands
+	t.Unanswered += other.Unanswered
+	t.Hits += other.Hits
+	t.Misses += other.Misses
+}
+
 // window is what was counted in a stretch of time.
 type window struct {
-	commands, misses uint64
-	compared         uint64                         // keys of answers
-	latency          [kinds]*hdrhistogram.Histogram // nil for kinds not in the mix
+	tally    [kinds]Tally
+	compared uint64                         // keys of answers
+	latency  [kinds]*hdrhistogram.Histogram // of what was answered; nil for kinds not in the mix
+	waited   [kinds]*hdrhistogram.Histogram // of what was not; nil where there is none
 }
 
 func newWindow(m Mix) *window {
 	w := &window{}
 	for k, share := range m {
 		if share > 0 {
-			w.latency[k] = hdrhistogram.New(shortestLatency, longestLatency, latencyDigits)
+			w.latency[k] = newHistogram()
 		}
 	}
 	return w
 }
 
 func (w *window) reset() {
-	w.commands, w.misses, w.compared = 0, 0, 0
+	w.tally, w.compared = [kinds]Tally{}, 0
+	w.waited = [kinds]*hdrhistogram.Histogram{}
 	for _, h := range w.latency {
 		if h != nil {
 			h.Reset()
@@ -45,14 +64,36 @@ func (w *window) reset() {
 }
 
 func (w *window) add(other *window) {
-	w.commands += other.commands
-	w.misses += other.misses
 	w.compared += other.compared
-	for k, h := range other.latency {
-		if h != nil {
+	for k := range w.tally {
+		w.tally[k].add(other.tally[k])
+		if h := other.latency[k]; h != nil {
 			w.latency[k].Merge(h)
 		}
+		if h := other.waited[k]; h != nil {
+			merge(&w.waited[k], h)
+		}
 	}
+}
+
+// all is the tally of all kinds.
+func (w *window) all() (sum Tally) {
+	for _, t := range w.tally {
+		sum.add(t)
+	}
+	return sum
+}
+
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(shortestLatency, longestLatency, latencyDigits)
+}
+
+// merge adds from to *into, which begins when there is something to add.
+func merge(into **hdrhistogram.Histogram, from *hdrhistogram.Histogram) {
+	if *into == nil {
+		*into = newHistogram()
+	}
+	(*into).Merge(from)
 }
 
 func count(h *hdrhistogram.Histogram, d time.Duration, n int) {
@@ -67,29 +108,57 @@ type Interval struct {
 	Start, End time.Duration // since measuring began
 	Total      time.Duration // the length of the measurement, 0 when it is not known
 	Part       float64       // how much of the measurement is done, 0 to 1
-	Commands   uint64
-	Keys       uint64
-	Latency    *hdrhistogram.Histogram // of all commands, in nanoseconds
+	Tally
+	Keys    uint64                  // of the commands that were answered
+	Latency *hdrhistogram.Histogram // of these commands, in nanoseconds
+	Waited  *hdrhistogram.Histogram // how long the unanswered had waited in the end; nil: there are none
 
 	// ByKind are the latencies by kind when the mix has several, else nil.
 	ByKind [kinds]*hdrhistogram.Histogram
 }
 
+// Rate is how many keys a second were answered.
+func (i *Interval) Rate() float64 { return perSecond(i.Keys, i.End-i.Start) }
+
 // Result is what a run came to.
 type Result struct {
 	Options     Options // with the defaults filled in
 	Elapsed     time.Duration
-	Commands    uint64
-	Keys        uint64
-	Misses      uint64                         // keys that were not there (for ADD: that were)
-	Unanswered  uint64                         // planned commands that the server did not get to; the latencies have them with the time they had waited
-	Interrupted bool                           // it was stopped before its end
-	Latency     *hdrhistogram.Histogram        // of all commands, in nanoseconds
-	ByKind      [kinds]*hdrhistogram.Histogram // nil for kinds not in the mix
-	Compared    uint64                         // keys in answers that were compared
-	Verified    int                            // keys read back
+	Tally              // of all kinds
+	Keys        uint64 // of the commands that were answered
+	Interrupted bool   // it was stopped before its end
+	ByKind      [kinds]OfKind
+	Compared    uint64 // keys in answers that were compared
+	Verified    int    // keys read back
 	FillTime    time.Duration
 	Err         error // the one that Run returned, for outputs
+
+	// Latency is that of all commands, in nanoseconds. The unanswered are in it with
+	// the time that they had waited in the end, so it has more of them than Commands.
+	Latency *hdrhistogram.Histogram
+}
+
+// OfKind is what a run came to for commands of one kind.
+type OfKind struct {
+	Tally
+	Latency *hdrhistogram.Histogram // as Result's; nil for a kind that is not in the mix
+}
+
+// result is what w came to.
+func (w *window) result(o *Options) *Result {
+	all := w.all()
+	r := &Result{Options: *o, Tally: all, Keys: all.Commands * uint64(o.Keys), Compared: w.compared, Latency: newHistogram()}
+	for k, h := range w.latency {
+		if h == nil {
+			continue
+		}
+		if waited := w.waited[k]; waited != nil {
+			h.Merge(waited)
+		}
+		r.ByKind[k] = OfKind{w.tally[k], h}
+		r.Latency.Merge(h)
+	}
+	return r
 }
 
 // Run does what o describes. When it returns an error with a result that has
@@ -125,7 +194,7 @@ func (o Options) filling() Options {
 	f.Depth, f.Conns, f.Threads = 4, min(o.Conns, 32), 1
 	f.Requests, f.Duration, f.WarmUp, f.Rate = (o.Space+f.Keys-1)/f.Keys, 0, 0, 0
 	f.Mix, f.Dist, f.isFilling = Mix{Set: 100}, "seq", true
-	f.Fill, f.Verify, f.Compare, f.Repeat, f.OnInterval, f.Running = false, false, false, false, nil, nil
+	f.Fill, f.Verify, f.AllowMisses, f.Compare, f.Repeat, f.OnInterval, f.Running = false, false, false, false, false, nil, nil
 	return f
 }
 
@@ -147,8 +216,9 @@ func run(ctx context.Context, o Options) (*Result, error) {
 	}
 	for i := range o.Conns {
 		if ctx.Err() != nil { // and nothing has run
-			none := newWindow(o.Mix)
-			return &Result{Options: o, Interrupted: true, Latency: none.merged(), ByKind: none.latency}, nil
+			r := newWindow(o.Mix).result(&o)
+			r.Interrupted = true
+			return r, nil
 		}
 		if err := workers[i%o.Threads].open(i); err != nil {
 			return nil, fmt.Errorf("connection %d of %d: %w", i+1, o.Conns, err)
@@ -192,6 +262,9 @@ func run(ctx context.Context, o Options) (*Result, error) {
 		if err != nil {
 			return result, fmt.Errorf("verifying: %w", err)
 		}
+		if err := o.missing(&result.ByKind); err != nil && !result.Interrupted {
+			return result, err
+		}
 	}
 	return result, nil
 }
@@ -227,16 +300,15 @@ func report(o *Options, workers []*worker, base time.Time, done chan struct{}) *
 		take()
 		total.add(interval)
 		if o.OnInterval != nil {
-			// Without commands there may be those that were given up.
-			if all := interval.merged(); all.TotalCount() > 0 {
-				part := float64(total.commands) / float64(max(o.Requests, 1))
+			if all := interval.all(); all.Commands+all.Unanswered > 0 {
+				part := float64(total.all().Commands) / float64(max(o.Requests, 1))
 				if o.Duration > 0 {
 					part = float64(to-start) / float64(o.Duration)
 				}
 				o.OnInterval(Interval{
 					Start: from - start, End: to - start, Total: o.Duration, Part: min(part, 1),
-					Commands: interval.commands, Keys: interval.commands * uint64(o.Keys),
-					Latency: all, ByKind: interval.byKind(),
+					Tally: all, Keys: all.Commands * uint64(o.Keys),
+					Latency: merged(&interval.latency), Waited: merged(&interval.waited), ByKind: interval.byKind(),
 				})
 			}
 		}
@@ -251,20 +323,18 @@ func report(o *Options, workers []*worker, base time.Time, done chan struct{}) *
 		}
 	}
 	last := start
-	var unanswered uint64
 	for _, w := range workers {
 		last = max(last, w.last)
-		if w.quit == 0 && o.Rate > 0 {
-			unanswered += w.giveUp()
+		if w.quit == 0 && o.Rate > 0 && w.giveUp() > 0 {
+			// What was not answered took until now: a server that answers a part
+			// and no more was not as fast as it began.
+			last = max(last, time.Since(base))
 		}
 	}
 	emit(max(last, from))
 
-	r := &Result{
-		Options: *o, Elapsed: last - start,
-		Commands: total.commands, Keys: total.commands * uint64(o.Keys), Misses: total.misses, Unanswered: unanswered,
-		Compared: total.compared, Latency: total.merged(), ByKind: total.latency,
-	}
+	r := total.result(o)
+	r.Elapsed = last - start
 	if o.Rate > 0 {
 		// The last command has its part of the schedule too.
 		r.Elapsed = max(r.Elapsed, time.Duration(float64(r.Commands)/o.Rate*float64(time.Second)))
@@ -282,19 +352,17 @@ func (w *window) byKind() (copies [kinds]*hdrhistogram.Histogram) {
 	}
 	for k, h := range w.latency {
 		if h != nil && several > 1 {
-			copies[k] = hdrhistogram.New(shortestLatency, longestLatency, latencyDigits)
-			copies[k].Merge(h)
+			merge(&copies[k], h)
 		}
 	}
 	return copies
 }
 
-// merged is the histogram of all kinds.
-func (w *window) merged() *hdrhistogram.Histogram {
-	all := hdrhistogram.New(shortestLatency, longestLatency, latencyDigits)
-	for _, h := range w.latency {
+// merged is the histogram of all kinds, nil when none has one.
+func merged(byKind *[kinds]*hdrhistogram.Histogram) (all *hdrhistogram.Histogram) {
+	for _, h := range byKind {
 		if h != nil {
-			all.Merge(h)
+			merge(&all, h)
 		}
 	}
 	return all

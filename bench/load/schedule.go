@@ -71,15 +71,21 @@ func (w *worker) timeout(now time.Duration, open bool) time.Duration {
 	return min(left-spin, longestWait)
 }
 
-// giveUp counts what the schedule has planned and the server did not get to, as
-// answered now: what it took is more.
+// giveUp counts what the schedule has planned and the server did not get to. The time
+// that it has waited until now is kept apart from the latencies of what was answered:
+// it is less than what the answer would have taken.
 func (w *worker) giveUp() (unanswered uint64) {
 	now := time.Since(w.base)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.conns {
 		for k := max(c.answered, c.first); k < c.due; k++ {
-			count(w.now.latency[c.script.kind(k)], now-w.planned(c, k), 1)
+			kind := c.script.kind(k)
+			if w.now.waited[kind] == nil {
+				w.now.waited[kind] = newHistogram()
+			}
+			count(w.now.waited[kind], now-w.planned(c, k), 1)
+			w.now.tally[kind].Unanswered++
 			unanswered++
 		}
 	}

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -32,6 +33,23 @@ func (o *Options) during() accept {
 		a |= noValue
 	}
 	return a
+}
+
+// missing is the error for keys that GET and CONTAINS did not find, or nil where they
+// may not be there: a RMV of the run has taken them, or nobody has filled the store and
+// misses are allowed. A run whose GETs find nothing has not measured GETs.
+func (o *Options) missing(byKind *[kinds]OfKind) error {
+	found := byKind[Get].Tally
+	found.add(byKind[Contains].Tally)
+	switch {
+	case found.Misses == 0 || o.Mix[Remove] > 0:
+		return nil
+	case o.Fill:
+		return fmt.Errorf("%d of %d keys that were looked up were not there, and the store had all", found.Misses, found.Hits+found.Misses)
+	case o.AllowMisses:
+		return nil
+	}
+	return fmt.Errorf("%d of %d keys that were looked up were not there: fill the store first, or allow misses", found.Misses, found.Hits+found.Misses)
 }
 
 // after is what must be found afterwards of a key, by what was done to it. addMissed

@@ -74,7 +74,8 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.DurationVarP(&o.WarmUp, "warm-up", "w", time.Second, "how long to run before measuring")
 	fs.Float64VarP(&o.Rate, "rate", "r", 0, "open loop: commands a second, planned (0: closed loop)")
 	fs.BoolVar(&o.Fill, "fill", false, "set every key of the space first")
-	fs.BoolVar(&o.Verify, "verify", false, "compare keys and values of every answer, and afterwards what each key that was written or removed has come to")
+	fs.BoolVar(&o.Verify, "verify", false, "compare keys and values of every answer, and afterwards what each key that was written or removed has come to; fail when GET or CONTAINS misses a key, unless rmv is in the mix")
+	fs.BoolVar(&o.AllowMisses, "allow-misses", false, "with --verify: GET and CONTAINS may miss keys that neither --fill nor this run has set")
 	fs.BoolVar(&o.Repeat, "repeat", false, "send some commands again and again instead of drawing keys: cheaper, for a server to which keys are all the same")
 	fs.StringVar(&o.Password, "password", "", "for AUTH, with --resp")
 	fs.DurationVar(&o.Timeout, "timeout", load.DefaultTimeout, "how long the server may be silent with commands unanswered")
@@ -94,6 +95,9 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q: everything is a flag", fs.Arg(0))
+	}
+	if o.AllowMisses && !o.Verify {
+		return nil, fmt.Errorf("--allow-misses is for --verify: without it no miss fails a run")
 	}
 	o.Compare = o.Verify
 	o.Protocol = "lines"

@@ -177,9 +177,8 @@ func newProgress(w io.Writer, quiet bool) *progress {
 }
 
 func (p *progress) add(i load.Interval) error {
-	rate := float64(i.Keys) / (i.End - i.Start).Seconds()
 	p99 := time.Duration(i.Latency.ValueAtPercentile(99)).Round(time.Microsecond)
-	p.bar.Describe(fmt.Sprintf("%s keys/s, p99 %s", humanize.SIWithDigits(rate, 2, ""), p99))
+	p.bar.Describe(fmt.Sprintf("%s keys/s, p99 %s", humanize.SIWithDigits(i.Rate(), 2, ""), p99))
 	return p.bar.Set(int(i.Part * 100))
 }
 
