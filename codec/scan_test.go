@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/bytedance/sonic"
 
@@ -229,11 +228,5 @@ func TestUnescape(t *testing.T) {
 				t.Fatalf("%s: %q, want %q", s, got, want)
 			}
 		}
-	}
-}
-
-func TestArgIsOneCacheLine(t *testing.T) {
-	if size := unsafe.Sizeof(codec.Arg{}); size != 64 {
-		t.Errorf("an Arg takes %d bytes, want 64", size)
 	}
 }
