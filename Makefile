@@ -5,6 +5,12 @@ FUZZTIME ?= 30s
 SOAKTIME ?= 10m
 NODE_DIR  = netio/testdata/node
 
+# A test that hangs ends with the stacks of all goroutines after so long, a package. On two
+# cores the longest package takes 40 s, and 150 s with the race detector; Go's default of
+# ten minutes would have each of several hanging packages wait that long.
+TEST_TIMEOUT ?= 5m
+RACE_TIMEOUT ?= 10m
+
 # The benchmarks of every layer, and how bench-compare, compare and figures run.
 SUITE     = ^Benchmark(Set|Get|Add|Rmv|Mixed)$$
 BENCH    ?= SetOverwrite
@@ -27,14 +33,14 @@ run: build ## start the server on its defaults
 	./bin/keyframe-server
 
 test: ## run every test; those of the codec also without its assembly
-	$(GO) test ./...
-	$(GO) test -tags purego ./codec/...
+	$(GO) test -timeout $(TEST_TIMEOUT) ./...
+	$(GO) test -timeout $(TEST_TIMEOUT) -tags purego ./codec/...
 
 race: ## run every test under the race detector
-	$(GO) test -race ./...
+	$(GO) test -timeout $(RACE_TIMEOUT) -race ./...
 
 invariants: ## run every test with the invariant checks compiled in
-	$(GO) test -tags invariants ./...
+	$(GO) test -timeout $(RACE_TIMEOUT) -tags invariants ./...
 
 fuzz: ## fuzz every target for FUZZTIME each
 	@set -e; for pkg in $$($(GO) list ./...); do \
@@ -68,7 +74,7 @@ bench-full: ## the same for every combination, stores of 50 M keys included (a d
 	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid full -maxkeys 50000000 -benchtime 0.1s -cpu 2 -timeout 0
 
 bench-smoke: ## run every benchmark once
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+	$(GO) test -timeout $(RACE_TIMEOUT) -run '^$$' -bench . -benchtime 1x ./...
 
 bench-compare: ## benchmarks of OLD=revision and of this tree in turn, and benchstat (BENCH=, ROUNDS=, BENCHARGS=)
 	@test -n "$(OLD)" || { echo "make bench-compare OLD=revision"; exit 1; }

@@ -142,7 +142,7 @@ func TestVerifyFinds(t *testing.T) {
 			if o.Space == 0 {
 				o.Space = 300
 			}
-			r, err := load.Run(t.Context(), o)
+			r, err := load.Run(watched(t), o)
 			switch {
 			case test.want == "" && (err != nil || r.Verified != o.Space || r.Compared != 400):
 				t.Fatalf("%+v, %v", r, err)
@@ -167,7 +167,7 @@ func TestOneSilentConnection(t *testing.T) {
 		_, err := c.Write(netiotest.Stored(line))
 		return err == nil
 	})
-	_, err := load.Run(t.Context(), load.Options{Addr: addr, Conns: 4, Duration: time.Hour, Timeout: 100 * time.Millisecond})
+	_, err := load.Run(watched(t), load.Options{Addr: addr, Conns: 4, Duration: time.Hour, Timeout: 100 * time.Millisecond})
 	if err == nil || !strings.Contains(err.Error(), "silent") {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestInterrupted(t *testing.T) {
 		"filling": {Duration: time.Hour, Fill: true, Space: 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithCancel(t.Context())
+			ctx, cancel := context.WithCancel(watched(t))
 			defer cancel()
 			o.Conns, o.Timeout = 2, time.Hour
 			o.Addr = netiotest.Lines(t, func(c net.Conn, n int, line []byte) bool {
@@ -211,13 +211,13 @@ func TestInterrupted(t *testing.T) {
 func TestInterruptedWhenNothingRuns(t *testing.T) {
 	addr := netiotest.Lines(t, (&store{values: map[string]string{}, fault: (*store).right}).answer)
 	for _, rate := range []float64{0, 100} {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(watched(t))
 		cancel()
 		if r, err := load.Run(ctx, load.Options{Addr: addr, Requests: 10, Rate: rate}); err != nil || !r.Interrupted || r.Commands != 0 || r.Latency == nil {
 			t.Errorf("rate %g: %+v, %v", rate, r, err)
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(watched(t))
 	defer cancel()
 	addr = netiotest.Lines(t, (&store{values: map[string]string{}, fault: func(s *store, op codec.Opcode, key, value string) (codec.Status, string, string) {
 		if op == codec.OpGet {
@@ -236,11 +236,11 @@ func TestInterruptedWhenNothingRuns(t *testing.T) {
 func TestAddsOfWhatWasThere(t *testing.T) {
 	addr := netiotest.Lines(t, (&store{values: map[string]string{}, fault: (*store).right}).answer)
 	o := load.Options{Addr: addr, Requests: 300, Conns: 1, Space: 100, Dist: "seq", ValueSize: 30}
-	if _, err := load.Run(t.Context(), o); err != nil {
+	if _, err := load.Run(watched(t), o); err != nil {
 		t.Fatal(err)
 	}
 	o.Mix, o.ValueSize, o.Requests, o.WarmUp, o.Verify = mix(t, "add"), 20, 50, 100*time.Millisecond, true
-	if r, err := load.Run(t.Context(), o); err != nil || r.Verified != 100 {
+	if r, err := load.Run(watched(t), o); err != nil || r.Verified != 100 {
 		t.Fatalf("%+v, %v", r, err)
 	}
 }
@@ -278,7 +278,7 @@ func TestUnansweredAreLate(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	r, err := load.Run(t.Context(), o)
+	r, err := load.Run(watched(t), o)
 	if err == nil || !strings.Contains(err.Error(), "50 planned commands were not answered") {
 		t.Fatal(err)
 	}
@@ -312,7 +312,7 @@ func TestSilenceTakesTime(t *testing.T) {
 		_, err := c.Write(netiotest.Stored(line))
 		return err == nil
 	})
-	r, err := load.Run(t.Context(), load.Options{Addr: addr, Conns: 1, Depth: n, Rate: 10_000, Requests: n, Timeout: timeout})
+	r, err := load.Run(watched(t), load.Options{Addr: addr, Conns: 1, Depth: n, Rate: 10_000, Requests: n, Timeout: timeout})
 	if err == nil || r.Commands != n/2 || r.Unanswered != n/2 {
 		t.Fatalf("%d commands, %d unanswered, %v", r.Commands, r.Unanswered, err)
 	}

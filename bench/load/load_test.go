@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,21 @@ func serve(t *testing.T, listen string) (addr string, store *engine.Engine) {
 		return listen, store
 	}
 	return srv.Addrs()[0].String(), store
+}
+
+// patience is how long a test may take whose load has to end on its own.
+const patience = time.Minute
+
+// watched is the test's context. It ends the program, with what every goroutine was at,
+// when the test goes on for too long: a worker that spins looks at no context.
+func watched(t *testing.T) context.Context {
+	name := t.Name()
+	timer := time.AfterFunc(patience, func() {
+		debug.SetTraceback("all")
+		panic(name + " hangs")
+	})
+	t.Cleanup(func() { timer.Stop() })
+	return t.Context()
 }
 
 func mix(t *testing.T, text string) load.Mix {
@@ -88,7 +104,7 @@ func TestAgainstServer(t *testing.T) {
 				o.Space = 1000
 			}
 			o.Verify = true
-			r, err := load.Run(t.Context(), o)
+			r, err := load.Run(watched(t), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -143,7 +159,7 @@ func TestMisses(t *testing.T) {
 			if o.Space == 0 {
 				o.Space = 300
 			}
-			r, err := load.Run(t.Context(), o)
+			r, err := load.Run(watched(t), o)
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("error %v, want one with %q", err, test.want)
 			}
@@ -176,7 +192,7 @@ func TestWarmUpIsNotMeasured(t *testing.T) {
 				return err == nil
 			})
 			const hits = n / 3 // 21, 24, … 48
-			r, err := load.Run(t.Context(), load.Options{
+			r, err := load.Run(watched(t), load.Options{
 				Addr: addr, Conns: 1, Depth: 100, Mix: mix(t, "get"), Rate: 1000,
 				WarmUp: warmUp * time.Millisecond, Requests: n, Compare: compare,
 			})
@@ -192,7 +208,7 @@ func TestDurationAndWarmUp(t *testing.T) {
 	var intervals int
 	var sum uint64
 	var running []bool // what Running said
-	r, err := load.Run(t.Context(), load.Options{
+	r, err := load.Run(watched(t), load.Options{
 		Addr: addr, Depth: 4, Duration: 250 * time.Millisecond, WarmUp: 50 * time.Millisecond, Interval: 50 * time.Millisecond,
 		Fill: true, Space: 1000, Verify: true,
 		OnInterval: func(i load.Interval) { intervals++; sum += i.Commands },
@@ -211,7 +227,7 @@ func TestDurationAndWarmUp(t *testing.T) {
 
 func TestStopsWhenTold(t *testing.T) {
 	addr, _ := serve(t, "127.0.0.1:0")
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(watched(t))
 	r, err := load.Run(ctx, load.Options{
 		Addr: addr, Duration: time.Hour, Interval: 10 * time.Millisecond,
 		OnInterval: func(load.Interval) { cancel() },
@@ -276,7 +292,7 @@ func TestFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := test.o
 			o.Addr, o.Conns, o.Requests = netiotest.Lines(t, test.answer), 1, 200
-			_, err := load.Run(t.Context(), o)
+			_, err := load.Run(watched(t), o)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("error %v, want one with %q", err, test.want)
 			}
@@ -291,7 +307,7 @@ func TestNobodyListens(t *testing.T) {
 	}
 	addr := ln.Addr().String()
 	_ = ln.Close()
-	if _, err := load.Run(t.Context(), load.Options{Addr: addr, Requests: 1}); err == nil || !strings.Contains(err.Error(), "connection 1 of 32") || !strings.Contains(err.Error(), "refused") {
+	if _, err := load.Run(watched(t), load.Options{Addr: addr, Requests: 1}); err == nil || !strings.Contains(err.Error(), "connection 1 of 32") || !strings.Contains(err.Error(), "refused") {
 		t.Fatal(err)
 	}
 }
@@ -309,7 +325,7 @@ func TestStallShowsInOpenLoop(t *testing.T) {
 			_, err := c.Write(netiotest.Stored(line))
 			return err == nil
 		})
-		r, err := load.Run(t.Context(), o)
+		r, err := load.Run(watched(t), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -335,7 +351,7 @@ func TestStallShowsInOpenLoop(t *testing.T) {
 // and all are measured.
 func TestScheduleIsKept(t *testing.T) {
 	addr, _ := serve(t, "127.0.0.1:0")
-	r, err := load.Run(t.Context(), load.Options{Addr: addr, Rate: 5000, Depth: 100, Conns: 3, Duration: 300 * time.Millisecond, WarmUp: 50 * time.Millisecond})
+	r, err := load.Run(watched(t), load.Options{Addr: addr, Rate: 5000, Depth: 100, Conns: 3, Duration: 300 * time.Millisecond, WarmUp: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +368,7 @@ func TestIOLimit(t *testing.T) {
 	}
 	addr := ln.Addr().String()
 	_ = ln.Close()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(watched(t))
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- iolimit.Serve(ctx, iolimit.Options{Addr: addr, KeySize: 16, ValueSize: 20, Ready: func() { close(ready) }})
@@ -364,7 +380,7 @@ func TestIOLimit(t *testing.T) {
 	}
 	for _, protocol := range []string{"lines", "websocket"} {
 		for _, keys := range []int{1, 2, 10, 100, 2000} {
-			r, err := load.Run(t.Context(), load.Options{Addr: addr, Protocol: protocol, Keys: keys, Depth: 4, Requests: 500, Conns: 4})
+			r, err := load.Run(watched(t), load.Options{Addr: addr, Protocol: protocol, Keys: keys, Depth: 4, Requests: 500, Conns: 4})
 			if err != nil || r.Commands != 500 {
 				t.Fatal(protocol, keys, err)
 			}
@@ -428,7 +444,7 @@ func TestRivals(t *testing.T) {
 				// a key space of each one's own value size is set anew.
 				o.Addr, o.Protocol, o.Requests, o.Space, o.Verify = "unix://"+path, protocol, 2000, 500, true
 				o.Fill = true
-				r, err := load.Run(t.Context(), o)
+				r, err := load.Run(watched(t), o)
 				if err != nil || r.Commands != 2000 || r.Verified == 0 {
 					t.Fatalf("%+v: %v", r, err)
 				}

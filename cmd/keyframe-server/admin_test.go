@@ -53,7 +53,7 @@ func getAs(t *testing.T, url, host, site string) (status int, body string) {
 	if site != "" {
 		req.Header.Set("Sec-Fetch-Site", site)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: patience}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

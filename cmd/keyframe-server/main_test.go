@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,6 +64,8 @@ func start(t *testing.T, args ...string) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Process.Kill() })
+	impatient := time.AfterFunc(patience, func() { _ = p.Process.Kill() }) // then there is an end to read
+	defer impatient.Stop()
 	p.ready, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		_ = p.Wait()
@@ -116,6 +119,7 @@ func TestReadyLine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = c.SetDeadline(time.Now().Add(patience))
 		_, _ = io.WriteString(c, `{"SET":{"user1234_name":"bob","user1234_age":31}}`+"\n")
 		line, err := bufio.NewReader(c).ReadString('\n')
 		if err != nil || !strings.HasPrefix(line, `{"SET_RSP":{"st":`) {
@@ -137,7 +141,8 @@ func TestSignals(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := start(t, "--listen", "127.0.0.1:0")
-			ctx := t.Context()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
 			ws, _, err := websocket.Dial(ctx, "ws://"+p.addr, nil)
 			if err != nil {
 				t.Fatal(err)
