@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -344,6 +345,50 @@ func TestStallShowsInOpenLoop(t *testing.T) {
 	// Those planned in the first two thirds of the stall are a third late.
 	if got, want := late(open), int64(stall.Seconds()*2/3*rate)-1; got < want {
 		t.Errorf("%d commands were late, want %d at least: the stall is hidden", got, want)
+	}
+}
+
+// TestLatencyOfAClosedLoop: it runs from the write of the round to each of its answers.
+func TestLatencyOfAClosedLoop(t *testing.T) {
+	const wait, depth = 20 * time.Millisecond, 4
+	var round [][]byte
+	addr := netiotest.Lines(t, func(c net.Conn, _ int, line []byte) bool {
+		if round = append(round, netiotest.Stored(line)); len(round) < depth {
+			return true
+		}
+		for at, answer := range round {
+			if at%2 == 0 { // the first two take one wait, the others two
+				time.Sleep(wait)
+			}
+			if _, err := c.Write(answer); err != nil {
+				return false
+			}
+		}
+		round = nil
+		return true
+	})
+	r, err := load.Run(watched(t), load.Options{Addr: addr, Conns: 1, Depth: depth, Requests: 3 * depth})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rounding = wait / 500
+	if least, half := r.Latency.ValueAtPercentile(0), r.Latency.ValueAtPercentile(60); least < int64(wait-rounding) || half < int64(2*wait-rounding) {
+		t.Errorf("latencies are %s and more, and %s in the later half, want %s and %s", time.Duration(least), time.Duration(half), wait, 2*wait)
+	}
+}
+
+// TestDepthOfAnOpenLoop: what is planned waits at the client when as many commands are
+// in flight as may be.
+func TestDepthOfAnOpenLoop(t *testing.T) {
+	const depth = 4
+	var received atomic.Int32
+	addr := netiotest.Lines(t, func(net.Conn, int, []byte) bool {
+		received.Add(1)
+		return true
+	})
+	_, err := load.Run(watched(t), load.Options{Addr: addr, Conns: 1, Depth: depth, Rate: 10_000, Requests: 100, Timeout: 200 * time.Millisecond})
+	if got := received.Load(); err == nil || got != depth {
+		t.Errorf("%d commands were sent to a server that answers none, want %d; %v", got, depth, err)
 	}
 }
 

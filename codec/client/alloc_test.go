@@ -3,6 +3,8 @@
 package client_test
 
 import (
+	"runtime"
+	"strings"
 	"testing"
 
 	"keyframe/codec"
@@ -36,5 +38,26 @@ func TestAllocations(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestScratchIsUsedAgain: each response unescapes its key where the one before had its
+// own. A scratch that grew would double now and then, which no average shows.
+func TestScratchIsUsedAgain(t *testing.T) {
+	p := client.NewParser()
+	answer := []byte(`{"SET_RSP":{"st":1,"k":"` + strings.Repeat(`long\n`, 2000) + `"}}`)
+	var r client.Response
+	var before, after runtime.MemStats
+	for n := range 1000 {
+		if n == 10 {
+			runtime.ReadMemStats(&before)
+		}
+		if err := p.Parse(answer, &r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+		t.Errorf("%d bytes were allocated for 990 responses with a key of 10,000", got)
 	}
 }
