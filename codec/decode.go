@@ -68,7 +68,7 @@ func (d *Decoder) DecodeFrom(payload []byte, cmd Command, args []Arg, max int) (
 		return args, Command{Op: cmd.Op}
 	}
 	d.begin(len(args), max, true)
-	out, _, err := d.elements(payload, cmd.Next, args, commands[cmd.Op].shape)
+	out, _, err := d.elements(payload, cmd.Next, args, cmd.Op.Shape())
 	if err != nil {
 		return args, Command{Op: cmd.Op}
 	}
@@ -140,7 +140,7 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) 
 	// What is wrong with the command, if the text around it turns out right.
 	var refusal error
 	var fault *SyntaxError
-	s := commands[op].shape
+	s := op.Shape()
 	switch {
 	case op == 0:
 		refusal = d.unknown(b)
@@ -153,12 +153,12 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) 
 		switch {
 		case first < len(b) && b[first] == s.closing():
 			i = first + 1
-		case s == shapeEmpty:
+		case s == ShapeNothing:
 			refusal = &ArgumentTypeError{op, takes[s]}
 			i, _, fault = d.value(b, i)
-		case s == shapePairs: // a call less than by way of elements
+		case s == ShapePairs: // a call less than by way of elements
 			args, i, fault = d.pairs(b, first, args)
-		case s == shapeKeys:
+		case s == ShapeKeys:
 			args, i, fault = d.keys(b, first, args)
 		default:
 			args, i, fault = d.elements(b, first, args, s)
@@ -201,10 +201,10 @@ func (d *Decoder) name(b []byte) (argument int, op Opcode, _ error) {
 	name := b[i+1 : end]
 	// A name with an unpaired surrogate is no command's.
 	if how&textEscaped == 0 {
-		op = lookup(name)
+		op = Lookup(name)
 	} else if how&textSurrogate == 0 {
 		scratch := unescape(d.scratch, name)
-		op = lookup(scratch[len(d.scratch):])
+		op = Lookup(scratch[len(d.scratch):])
 	}
 	i, err = colon(b, end+1)
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 
 // elements decodes the elements of an argument, of which there is at least one,
 // from the one at i on. It returns the index behind the argument.
-func (d *Decoder) elements(b []byte, i int, args []Arg, s shape) (_ []Arg, end int, err *SyntaxError) {
+func (d *Decoder) elements(b []byte, i int, args []Arg, s Shape) (_ []Arg, end int, err *SyntaxError) {
 	switch s {
-	case shapePairs:
+	case ShapePairs:
 		return d.pairs(b, i, args)
-	case shapeKeys:
+	case ShapeKeys:
 		return d.keys(b, i, args)
-	case shapeRenames:
+	case ShapeRenames:
 		return d.renames(b, i, args)
 	}
 	return args, i, nil

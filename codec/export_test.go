@@ -1,5 +1,7 @@
 package codec
 
+import "testing"
+
 // For tests of the scanning twins.
 var (
 	ScanForTesting         = scan
@@ -60,4 +62,38 @@ func StopsForTesting(d *Decoder, b []byte, places []int) (stops []int) {
 		stops = append(stops, d.stop(b, i))
 	}
 	return stops
+}
+
+// AddRowForTesting adds a command like another one to the table until the test ends. If
+// it is quiet, answers are its statuses besides those of every keyed command.
+func AddRowForTesting(t testing.TB, name string, like Opcode, quiet bool, answers ...Status) Opcode {
+	before := derived
+	r := table[like]
+	r.name, r.quiet = name, quiet
+	if quiet {
+		r.answers = invalid
+		for _, st := range answers {
+			r.answers |= 1 << st
+		}
+	}
+	table[opSpare] = r
+	derived.add(opSpare)
+	t.Cleanup(func() { table[opSpare], derived = row{}, before })
+	return opSpare
+}
+
+// UsualForTesting is usual on the first bytes of b, of which there are eight or more.
+func UsualForTesting(b []byte) Opcode {
+	if len(b) < 8 {
+		return 0
+	}
+	return usual(uncheckedLoad64(b, 0))
+}
+
+// ChainForTesting returns how many names are in the chain of this one.
+func ChainForTesting(name string) (n int) {
+	for op := derived.first[hashName([]byte(name))]; op != 0; op = derived.next[op] {
+		n++
+	}
+	return n
 }

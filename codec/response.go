@@ -14,43 +14,31 @@ import (
 
 const numStatuses = int(StatusOutOfMemory) + 1
 
-// A piece is the fixed beginning of a response. It is copied whole, with what is
+// A prefix is the fixed beginning of a response. It is copied whole, with what is
 // behind its n bytes: two moves of a register instead of a call.
-type piece struct {
+type prefix struct {
 	text [32]byte
 	n    int
 }
 
-func makePiece(format string, args ...any) (p piece) {
+func makePrefix(format string, args ...any) (p prefix) {
 	text := fmt.Appendf(nil, format, args...)
 	if p.n = copy(p.text[:], text); p.n < len(text) {
-		panic("BUG: codec: no piece has room for " + string(text))
+		panic("BUG: codec: no prefix has room for " + string(text))
 	}
 	return p
 }
 
-// Prebuilt pieces: all of a response but the key and the value.
-var (
-	statusHead [NumOpcodes][numStatuses]piece // {"SET_RSP":{"st":1,"k":"
-	valueHead  [NumOpcodes]piece              // {"GET_RSP":{"st":0,"
-	renameTail [numStatuses]string            // ","st":1}}
-	renameHead = `{"RNM_KEY_RSP":{"`
-)
-
-func init() {
-	// The commands without elements have no such responses, and SERVER_INFO's
-	// would not fit.
-	for op := OpSet; op <= OpRename; op++ {
-		for st := range numStatuses {
-			statusHead[op][st] = makePiece(`{"%s_RSP":{"st":%d,"k":"`, op, st)
-			renameTail[st] = fmt.Sprintf(`","st":%d}}`, st)
-		}
-		valueHead[op] = makePiece(`{"%s_RSP":{"st":0,"`, op)
+// renameTail is the end of the answer to a rename: ","st":1}}
+var renameTail = func() (tail [numStatuses]string) {
+	for st := range tail {
+		tail[st] = fmt.Sprintf(`","st":%d}}`, st)
 	}
-}
+	return tail
+}()
 
-// appendPiece appends head, and makes sure of room for n more bytes behind it.
-func appendPiece(dst []byte, head *piece, n int) []byte {
+// appendPrefix appends head, and makes sure of room for n more bytes behind it.
+func appendPrefix(dst []byte, head *prefix, n int) []byte {
 	at := len(dst)
 	if cap(dst)-at < len(head.text)+n {
 		dst = slices.Grow(dst, len(head.text)+n)
@@ -61,37 +49,44 @@ func appendPiece(dst []byte, head *piece, n int) []byte {
 
 // AppendResponse appends the answer for one element: its status and its key.
 func AppendResponse(dst []byte, op Opcode, arg *Arg, st Status) []byte {
-	if op == OpRename && st != StatusTypeInvalid {
-		dst = append(dst, renameHead...)
-		dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
-		dst = append(dst, `":"`...)
-		dst = appendKey(dst, arg.Value, arg.flags&valueNeedsEscape != 0)
-		return append(dst, renameTail[st]...)
+	head := &derived.status[op][st]
+	if head.n == 0 {
+		return appendRename(dst, op, arg, st)
 	}
-	dst = appendPiece(dst, &statusHead[op][st], len(arg.Key)+3)
+	dst = appendPrefix(dst, head, len(arg.Key)+3)
 	if arg.flags != 0 {
 		return append(appendEscaped(dst, arg.Key), `"}}`...)
 	}
 	return append(append(dst, arg.Key...), `"}}`...)
 }
 
+// appendRename is AppendResponse for a rename, whose answer has both keys.
+func appendRename(dst []byte, op Opcode, arg *Arg, st Status) []byte {
+	dst = append(dst, derived.rename[op]...)
+	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
+	dst = append(dst, `":"`...)
+	dst = appendKey(dst, arg.Value, arg.flags&valueNeedsEscape != 0)
+	return append(dst, renameTail[st]...)
+}
+
 // ResponseLen returns how many bytes AppendResponse will append.
 func ResponseLen(op Opcode, arg *Arg, st Status) int {
-	if op == OpRename && st != StatusTypeInvalid {
-		return len(renameHead) + keyLen(arg.Key, arg.flags&keyNeedsEscape != 0) + len(`":"`) +
+	n := derived.status[op][st].n
+	if n == 0 {
+		return len(derived.rename[op]) + keyLen(arg.Key, arg.flags&keyNeedsEscape != 0) + len(`":"`) +
 			keyLen(arg.Value, arg.flags&valueNeedsEscape != 0) + len(renameTail[st])
 	}
-	return statusHead[op][st].n + keyLen(arg.Key, arg.flags != 0) + len(`"}}`)
+	return n + keyLen(arg.Key, arg.flags != 0) + len(`"}}`)
 }
 
 // ValueLen returns how many bytes AppendValue will append.
 func ValueLen(op Opcode, arg *Arg, value []byte) int {
-	return valueHead[op].n + keyLen(arg.Key, arg.flags&keyNeedsEscape != 0) + len(`":`) + len(value) + len("}}")
+	return derived.value[op].n + keyLen(arg.Key, arg.flags&keyNeedsEscape != 0) + len(`":`) + len(value) + len("}}")
 }
 
 // AppendValue appends the answer for a key that was found.
 func AppendValue(dst []byte, op Opcode, arg *Arg, value []byte) []byte {
-	dst = appendPiece(dst, &valueHead[op], len(arg.Key)+len(value)+4)
+	dst = appendPrefix(dst, &derived.value[op], len(arg.Key)+len(value)+4)
 	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
 	dst = append(dst, `":`...)
 	dst = append(dst, value...)
@@ -107,11 +102,13 @@ func AppendCount(dst []byte, op Opcode, n int) []byte {
 	return append(dst, "}}"...)
 }
 
-// AppendServerInfo appends the answer of SERVER_INFO: the members of info, which
-// must be a struct that encodes to a JSON object, behind the status.
-func AppendServerInfo(dst []byte, info any) []byte {
+// AppendMembers appends the answer of SERVER_INFO: after the status, the members of
+// info, which must be a struct that encodes to a JSON object.
+func AppendMembers(dst []byte, op Opcode, info any) []byte {
 	members := marshal(info)[1:] // without its opening brace
-	dst = append(dst, `{"SERVER_INFO_RSP":{"st":0`...)
+	dst = append(dst, `{"`...)
+	dst = append(dst, op.String()...)
+	dst = append(dst, `_RSP":{"st":0`...)
 	if members[0] != '}' {
 		dst = append(dst, ',')
 	}

@@ -71,17 +71,17 @@ func TestContractResponses(t *testing.T) {
 		Version string `json:"version"`
 	}{3, 1 << 63, "0.1 \"<&>\"\n"}
 	want := `{"SERVER_INFO_RSP":{"st":0,"keyCnt":3,"qryCnt":9223372036854775808,"version":"0.1 \"<&>\"\n"}}`
-	if got := string(codec.AppendServerInfo(nil, info)); got != want {
+	if got := string(codec.AppendMembers(nil, codec.OpServerInfo, info)); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got := string(codec.AppendServerInfo(nil, struct{}{})); got != `{"SERVER_INFO_RSP":{"st":0}}` {
+	if got := string(codec.AppendMembers(nil, codec.OpServerInfo, struct{}{})); got != `{"SERVER_INFO_RSP":{"st":0}}` {
 		t.Errorf("got %s", got)
 	}
 }
 
 func TestOpcodesAndTheirNames(t *testing.T) {
 	d := newDecoder(t, codec.Options{})
-	for op := codec.OpSet; int(op) < codec.NumOpcodes; op++ {
+	for op := range codec.Opcodes() {
 		for _, argument := range []string{"{}", "[]"} {
 			_, cmd, err := d.Decode([]byte(`{"`+op.String()+`":`+argument+`}`), nil, 1)
 			var wrong *codec.ArgumentTypeError
@@ -89,7 +89,7 @@ func TestOpcodesAndTheirNames(t *testing.T) {
 				t.Errorf("%s: %v, %v", op, cmd.Op, err)
 			}
 		}
-		if op > codec.OpRename {
+		if op.Reply() != codec.ReplyElements {
 			continue // they have no elements to answer
 		}
 		for st := codec.StatusOK; st <= codec.StatusOutOfMemory; st++ {

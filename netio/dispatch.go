@@ -54,20 +54,16 @@ type queued struct {
 	resumed bool // an earlier batch held its first part
 }
 
-// kinds are the engine's operations behind the keyed commands.
-var kinds = [codec.NumOpcodes]engine.Kind{
-	codec.OpSet:      engine.Set,
-	codec.OpSetQ:     engine.Set,
-	codec.OpAdd:      engine.Add,
-	codec.OpAddQ:     engine.Add,
-	codec.OpGet:      engine.Get,
-	codec.OpRemove:   engine.Remove,
-	codec.OpContains: engine.Contains,
-	codec.OpRename:   engine.Rename,
+// kinds are the engine's operations for what commands do to a key. What is 0 is
+// about the whole store.
+var kinds = [codec.NumEffects]engine.Kind{
+	codec.EffectStore:    engine.Set,
+	codec.EffectStoreNew: engine.Add,
+	codec.EffectRead:     engine.Get,
+	codec.EffectRemove:   engine.Remove,
+	codec.EffectContains: engine.Contains,
+	codec.EffectRename:   engine.Rename,
 }
-
-// quiet are the commands that answer only for what failed.
-var quiet = [codec.NumOpcodes]bool{codec.OpSetQ: true, codec.OpAddQ: true}
 
 // statuses are the wire's numbers for the engine's outcomes. CONTAINS says of a
 // key that exists what ADD says, so Found is KeyExists; a GET that found its
@@ -98,7 +94,7 @@ func (l *loop) take(c *conn, payload []byte, at int) bool {
 	before := len(l.args)
 	args, cmd, err := l.dec.Decode(payload, l.args, l.shares.batchOps)
 	l.args = args
-	if err != nil || cmd.More || kinds[cmd.Op] == 0 {
+	if err != nil || cmd.More || kinds[cmd.Op.Effect()] == 0 {
 		return l.takeSlow(c, payload, at, before, cmd, err)
 	}
 	l.enqueue(cmd.Op, at, before, false)
@@ -144,7 +140,7 @@ func (l *loop) takeSlow(c *conn, payload []byte, at, before int, cmd codec.Comma
 		l.queue = append(l.queue, queued{at: at, refused: true})
 		l.refusals = append(l.refusals, err)
 		return true
-	case kinds[cmd.Op] == 0:
+	case kinds[cmd.Op.Effect()] == 0:
 		if !l.flush(c) { // a COUNT sees what was set before it
 			return false
 		}
@@ -182,7 +178,7 @@ func (l *loop) takeParts(c *conn, payload []byte, at, before int, cmd codec.Comm
 // batch, and hands the arguments that the codec has not refused to the engine.
 func (l *loop) enqueue(op codec.Opcode, at, before int, resumed bool) {
 	args := l.args[before:]
-	kind := kinds[op]
+	kind := kinds[op.Effect()]
 	for i := range args {
 		if arg := &args[i]; arg.Status == codec.StatusOK {
 			l.batch.Add(kind, arg.Key, arg.Value)
@@ -298,9 +294,9 @@ func (l *loop) answerBatch(c *conn) bool {
 			op := &ops[0]
 			ops = ops[1:]
 			switch {
-			case quiet[q.op] && (op.Status == engine.Created || op.Status == engine.Updated):
-			case q.op == codec.OpGet && op.Status == engine.Found:
+			case op.Status == engine.Found && q.op.Values() != 0:
 				out = appendValue(out, c.framing, q.op, arg, op.Value)
+			case q.op.Quiet() && !q.op.Answers().Has(statuses[op.Status]):
 			default:
 				if op.Status == engine.OutOfMemory {
 					l.count.Errors[ErrorOutOfMemory]++
@@ -335,14 +331,14 @@ func (l *loop) answerWhole(c *conn, opcode codec.Opcode) {
 	l.countCommand(c)
 	l.count.Commands[opcode]++
 	l.ops += wholeStoreOps
-	switch opcode {
-	case codec.OpCount:
+	switch opcode.Effect() {
+	case codec.EffectCount:
 		l.text = codec.AppendCount(l.text[:0], opcode, l.srv.store.Len())
-	case codec.OpClear:
+	case codec.EffectClear:
 		l.text = codec.AppendCount(l.text[:0], opcode, l.srv.store.Clear())
-	case codec.OpServerInfo:
+	case codec.EffectServerInfo:
 		l.publish()
-		l.text = codec.AppendServerInfo(l.text[:0], l.srv.info())
+		l.text = codec.AppendMembers(l.text[:0], opcode, l.srv.info())
 	default:
 		panic("BUG: netio: no answer for " + opcode.String())
 	}

@@ -107,8 +107,8 @@ func (s *Server) info() serverInfo {
 		BatchSizes:    st.Total.BatchSizes[:],
 		ApplySeconds:  st.Total.ApplyTime.Seconds(),
 	}
-	for op := 1; op < codec.NumOpcodes; op++ {
-		info.Commands[codec.Opcode(op).String()] = st.Total.Commands[op]
+	for op := range codec.Opcodes() {
+		info.Commands[op.String()] = st.Total.Commands[op]
 	}
 	for kind, n := range st.Total.Errors {
 		info.Errors[ErrorKind(kind).String()] = n

@@ -72,8 +72,8 @@ func (c *serverCollector) Collect(out chan<- prometheus.Metric) {
 	counter(c.acceptErrors, st.AcceptErrors)
 	counter(c.slowConsumers, st.SlowConsumers)
 	counter(c.queries, st.Total.Queries)
-	for op := 1; op < codec.NumOpcodes; op++ {
-		counter(c.commands, st.Total.Commands[op], codec.Opcode(op).String())
+	for op := range codec.Opcodes() {
+		counter(c.commands, st.Total.Commands[op], op.String())
 	}
 	for kind, n := range st.Total.Errors {
 		counter(c.errors, n, netio.ErrorKind(kind).String())

@@ -29,7 +29,7 @@ func TestAllocations(t *testing.T) {
 			}
 			client.Status(answer, codec.OpSet)
 		}
-		for op := codec.OpSet; int(op) < codec.NumOpcodes; op++ {
+		for op := range codec.Opcodes() {
 			out = client.AppendOpen(out[:0], op)
 			out = client.AppendPair(out, key, value)
 			out = client.AppendKey(out, key)

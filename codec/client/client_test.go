@@ -1,7 +1,6 @@
 package client_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,7 +59,7 @@ func command(op codec.Opcode, at, n int) (b []byte, keys, other []string) {
 // many, comes out of the server's decoder as it went in.
 func TestCommandsAreWhatTheServerDecodes(t *testing.T) {
 	d := newDecoder(t, codec.Options{})
-	for op := codec.OpSet; int(op) < codec.NumOpcodes; op++ {
+	for op := range codec.Opcodes() {
 		for at := range texts {
 			for _, n := range []int{0, 1, 2, 5} {
 				b, keys, other := command(op, at, n)
@@ -84,18 +83,15 @@ func TestCommandsAreWhatTheServerDecodes(t *testing.T) {
 	}
 }
 
-// elementStatuses are what the contract has for an element of each command, but for
-// GET's value.
-var elementStatuses = map[codec.Opcode][]codec.Status{
-	codec.OpSet:      {1, 2, 6, 7, 14},
-	codec.OpSetQ:     {6, 7, 14},
-	codec.OpAdd:      {1, 4, 6, 7, 14},
-	codec.OpAddQ:     {4, 6, 7, 14},
-	codec.OpGet:      {3, 6, 7},
-	codec.OpRemove:   {5, 3, 6, 7},
-	codec.OpContains: {4, 3, 6, 7},
-	codec.OpRename:   {1, 3, 4, 6, 7, 14},
-}
+// keyed are the commands with an answer for each element.
+var keyed = func() (ops []codec.Opcode) {
+	for op := range codec.Opcodes() {
+		if op.Reply() == codec.ReplyElements {
+			ops = append(ops, op)
+		}
+	}
+	return ops
+}()
 
 // TestResponsesAreWhatTheServerAppends: for every opcode, status and kind of key, what
 // the server appends is parsed to what it has appended.
@@ -103,7 +99,7 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 	d := newDecoder(t, codec.Options{})
 	p := client.NewParser()
 	var r client.Response
-	for op := codec.OpSet; op <= codec.OpRename; op++ {
+	for _, op := range keyed {
 		for at := range texts {
 			b, keys, other := command(op, at, 1)
 			args, _, err := d.Decode(b, nil, 1)
@@ -128,7 +124,7 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 					// {"GET_RSP":{"st":0,"k":"abcdef"}} is a value of the key k.
 					continue
 				}
-				possible := bytes.IndexByte(statusBytes(op), byte(st)) >= 0
+				possible := op.Answers().Has(st)
 				if possible != (err == nil) || !possible && !errors.Is(err, client.ErrResponse) {
 					t.Fatalf("%s: %v", answer, err)
 				}
@@ -152,13 +148,6 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 			}
 		}
 	}
-}
-
-func statusBytes(op codec.Opcode) (b []byte) {
-	for _, st := range elementStatuses[op] {
-		b = append(b, byte(st))
-	}
-	return b
 }
 
 func isPlain(s string) bool {
@@ -198,7 +187,7 @@ func TestOtherResponses(t *testing.T) {
 	}{
 		{codec.AppendCount(nil, codec.OpCount, 12), client.Response{Op: codec.OpCount, Count: 12}},
 		{codec.AppendCount(nil, codec.OpClear, 0), client.Response{Op: codec.OpClear}},
-		{codec.AppendServerInfo(nil, info), client.Response{Op: codec.OpServerInfo, Value: []byte(`{"st":0,"keyCnt":3,"version":"ü\n"}`)}},
+		{codec.AppendMembers(nil, codec.OpServerInfo, info), client.Response{Op: codec.OpServerInfo, Value: []byte(`{"st":0,"keyCnt":3,"version":"ü\n"}`)}},
 		{refusal(`[]`), client.Response{Status: 4, Message: []byte("Only one command permitted")}},
 		{refusal(`{"a\"\ud83d\ude00":1}`), client.Response{Status: 3, Message: []byte("a\"😀")}},
 		{refusal(`{"\ud83d\n":1}`), client.Response{Status: 3, Message: []byte(`\ud83d\n`)}},
@@ -282,21 +271,21 @@ func TestCutResponses(t *testing.T) {
 // responses has one of each form.
 func responses(t testing.TB) (all [][]byte) {
 	d := newDecoder(t, codec.Options{})
-	for op := codec.OpSet; op <= codec.OpRename; op++ {
+	for _, op := range keyed {
 		for _, at := range []int{0, 3, 7} {
 			b, _, _ := command(op, at, 1)
 			args, _, err := d.Decode(b, nil, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
-			all = append(all, codec.AppendResponse(nil, op, &args[0], elementStatuses[op][0]))
+			all = append(all, codec.AppendResponse(nil, op, &args[0], codec.StatusKeyLengthInvalid))
 			if op == codec.OpGet {
 				all = append(all, codec.AppendValue(nil, op, &args[0], []byte(`"a value"`)))
 			}
 		}
 		all = append(all, codec.AppendError(nil, &codec.ArgumentTypeError{Op: op, Msg: "takes \"something\" else"}))
 	}
-	return append(all, codec.AppendCount(nil, codec.OpCount, 7), codec.AppendServerInfo(nil, struct{ A int }{1}), codec.AppendServerError(nil, 4, "x"))
+	return append(all, codec.AppendCount(nil, codec.OpCount, 7), codec.AppendMembers(nil, codec.OpServerInfo, struct{ A int }{1}), codec.AppendServerError(nil, 4, "x"))
 }
 
 func TestCheck(t *testing.T) {

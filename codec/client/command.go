@@ -2,22 +2,8 @@ package client
 
 import "keyframe/codec"
 
-// ends are how a command begins and ends.
-var ends = func() (e [codec.NumOpcodes]struct{ open, shut string }) {
-	for op := codec.OpSet; int(op) < codec.NumOpcodes; op++ {
-		brackets := "{}"
-		switch op {
-		case codec.OpGet, codec.OpRemove, codec.OpContains, codec.OpRename:
-			brackets = "[]"
-		}
-		e[op].open = `{"` + op.String() + `":` + brackets[:1]
-		e[op].shut = brackets[1:] + "}"
-	}
-	return e
-}()
-
 // AppendOpen appends the beginning of a command.
-func AppendOpen(dst []byte, op codec.Opcode) []byte { return append(dst, ends[op].open...) }
+func AppendOpen(dst []byte, op codec.Opcode) []byte { return append(dst, op.Texts().Open...) }
 
 // AppendPair appends a pair of SET, SETQ, ADD or ADDQ. value is JSON text.
 func AppendPair(dst, key, value []byte) []byte {
@@ -42,5 +28,5 @@ func AppendClose(dst []byte, op codec.Opcode) []byte {
 	if n := len(dst) - 1; n >= 0 && dst[n] == ',' {
 		dst = dst[:n]
 	}
-	return append(dst, ends[op].shut...)
+	return append(dst, op.Texts().Close...)
 }

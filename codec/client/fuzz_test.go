@@ -76,19 +76,19 @@ func FuzzCommand(f *testing.F) {
 	d := newDecoder(f, codec.Options{})
 	f.Fuzz(func(t *testing.T, opcode uint8, one, other []byte) {
 		d.Reset()
-		op := codec.OpSet + codec.Opcode(opcode)%codec.OpRename
+		op := keyed[int(opcode)%len(keyed)]
 		b := client.AppendOpen(nil, op)
-		switch {
-		case op <= codec.OpAddQ:
+		switch op.Shape() {
+		case codec.ShapePairs:
 			b = client.AppendPair(b, one, codec.AppendString(nil, other))
-		case op < codec.OpRename:
+		case codec.ShapeKeys:
 			b = client.AppendKey(b, one)
 		default:
 			b = client.AppendRename(b, one, other)
 		}
 		b = client.AppendClose(b, op)
 		args, cmd, err := d.Decode(b, nil, 2)
-		valid := utf8.Valid(one) && (utf8.Valid(other) || op > codec.OpAddQ && op < codec.OpRename)
+		valid := utf8.Valid(one) && (utf8.Valid(other) || op.Shape() == codec.ShapeKeys)
 		if valid != (err == nil) {
 			t.Fatalf("%q: %v", b, err)
 		}
@@ -98,11 +98,11 @@ func FuzzCommand(f *testing.F) {
 		if cmd.Op != op || len(args) != 1 || !bytes.Equal(args[0].Key, one) {
 			t.Fatalf("%q: %s %v", b, cmd.Op, args)
 		}
-		if op <= codec.OpAddQ {
+		if op.Shape() == codec.ShapePairs {
 			if !bytes.Equal(args[0].Value, codec.AppendString(nil, other)) {
 				t.Fatalf("%q: %q", b, args[0].Value)
 			}
-		} else if op == codec.OpRename && !bytes.Equal(args[0].Value, other) {
+		} else if op.Shape() == codec.ShapeRenames && !bytes.Equal(args[0].Value, other) {
 			t.Fatalf("%q: %q", b, args[0].Value)
 		}
 	})

@@ -53,15 +53,6 @@ func (p *Parser) Check(value []byte) error {
 	return err
 }
 
-// heads are how the commonest responses begin, as codec writes them:
-// {"SET_RSP":{"st":
-var heads = func() (h [codec.NumOpcodes]string) {
-	for op := codec.OpSet; op <= codec.OpContains; op++ {
-		h[op] = `{"` + op.String() + `_RSP":{"st":`
-	}
-	return h
-}()
-
 const (
 	keyHead    = `,"k":"`
 	statusTail = `"}}`
@@ -71,39 +62,19 @@ const (
 // key stands for itself, and whose status is one that an element may have. The key
 // aliases b. For any other response, good or bad, ok is false.
 func Status(b []byte, op codec.Opcode) (st codec.Status, key []byte, ok bool) {
-	if int(op) >= codec.NumOpcodes || heads[op] == "" {
+	if int(op) >= codec.NumOpcodes || op.Shape() != codec.ShapePairs && op.Shape() != codec.ShapeKeys {
 		return 0, nil, false
 	}
-	head := heads[op]
+	head := op.Texts().Response
 	at, end := len(head)+1+len(keyHead), len(b)-len(statusTail)
 	if end < at || string(b[:len(head)]) != head || string(b[len(head)+1:at]) != keyHead || string(b[end:]) != statusTail {
 		return 0, nil, false
 	}
 	st = codec.Status(b[len(head)] - '0')
-	if key = b[at:end:end]; st > 9 || !answers(op, st) || !codec.IsPlain(key) {
+	if key = b[at:end:end]; st > 9 || !op.Answers().Has(st) || !codec.IsPlain(key) {
 		return 0, nil, false
 	}
 	return st, key, true
-}
-
-// answers tells whether the contract has the status, with a key, for an element of
-// op. GET's StatusOK comes with a value instead.
-func answers(op codec.Opcode, st codec.Status) bool {
-	return st < 16 && statuses[op]>>st&1 != 0
-}
-
-const invalid = 1<<codec.StatusKeyLengthInvalid | 1<<codec.StatusTypeInvalid
-
-var statuses = [codec.NumOpcodes]uint16{
-	codec.OpSet:      1<<codec.StatusKeySet | 1<<codec.StatusKeyUpdated | 1<<codec.StatusOutOfMemory | invalid,
-	codec.OpSetQ:     1<<codec.StatusOutOfMemory | invalid,
-	codec.OpAdd:      1<<codec.StatusKeySet | 1<<codec.StatusKeyExists | 1<<codec.StatusOutOfMemory | invalid,
-	codec.OpAddQ:     1<<codec.StatusKeyExists | 1<<codec.StatusOutOfMemory | invalid,
-	codec.OpGet:      1<<codec.StatusKeyNotExist | invalid,
-	codec.OpRemove:   1<<codec.StatusKeyRemoved | 1<<codec.StatusKeyNotExist | invalid,
-	codec.OpContains: 1<<codec.StatusKeyExists | 1<<codec.StatusKeyNotExist | invalid,
-	codec.OpRename: 1<<codec.StatusKeySet | 1<<codec.StatusKeyNotExist | 1<<codec.StatusKeyExists |
-		1<<codec.StatusOutOfMemory | invalid,
 }
 
 // What a response is called.
@@ -113,14 +84,11 @@ const (
 )
 
 func opOf(name []byte) codec.Opcode {
-	if n := len(name) - len(suffix); n > 0 && string(name[n:]) == suffix {
-		for op := codec.OpSet; int(op) < codec.NumOpcodes; op++ {
-			if op.String() == string(name[:n]) {
-				return op
-			}
-		}
+	n := len(name) - len(suffix)
+	if n <= 0 || string(name[n:]) != suffix {
+		return 0
 	}
-	return 0
+	return codec.Lookup(name[:n])
 }
 
 // Parse parses any response into r. The error is a *codec.SyntaxError for what is not
@@ -149,7 +117,7 @@ func (p *Parser) Parse(b []byte, r *Response) error {
 	if m.status == nil {
 		return fmt.Errorf("%w: there is no status", ErrResponse)
 	}
-	if r.Op == codec.OpServerInfo {
+	if r.Op.Reply() == codec.ReplyMembers {
 		m.value = b[i:end:end]
 	}
 	if end, err = expect(b, end, '}'); err != nil {
@@ -187,7 +155,7 @@ func (p *Parser) members(b []byte, i int, op codec.Opcode, m *members) (end int,
 		// Of a rename, a key may be called st too.
 		case m.status == nil && string(name) == statusName && value[0] != '"':
 			m.status = value
-		case op == codec.OpServerInfo:
+		case op.Reply() == codec.ReplyMembers:
 		case m.name == nil:
 			m.name, m.value = name, value
 		default:
@@ -215,17 +183,17 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 			// a surrogate pair included, which can't be unescaped.
 			r.Message, err = m.value[1:len(m.value)-1], nil
 		}
-	case r.Op == codec.OpServerInfo && r.Status == codec.StatusOK:
+	case r.Op.Reply() == codec.ReplyMembers && r.Status == codec.StatusOK:
 		r.Value = m.value
-	case (r.Op == codec.OpCount || r.Op == codec.OpClear) && r.Status == codec.StatusOK && string(m.name) == "cnt":
+	case r.Op.Reply() == codec.ReplyCount && r.Status == codec.StatusOK && string(m.name) == "cnt":
 		if r.Count, err = strconv.ParseInt(string(m.value), 10, 64); err != nil || r.Count < 0 {
 			return fmt.Errorf("%w: its count is %.40q", ErrResponse, m.value)
 		}
-	case r.Op == codec.OpGet && r.Status == codec.StatusOK && m.name != nil:
+	case r.Op.Values().Has(r.Status) && m.name != nil:
 		r.Key, r.Value = m.name, m.value
-	case !answers(r.Op, r.Status):
+	case !r.Op.Answers().Has(r.Status):
 		return fmt.Errorf("%w: %s with status %d and %.40q", ErrResponse, r.Op, st, m.name)
-	case r.Op == codec.OpRename && r.Status != codec.StatusTypeInvalid:
+	case r.Op.Shape() == codec.ShapeRenames && r.Status != codec.StatusTypeInvalid:
 		r.Key = m.name
 		r.Value, err = p.text(m, "")
 	default:
