@@ -17,7 +17,7 @@ func describe(t *testing.T, opts codec.Options, payload string) string {
 	d := newDecoder(t, opts)
 	got, err := decodeAll(t, d, []byte(payload))
 	if err != nil {
-		return string(codec.AppendError(nil, err))
+		return string(codec.AppendError(nil, codec.RefusalOf(err)))
 	}
 	s := got.op
 	for _, a := range got.args {
@@ -127,6 +127,33 @@ func TestContractCommands(t *testing.T) {
 			}
 			requireAgreement(t, newDecoder(t, codec.Options{}), codec.Options{}, []byte(c.payload))
 		})
+	}
+}
+
+// TestRefusalsAreData: what is wrong with a command, where, and whose argument it was.
+func TestRefusalsAreData(t *testing.T) {
+	for _, c := range []struct {
+		payload string
+		want    codec.Refusal
+	}{
+		{`{"SET":{"abcdef":01}}`, codec.Refusal{Code: codec.RefusedSyntax, Offset: 18}},
+		{`{"SET":{}} x`, codec.Refusal{Code: codec.RefusedSyntax, Offset: 11}},
+		{` []`, codec.Refusal{Code: codec.RefusedTop, Offset: 1}},
+		{` { }`, codec.Refusal{Code: codec.RefusedTop, Offset: 3}},
+		{`{"SET":{} ,"x":1,"y":2}`, codec.Refusal{Code: codec.RefusedTop, Offset: 10}},
+		{`{ "NOPE":{}}`, codec.Refusal{Code: codec.RefusedName, Offset: 2}},
+		{`{"SET": []}`, codec.Refusal{Code: codec.RefusedArgument, Offset: 8, Op: codec.OpSet}},
+		{`{"COUNT":{"abcdef":1}}`, codec.Refusal{Code: codec.RefusedArgument, Offset: 9, Op: codec.OpCount}},
+	} {
+		_, _, err := newDecoder(t, codec.Options{}).Decode([]byte(c.payload), nil, 1)
+		if err == nil {
+			t.Fatalf("%s is accepted", c.payload)
+		}
+		got := *codec.RefusalOf(err)
+		got.Text = ""
+		if got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.payload, got, c.want)
+		}
 	}
 }
 

@@ -44,18 +44,18 @@ func (d *Decoder) Reset() {
 // command to args. If there are more, cmd.More is set, and DecodeFrom has them.
 //
 // The payload is refused as a whole or not at all: with an error args comes back
-// as it was. The errors are those of errors.go, the most general fault first:
-// not JSON, then not one command, then no such command, then a wrong argument.
+// as it was. The error is a *Refusal, about the most general fault: not JSON, then not
+// one command, then no such command, then a wrong argument.
 //
 // The arguments alias the payload, which must not change while they are in use.
 func (d *Decoder) Decode(payload []byte, args []Arg, max int) ([]Arg, Command, error) {
 	d.begin(len(args), max, false)
 	scratch := len(d.scratch)
-	out, op, err := d.payload(payload, args)
-	if err != nil {
+	out, op, refusal := d.payload(payload, args)
+	if refusal != nil {
 		d.scratch = d.scratch[:scratch]
 		clear(out[min(len(args), len(out)):]) // nobody will look at them: they must not keep the payload
-		return args, Command{}, err
+		return args, Command{}, refusal
 	}
 	return out, d.command(op), nil
 }
@@ -125,7 +125,7 @@ func usual(w uint64) Opcode {
 }
 
 // payload decodes all of it.
-func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) {
+func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusal) {
 	i := 0
 	if len(b) >= 2+nameBytes && b[0] == '{' {
 		if i = skipSpace(b, 1); i+8 <= len(b) {
@@ -138,15 +138,14 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) 
 		return args, op, err
 	}
 	// What is wrong with the command, if the text around it turns out right.
-	var refusal error
-	var fault *SyntaxError
+	var refusal, fault *Refusal
 	s := op.Shape()
 	switch {
 	case op == 0:
 		refusal = d.unknown(b)
 		i, _, fault = d.value(b, i)
 	case i >= len(b) || b[i] != s.opening():
-		refusal = &ArgumentTypeError{op, takes[s]}
+		refusal = &Refusal{RefusedArgument, i, op, takes[s]}
 		i, _, fault = d.value(b, i)
 	default:
 		first := skipSpace(b, i+1)
@@ -154,7 +153,7 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) 
 		case first < len(b) && b[first] == s.closing():
 			i = first + 1
 		case s == ShapeNothing:
-			refusal = &ArgumentTypeError{op, takes[s]}
+			refusal = &Refusal{RefusedArgument, i, op, takes[s]}
 			i, _, fault = d.value(b, i)
 		case s == ShapePairs: // a call less than by way of elements
 			args, i, fault = d.pairs(b, first, args)
@@ -182,14 +181,14 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err error) 
 
 // name decodes the beginning of any payload: the brace, the command's name, the colon.
 // It returns the index of the argument.
-func (d *Decoder) name(b []byte) (argument int, op Opcode, _ error) {
+func (d *Decoder) name(b []byte) (argument int, op Opcode, _ *Refusal) {
 	i := skipSpace(b, 0)
 	if i >= len(b) || b[i] != '{' {
 		return 0, 0, d.refuseTop(b, i)
 	}
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
-		return 0, 0, atEnd(b, i+1, ErrNotOneCommand)
+		return 0, 0, atEnd(b, i+1, refusedTop(i))
 	}
 	if i >= len(b) || b[i] != '"' {
 		return 0, 0, syntaxAt(b, i, "a command's name in quotes")
@@ -215,15 +214,19 @@ func (d *Decoder) name(b []byte) (argument int, op Opcode, _ error) {
 
 // unknown makes the error about a name that is no command's, which name has
 // accepted.
-func (d *Decoder) unknown(b []byte) error {
-	start := skipSpace(b, skipSpace(b, 0)+1) + 1
-	end, _, _ := d.scanString(b, start)
-	return &UnknownCommandError{string(b[start:end])}
+func (d *Decoder) unknown(b []byte) *Refusal {
+	quote := skipSpace(b, skipSpace(b, 0)+1)
+	end, _, _ := d.scanString(b, quote+1)
+	return &Refusal{RefusedName, quote, 0, string(b[quote+1 : end])}
+}
+
+func refusedTop(offset int) *Refusal {
+	return &Refusal{Code: RefusedTop, Offset: offset, Text: oneCommand}
 }
 
 // atEnd requires that nothing but white space follows, and returns refusal if
 // that is so.
-func atEnd(b []byte, i int, refusal error) error {
+func atEnd(b []byte, i int, refusal *Refusal) *Refusal {
 	if i = skipSpace(b, i); i < len(b) {
 		return syntaxAt(b, i, "nothing after the command")
 	}
@@ -231,7 +234,7 @@ func atEnd(b []byte, i int, refusal error) error {
 }
 
 // refuseTop says what is wrong with a payload that is not an object.
-func (d *Decoder) refuseTop(b []byte, i int) error {
+func (d *Decoder) refuseTop(b []byte, i int) *Refusal {
 	if i >= len(b) {
 		return syntaxAt(b, i, "a command")
 	}
@@ -239,14 +242,15 @@ func (d *Decoder) refuseTop(b []byte, i int) error {
 	if err != nil {
 		return err
 	}
-	return atEnd(b, end, ErrNotOneCommand)
+	return atEnd(b, end, refusedTop(i))
 }
 
 // refuseMembers says what is wrong with a payload that has a second member,
-// after the comma at b[i].
-func (d *Decoder) refuseMembers(b []byte, i int) error {
+// after the comma.
+func (d *Decoder) refuseMembers(b []byte, comma int) *Refusal {
+	i := comma
 	for {
-		var err *SyntaxError
+		var err *Refusal
 		if i, err = d.memberName(b, skipSpace(b, i+1)); err != nil {
 			return err
 		}
@@ -262,5 +266,5 @@ func (d *Decoder) refuseMembers(b []byte, i int) error {
 			break
 		}
 	}
-	return atEnd(b, i+1, ErrNotOneCommand)
+	return atEnd(b, i+1, refusedTop(comma))
 }

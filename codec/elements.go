@@ -9,7 +9,7 @@ import (
 
 // elements decodes the elements of an argument, of which there is at least one,
 // from the one at i on. It returns the index behind the argument.
-func (d *Decoder) elements(b []byte, i int, args []Arg, s Shape) (_ []Arg, end int, err *SyntaxError) {
+func (d *Decoder) elements(b []byte, i int, args []Arg, s Shape) (_ []Arg, end int, err *Refusal) {
 	switch s {
 	case ShapePairs:
 		return d.pairs(b, i, args)
@@ -44,7 +44,7 @@ func (d *Decoder) add(args []Arg, i int) ([]Arg, *Arg) {
 //
 // The common case of add and the steps from key to value to key are spelled out here
 // and not called: a call costs a pair two of its nanoseconds.
-func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
+func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Refusal) {
 	n := len(b)
 	for {
 		var a *Arg
@@ -126,7 +126,7 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Syn
 }
 
 // keys decodes the elements of a GET, like pairs.
-func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
+func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *Refusal) {
 	n := len(b)
 	for {
 		var a *Arg
@@ -176,7 +176,7 @@ func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *Synt
 }
 
 // renames decodes the elements of a RNM_KEY.
-func (d *Decoder) renames(b []byte, i int, args []Arg) (_ []Arg, end int, err *SyntaxError) {
+func (d *Decoder) renames(b []byte, i int, args []Arg) (_ []Arg, end int, err *Refusal) {
 	for {
 		var a *Arg
 		if args, a = d.add(args, i); a == nil {
@@ -200,7 +200,7 @@ func (d *Decoder) renames(b []byte, i int, args []Arg) (_ []Arg, end int, err *S
 
 // rename decodes the object {"old":"new"} at b[i] into a. It returns 0 for
 // anything else, be it a value of another kind or no JSON.
-func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *SyntaxError) {
+func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *Refusal) {
 	if i >= len(b) || b[i] != '{' {
 		return 0, nil
 	}
@@ -245,7 +245,7 @@ func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *SyntaxError) {
 
 // separator expects a comma at b[i], and returns the index of what follows it and white
 // space; or 0, if there is the closing byte instead, or an error.
-func separator(b []byte, i int, closing byte) (next int, err *SyntaxError) {
+func separator(b []byte, i int, closing byte) (next int, err *Refusal) {
 	if i < len(b) && b[i] == ',' {
 		return skipSpace(b, i+1), nil
 	}
@@ -257,7 +257,7 @@ func separator(b []byte, i int, closing byte) (next int, err *SyntaxError) {
 
 // escapedKey decodes the key whose first byte, after its quote, is at start into a;
 // scanning has stopped at i. It returns the index of the closing quote.
-func (d *Decoder) escapedKey(b []byte, a *Arg, start, i int) (end int, err *SyntaxError) {
+func (d *Decoder) escapedKey(b []byte, a *Arg, start, i int) (end int, err *Refusal) {
 	end, how, err := d.escaped(b, start, i)
 	if err != nil {
 		return 0, err
@@ -267,7 +267,7 @@ func (d *Decoder) escapedKey(b []byte, a *Arg, start, i int) (end int, err *Synt
 	if how&textEscaped != 0 {
 		if how&textSurrogate != 0 {
 			if lone := loneSurrogate(b, start, end); lone >= 0 {
-				return 0, &SyntaxError{lone, "unpaired surrogate in a key"}
+				return 0, syntax(lone, "unpaired surrogate in a key")
 			}
 		}
 		a.flags = keyNeedsEscape

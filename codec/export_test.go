@@ -18,7 +18,7 @@ const HighBitsForTesting = highBits
 
 // StringsForTesting checks the string whose first byte is at i on its usual way
 // and byte by byte.
-func StringsForTesting(d *Decoder, b []byte, i int) (end, carefulEnd int, escaped, carefulEscaped bool, err, carefulErr *SyntaxError) {
+func StringsForTesting(d *Decoder, b []byte, i int) (end, carefulEnd int, escaped, carefulEscaped bool, err, carefulErr *Refusal) {
 	d.begin(0, 0, false)
 	end, how, err := d.scanString(b, i)
 	carefulEnd, carefulHow, carefulErr := d.carefulString(b, i)
@@ -27,7 +27,7 @@ func StringsForTesting(d *Decoder, b []byte, i int) (end, carefulEnd int, escape
 
 // NestedForTesting checks the object or array at b[i] on its usual way, with sonic,
 // and carefully, without.
-func NestedForTesting(d *Decoder, b []byte, i int) (end, carefulEnd int, err, carefulErr *SyntaxError) {
+func NestedForTesting(d *Decoder, b []byte, i int) (end, carefulEnd int, err, carefulErr *Refusal) {
 	d.begin(0, 0, false)
 	end, err = d.nested(b, i)
 	carefulEnd, carefulErr = d.careful(b, i)

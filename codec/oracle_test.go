@@ -281,27 +281,16 @@ func decodeSteps(t testing.TB, d *codec.Decoder, payload []byte, max int) (outco
 
 func refusal(t testing.TB, err error) int {
 	t.Helper()
-	var syntax *codec.SyntaxError
-	var unknown *codec.UnknownCommandError
-	var argument *codec.ArgumentTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return 5
-	case errors.Is(err, codec.ErrNotOneCommand):
-		return 4
-	case errors.As(err, &unknown):
-		return 3
-	case errors.As(err, &argument):
-		return 12
+	var r *codec.Refusal
+	if !errors.As(err, &r) {
+		t.Fatalf("an error of no known type: %v", err)
 	}
-	t.Fatalf("an error of no known type: %v", err)
-	return 0
+	return int(r.Code)
 }
 
 func refusedOp(err error) string {
-	var argument *codec.ArgumentTypeError
-	if errors.As(err, &argument) {
-		return argument.Op.String()
+	if r := codec.RefusalOf(err); r.Code == codec.RefusedArgument {
+		return r.Op.String()
 	}
 	return ""
 }
@@ -346,16 +335,20 @@ func requireAgreement(t testing.TB, d *codec.Decoder, opts codec.Options, payloa
 	if !bytes.Equal(kept, payload) {
 		t.Fatalf("%.300q: decoding has changed the payload", kept)
 	}
-	var syntax *codec.SyntaxError
-	if errors.As(err, &syntax) {
-		ours := strings.Contains(syntax.Msg, "surrogate") || strings.Contains(syntax.Msg, "deeper")
-		if fault := firstFault(payload); !ours && syntax.Offset != fault {
+	if err == nil {
+		return
+	}
+	r := codec.RefusalOf(err)
+	if r.Offset < 0 || r.Offset > len(payload) {
+		t.Fatalf("%.300q: %v: the fault is at byte %d", payload, err, r.Offset)
+	}
+	if r.Code == codec.RefusedSyntax {
+		ours := strings.Contains(r.Text, "surrogate") || strings.Contains(r.Text, "deeper")
+		if fault := firstFault(payload); !ours && r.Offset != fault {
 			t.Fatalf("%.300q: %v, want the fault at byte %d", payload, err, fault)
 		}
 	}
-	if err != nil {
-		if body := codec.AppendError(nil, err); !json.Valid(body) || !utf8.Valid(body) {
-			t.Fatalf("%.300q: the refusal is no JSON: %q", payload, body)
-		}
+	if body := codec.AppendError(nil, r); !json.Valid(body) || !utf8.Valid(body) {
+		t.Fatalf("%.300q: the refusal is no JSON: %q", payload, body)
 	}
 }

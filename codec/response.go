@@ -2,7 +2,6 @@ package codec
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -117,24 +116,20 @@ func AppendMembers(dst []byte, op Opcode, info any) []byte {
 }
 
 // AppendError appends the refusal of a command that Decode has not accepted.
-func AppendError(dst []byte, err error) []byte {
-	var unknown *UnknownCommandError
-	var argument *ArgumentTypeError
-	switch {
-	case errors.Is(err, ErrNotOneCommand):
-		return AppendServerError(dst, 4, ErrNotOneCommand.Error())
-	case errors.As(err, &unknown):
+func AppendError(dst []byte, r *Refusal) []byte {
+	switch r.Code {
+	case RefusedName:
 		dst = append(dst, `{"SERVER_ERROR":{"s":3,"m":"`...)
-		dst = append(dst, unknown.Name...)
+		dst = append(dst, r.Text...) // JSON text already
 		return append(dst, `"}}`...)
-	case errors.As(err, &argument):
+	case RefusedArgument:
 		dst = append(dst, `{"`...)
-		dst = append(dst, argument.Op.String()...)
+		dst = append(dst, r.Op.String()...)
 		dst = append(dst, `_RSP":{"st":12,"m":"`...)
-		dst = appendEscaped(dst, []byte(argument.Error()))
+		dst = appendEscaped(dst, []byte(r.Error()))
 		return append(dst, `"}}`...)
 	default:
-		return AppendServerError(dst, 5, err.Error())
+		return AppendServerError(dst, int(r.Code), r.Error())
 	}
 }
 

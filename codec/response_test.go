@@ -84,8 +84,7 @@ func TestOpcodesAndTheirNames(t *testing.T) {
 	for op := range codec.Opcodes() {
 		for _, argument := range []string{"{}", "[]"} {
 			_, cmd, err := d.Decode([]byte(`{"`+op.String()+`":`+argument+`}`), nil, 1)
-			var wrong *codec.ArgumentTypeError
-			if err == nil && cmd.Op != op || err != nil && (!errors.As(err, &wrong) || wrong.Op != op) {
+			if err == nil && cmd.Op != op || err != nil && refusedOp(err) != op.String() {
 				t.Errorf("%s: %v, %v", op, cmd.Op, err)
 			}
 		}
@@ -156,22 +155,26 @@ func TestResponseKeysReadBack(t *testing.T) {
 }
 
 func TestErrorResponsesAreJSON(t *testing.T) {
+	refused := error(&codec.Refusal{Code: codec.RefusedTop, Text: "Only one command permitted"})
 	for _, err := range []error{
-		&codec.SyntaxError{Offset: 3, Msg: "quote \" backslash \\ control \x01\n and bytes \xff\xc3"},
-		&codec.UnknownCommandError{Name: `N\u00d6PE`},
-		&codec.ArgumentTypeError{Op: codec.OpGet, Msg: "takes \"quotes\"\n"},
-		codec.ErrNotOneCommand,
+		&codec.Refusal{Code: codec.RefusedSyntax, Offset: 3, Text: "quote \" backslash \\ control \x01\n and bytes \xff\xc3"},
+		&codec.Refusal{Code: codec.RefusedName, Text: `N\u00d6PE`},
+		&codec.Refusal{Code: codec.RefusedArgument, Op: codec.OpGet, Text: "takes \"quotes\"\n"},
+		refused,
 		errors.New("any other \xff"),
-		fmt.Errorf("wrapped: %w", codec.ErrNotOneCommand),
+		fmt.Errorf("wrapped: %w", refused),
 	} {
-		if body := codec.AppendError(nil, err); !json.Valid(body) || !utf8.Valid(body) {
+		if body := codec.AppendError(nil, codec.RefusalOf(err)); !json.Valid(body) || !utf8.Valid(body) {
 			t.Errorf("%v: %q", err, body)
 		}
+	}
+	if got := string(codec.AppendError(nil, codec.RefusalOf(errors.New("any other")))); got != `{"SERVER_ERROR":{"s":5,"m":"any other"}}` {
+		t.Error(got)
 	}
 	if got := string(codec.AppendServerError(nil, 5, "a \"b\" \xff")); got != "{\"SERVER_ERROR\":{\"s\":5,\"m\":\"a \\\"b\\\" \ufffd\"}}" {
 		t.Errorf("%q", got)
 	}
-	if got := string(codec.AppendError(nil, fmt.Errorf("wrapped: %w", codec.ErrNotOneCommand))); got != `{"SERVER_ERROR":{"s":4,"m":"Only one command permitted"}}` {
+	if got := string(codec.AppendError(nil, codec.RefusalOf(fmt.Errorf("wrapped: %w", refused)))); got != `{"SERVER_ERROR":{"s":4,"m":"Only one command permitted"}}` {
 		t.Error(got)
 	}
 }

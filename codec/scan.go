@@ -85,7 +85,7 @@ const (
 
 // scanString checks the string whose first byte, after its quote, is at i. It
 // returns the index of its closing quote.
-func (d *Decoder) scanString(b []byte, i int) (end int, how text, err *SyntaxError) {
+func (d *Decoder) scanString(b []byte, i int) (end int, how text, err *Refusal) {
 	end = d.stop(b, i)
 	if end < len(b) && b[end] == '"' && !d.marks.unicode {
 		return end, textPlain, nil
@@ -94,7 +94,7 @@ func (d *Decoder) scanString(b []byte, i int) (end int, how text, err *SyntaxErr
 }
 
 // escaped is scanString where scanning has stopped at i.
-func (d *Decoder) escaped(b []byte, start, i int) (end int, how text, err *SyntaxError) {
+func (d *Decoder) escaped(b []byte, start, i int) (end int, how text, err *Refusal) {
 	for i < len(b) && !d.dirty {
 		switch c := b[i]; {
 		case c == '"':
@@ -148,17 +148,17 @@ func (d *Decoder) validUTF8(b []byte) bool {
 
 // carefulString checks the string whose first byte is at i, and stops at the first
 // byte that no valid string could have there.
-func (d *Decoder) carefulString(b []byte, i int) (end int, how text, err *SyntaxError) {
+func (d *Decoder) carefulString(b []byte, i int) (end int, how text, err *Refusal) {
 	for i < len(b) {
 		switch c := b[i]; {
 		case c == '"':
 			return i, how, nil
 		case c < 0x20:
-			return 0, 0, &SyntaxError{i, "raw control character in a string"}
+			return 0, 0, syntax(i, "raw control character in a string")
 		case c >= utf8.RuneSelf:
 			r, n := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && n == 1 {
-				return 0, 0, &SyntaxError{i, "invalid UTF-8 in a string"}
+				return 0, 0, syntax(i, "invalid UTF-8 in a string")
 			}
 			how |= textUnicode
 			i += n
@@ -170,20 +170,20 @@ func (d *Decoder) carefulString(b []byte, i int) (end int, how text, err *Syntax
 			how |= textEscaped
 			i += 2
 		case b[i+1] != 'u':
-			return 0, 0, &SyntaxError{i + 1, "illegal escape in a string"}
+			return 0, 0, syntax(i+1, "illegal escape in a string")
 		default:
 			n := 0
 			if n, how = unicodeEscape(b, i, how); n == 0 {
 				for i += 2; i < len(b) && hexValues[b[i]] >= 0; i++ {
 				}
 				if i < len(b) {
-					return 0, 0, &SyntaxError{i, `\u needs four hexadecimal digits`}
+					return 0, 0, syntax(i, `\u needs four hexadecimal digits`)
 				}
 			}
 			i += n
 		}
 	}
-	return 0, 0, &SyntaxError{len(b), "unexpected end in a string"}
+	return 0, 0, syntax(len(b), "unexpected end in a string")
 }
 
 // unicodeEscape returns the length of the escape \uXXXX at b[i], and what a string
@@ -324,7 +324,7 @@ func unquoteShort(room, s []byte) (n int) {
 var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // scanNumber checks the number at b[i] and returns the index behind it.
-func scanNumber(b []byte, i int) (end int, err *SyntaxError) {
+func scanNumber(b []byte, i int) (end int, err *Refusal) {
 	if i < len(b) && b[i] == '-' {
 		i++
 	}
@@ -332,7 +332,7 @@ func scanNumber(b []byte, i int) (end int, err *SyntaxError) {
 	case i < len(b) && b[i] == '0':
 		i++
 		if i < len(b) && isDigit(b[i]) {
-			return 0, &SyntaxError{i, "a digit after a leading zero"}
+			return 0, syntax(i, "a digit after a leading zero")
 		}
 	case i < len(b) && isDigit(b[i]):
 		i = skipDigits(b, i)
@@ -369,7 +369,7 @@ func skipDigits(b []byte, i int) int {
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
 // scanWord expects true, false or null at b[i] and returns the index behind it.
-func scanWord(b []byte, i int, word string) (end int, err *SyntaxError) {
+func scanWord(b []byte, i int, word string) (end int, err *Refusal) {
 	if end = i + len(word); end <= len(b) && string(b[i:end]) == word {
 		return end, nil
 	}

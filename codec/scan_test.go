@@ -160,7 +160,7 @@ func TestNestedPaths(t *testing.T) {
 				text := []byte(strings.Repeat(outer[0], depth) + inner + strings.Repeat(outer[1], depth))
 				requireNestedPathsAgree(t, d, text)
 				_, _, _, err := codec.NestedForTesting(d, text, 0)
-				if deep := err != nil && strings.Contains(err.Msg, "deeper"); deep != (depth > 128) {
+				if deep := err != nil && strings.Contains(err.Text, "deeper"); deep != (depth > 128) {
 					t.Errorf("depth %d of %s: %v", depth, outer[0], err)
 				}
 			}

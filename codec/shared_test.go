@@ -29,7 +29,7 @@ func requireScan(t *testing.T, text string, good bool, scan func(b []byte, i int
 		if good && (err != nil || end != i+len(text)) {
 			t.Errorf("%.80q after %d bytes: ends at %d, %v; want %d", text, i, end, err, i+len(text))
 		}
-		var syntax *codec.SyntaxError
+		var syntax *codec.Refusal
 		if !good && (!errors.As(err, &syntax) || syntax.Offset < i || syntax.Offset > len(b)) {
 			t.Errorf("%.80q after %d bytes: ends at %d, %v; want a fault in it", text, i, end, err)
 		}

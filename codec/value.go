@@ -7,7 +7,7 @@ import "fmt"
 
 // value checks the value at b[i] and returns the index behind it. scalar tells
 // whether it is a string, a number or a boolean.
-func (d *Decoder) value(b []byte, i int) (end int, scalar bool, err *SyntaxError) {
+func (d *Decoder) value(b []byte, i int) (end int, scalar bool, err *Refusal) {
 	if i >= len(b) {
 		return 0, false, syntaxAt(b, i, "a value")
 	}
@@ -25,7 +25,7 @@ func (d *Decoder) value(b []byte, i int) (end int, scalar bool, err *SyntaxError
 }
 
 // scanScalar checks the string, number or boolean at b[i].
-func (d *Decoder) scanScalar(b []byte, i int) (end int, err *SyntaxError) {
+func (d *Decoder) scanScalar(b []byte, i int) (end int, err *Refusal) {
 	switch c := b[i]; {
 	case c == '"':
 		end, _, err = d.scanString(b, i+1)
@@ -42,7 +42,7 @@ func (d *Decoder) scanScalar(b []byte, i int) (end int, err *SyntaxError) {
 
 // nested checks the object or array at b[i] and returns the index behind it. Its
 // end, its depth and its strings are looked at here; sonic checks the grammar.
-func (d *Decoder) nested(b []byte, i int) (end int, err *SyntaxError) {
+func (d *Decoder) nested(b []byte, i int) (end int, err *Refusal) {
 	depth := 0
 	for j := i; j < len(b); j++ {
 		switch b[j] {
@@ -69,7 +69,7 @@ func (d *Decoder) nested(b []byte, i int) (end int, err *SyntaxError) {
 // careful is nested all by itself, and stops at the first byte that no valid
 // payload could have there. It has the last word: what sonic refuses and careful
 // does not is accepted. (No such value is known. The fuzz tests compare the two.)
-func (d *Decoder) careful(b []byte, i int) (end int, err *SyntaxError) {
+func (d *Decoder) careful(b []byte, i int) (end int, err *Refusal) {
 	var objects [maxMaxDepth/64 + 1]uint64 // bit n: level n is an object, not an array
 	for depth := 0; ; {
 		// A value is due.
@@ -77,7 +77,7 @@ func (d *Decoder) careful(b []byte, i int) (end int, err *SyntaxError) {
 		switch {
 		case i < len(b) && (b[i] == '{' || b[i] == '['):
 			if depth++; depth > d.opts.MaxDepth {
-				return 0, &SyntaxError{i, fmt.Sprintf("nesting deeper than %d", d.opts.MaxDepth)}
+				return 0, syntax(i, fmt.Sprintf("nesting deeper than %d", d.opts.MaxDepth))
 			}
 			closing := b[i] + 2 // ASCII: '{'+2 is '}', '['+2 is ']'
 			objects[depth/64] &^= 1 << (depth % 64)
@@ -134,7 +134,7 @@ func (d *Decoder) careful(b []byte, i int) (end int, err *SyntaxError) {
 
 // memberName expects a name in quotes and a colon from b[i] on, and returns the
 // index of what follows.
-func (d *Decoder) memberName(b []byte, i int) (int, *SyntaxError) {
+func (d *Decoder) memberName(b []byte, i int) (int, *Refusal) {
 	if i >= len(b) || b[i] != '"' {
 		return 0, syntaxAt(b, i, "a name in quotes")
 	}
@@ -147,7 +147,7 @@ func (d *Decoder) memberName(b []byte, i int) (int, *SyntaxError) {
 
 // colon expects a colon, with white space around it, from b[i] on, and returns
 // the index of what follows.
-func colon(b []byte, i int) (int, *SyntaxError) {
+func colon(b []byte, i int) (int, *Refusal) {
 	i = skipSpace(b, i)
 	if i >= len(b) || b[i] != ':' {
 		return 0, syntaxAt(b, i, "':'")

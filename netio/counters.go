@@ -1,7 +1,6 @@
 package netio
 
 import (
-	"errors"
 	"math/bits"
 	"time"
 
@@ -89,16 +88,14 @@ func (k ErrorKind) String() string {
 	return "unknown"
 }
 
-// refusalKind is the kind of an error that codec.Decode returns.
-func refusalKind(err error) ErrorKind {
-	var unknown *codec.UnknownCommandError
-	var argument *codec.ArgumentTypeError
-	switch {
-	case errors.Is(err, codec.ErrNotOneCommand):
+// refusalKind is the kind of a refused command.
+func refusalKind(code codec.RefusalCode) ErrorKind {
+	switch code {
+	case codec.RefusedTop:
 		return ErrorNotOneCommand
-	case errors.As(err, &unknown):
+	case codec.RefusedName:
 		return ErrorUnknownCommand
-	case errors.As(err, &argument):
+	case codec.RefusedArgument:
 		return ErrorArgumentType
 	default:
 		return ErrorSyntax

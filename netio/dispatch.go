@@ -138,7 +138,7 @@ func (l *loop) takeSlow(c *conn, payload []byte, at, before int, cmd codec.Comma
 	case err != nil:
 		l.ops++
 		l.queue = append(l.queue, queued{at: at, refused: true})
-		l.refusals = append(l.refusals, err)
+		l.refusals = append(l.refusals, codec.RefusalOf(err))
 		return true
 	case kinds[cmd.Op.Effect()] == 0:
 		if !l.flush(c) { // a COUNT sees what was set before it
@@ -268,7 +268,7 @@ func (l *loop) answerBatch(c *conn) bool {
 		q := &l.queue[i]
 		if q.refused {
 			l.countCommand(c)
-			l.count.Errors[refusalKind(refusals[0])]++
+			l.count.Errors[refusalKind(refusals[0].Code)]++
 			l.text = codec.AppendError(l.text[:0], refusals[0])
 			out = l.appendText(out, c.framing)
 			refusals = refusals[1:]

@@ -26,7 +26,7 @@ type loop struct {
 	dec      *codec.Decoder
 	args     []codec.Arg
 	queue    []queued
-	refusals []error // of the refused ones in the queue
+	refusals []*codec.Refusal // of the refused ones in the queue
 	batch    engine.Batch
 	out      []byte // responses, sent at the end of the turn
 	text     []byte // one response that is not framed yet

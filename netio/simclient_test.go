@@ -217,7 +217,7 @@ func (c *simClient) refused(text string) {
 	if err == nil {
 		panic("accepted: " + text)
 	}
-	c.expected = append(c.expected, simElement{answer: c.frame(codec.AppendError(nil, err))})
+	c.expected = append(c.expected, simElement{answer: c.frame(codec.AppendError(nil, codec.RefusalOf(err)))})
 	c.send([]byte(text), len(c.expected)-1)
 }
 

@@ -175,7 +175,7 @@ func TestOtherResponses(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%s is a command", payload)
 		}
-		return codec.AppendError(nil, err)
+		return codec.AppendError(nil, codec.RefusalOf(err))
 	}
 	info := struct {
 		Keys    int    `json:"keyCnt"`
@@ -236,7 +236,7 @@ func TestWrongResponses(t *testing.T) {
 	p := client.NewParser()
 	var r client.Response
 	for _, answer := range wrong {
-		var syntax *codec.SyntaxError
+		var syntax *codec.Refusal
 		if err := p.Parse([]byte(answer), &r); err == nil || errors.As(err, &syntax) == errors.Is(err, client.ErrResponse) {
 			t.Errorf("%s: %v, %+v", answer, err, r)
 		}
@@ -283,7 +283,7 @@ func responses(t testing.TB) (all [][]byte) {
 				all = append(all, codec.AppendValue(nil, op, &args[0], []byte(`"a value"`)))
 			}
 		}
-		all = append(all, codec.AppendError(nil, &codec.ArgumentTypeError{Op: op, Msg: "takes \"something\" else"}))
+		all = append(all, codec.AppendError(nil, &codec.Refusal{Code: codec.RefusedArgument, Op: op, Text: "takes \"something\" else"}))
 	}
 	return append(all, codec.AppendCount(nil, codec.OpCount, 7), codec.AppendMembers(nil, codec.OpServerInfo, struct{ A int }{1}), codec.AppendServerError(nil, 4, "x"))
 }
@@ -296,7 +296,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	for _, v := range []string{``, ` 1`, `1 `, `1},"x":{`, `01`, `"`, `"a"b"`, "\"\xff\"", "[\"\xff\"]", `1,"x":2`} {
-		var syntax *codec.SyntaxError
+		var syntax *codec.Refusal
 		if err := p.Check([]byte(v)); !errors.As(err, &syntax) {
 			t.Errorf("%s: %v", v, err)
 		}

@@ -48,7 +48,7 @@ func NewParser() *Parser {
 func (p *Parser) Check(value []byte) error {
 	end, err := p.dec.ScanValue(value, 0)
 	if err == nil && end != len(value) {
-		err = &codec.SyntaxError{Offset: end, Msg: "more than one value"}
+		err = notJSON(end, "more than one value")
 	}
 	return err
 }
@@ -91,8 +91,8 @@ func opOf(name []byte) codec.Opcode {
 	return codec.Lookup(name[:n])
 }
 
-// Parse parses any response into r. The error is a *codec.SyntaxError for what is not
-// JSON, and ErrResponse, wrapped, for JSON that is not a response; r is then of no use.
+// Parse parses any response into r. The error is a *codec.Refusal for what is not JSON,
+// and ErrResponse, wrapped, for JSON that is not a response; r is then of no use.
 //
 // What r refers to is valid until b changes or Parse is called again.
 func (p *Parser) Parse(b []byte, r *Response) error {
@@ -124,7 +124,7 @@ func (p *Parser) Parse(b []byte, r *Response) error {
 		return err
 	}
 	if end != len(b) {
-		return &codec.SyntaxError{Offset: end, Msg: "more than one response"}
+		return notJSON(end, "more than one response")
 	}
 	return p.fill(r, &m)
 }
@@ -231,7 +231,11 @@ func (p *Parser) name(b []byte, i int) ([]byte, int, error) {
 func expect(b []byte, i int, want byte) (int, error) {
 	i = codec.SkipSpace(b, i)
 	if i >= len(b) || b[i] != want {
-		return 0, &codec.SyntaxError{Offset: i, Msg: "expected '" + string(want) + "'"}
+		return 0, notJSON(i, "expected '"+string(want)+"'")
 	}
 	return codec.SkipSpace(b, i+1), nil
+}
+
+func notJSON(offset int, text string) error {
+	return &codec.Refusal{Code: codec.RefusedSyntax, Offset: offset, Text: text}
 }
