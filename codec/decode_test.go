@@ -2,6 +2,7 @@ package codec_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -258,6 +259,19 @@ func TestOptions(t *testing.T) {
 	_, err := codec.NewDecoder(codec.Options{MaxKeyBytes: 1, MaxDepth: 5000})
 	if err == nil || !strings.Contains(err.Error(), "MaxKeyBytes") || !strings.Contains(err.Error(), "MaxDepth") {
 		t.Errorf("not all faults are told: %v", err)
+	}
+	var fault interface {
+		Option() (field string, value any, want string)
+	}
+	_, err = codec.NewDecoder(codec.Options{MaxDepth: 5000})
+	if !errors.As(err, &fault) {
+		t.Fatalf("%v is no OptionError", err)
+	}
+	if field, value, want := fault.Option(); field != "MaxDepth" || value != 5000 || want != "1 to 4000" {
+		t.Errorf("%s %v %s", field, value, want)
+	}
+	if want := "codec: MaxDepth is 5000, want 1 to 4000"; err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 	small := codec.Options{MaxKeyBytes: 8, MaxDepth: 2, AnyValues: true}
 	d := newDecoder(t, small)

@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Defaults and rules of the wire contract.
@@ -30,14 +31,32 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// validate reports all faults of o in one error.
+// validate returns the faults of o, each an *OptionError, as one error.
 func (o Options) validate() error {
 	var faults []error
-	if o.MaxKeyBytes < minKeyChars {
-		faults = append(faults, fmt.Errorf("codec: MaxKeyBytes is %d, want %d or more", o.MaxKeyBytes, minKeyChars))
+	inRange := func(field string, value, low, high int, want string) {
+		if value < low || value > high {
+			faults = append(faults, &OptionError{field, value, want})
+		}
 	}
-	if o.MaxDepth < 1 || o.MaxDepth > maxMaxDepth {
-		faults = append(faults, fmt.Errorf("codec: MaxDepth is %d, want 1 to %d", o.MaxDepth, maxMaxDepth))
-	}
+	inRange("MaxKeyBytes", o.MaxKeyBytes, minKeyChars, math.MaxInt, fmt.Sprintf("%d or more", minKeyChars))
+	inRange("MaxDepth", o.MaxDepth, 1, maxMaxDepth, fmt.Sprintf("1 to %d", maxMaxDepth))
 	return errors.Join(faults...)
+}
+
+// An OptionError is a fault of one field of Options.
+type OptionError struct {
+	Field string
+	Value any
+	Want  string // what it should be, in words
+}
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("codec: %s is %v, want %s", e.Field, e.Value, e.Want)
+}
+
+// Option returns the fields. The OptionErrors of other packages have it too, so that one
+// interface finds them all in a chain of errors.
+func (e *OptionError) Option() (field string, value any, want string) {
+	return e.Field, e.Value, e.Want
 }
