@@ -8,7 +8,7 @@ import (
 	"keyframe/codec"
 )
 
-// The wire contract, sentence by sentence. A row's name says the sentence.
+// PROTOCOL.md sections 2 to 4, sentence by sentence. A row's name is the sentence.
 
 // describe says what a payload comes to, in a form that is easy to write down:
 // "SET abcdef=1 xyz=2!6" is a SET of two pairs, the second with status 6.

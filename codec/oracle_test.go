@@ -15,9 +15,9 @@ import (
 )
 
 // The oracle decodes a command with encoding/json and nothing of the codec. It
-// follows the wire contract sentence by sentence and does not care for speed.
+// follows PROTOCOL.md sentence by sentence and does not care for speed.
 //
-// encoding/json is more lenient than the contract in two things, both on purpose
+// encoding/json is more lenient than PROTOCOL.md section 2 in two things, both on purpose
 // of its authors: it accepts bytes that are not UTF-8, and it replaces unpaired
 // surrogates by U+FFFD. The oracle checks both on its own. A third difference is
 // the depth: 10,000 there, a limit of ours here.
@@ -110,7 +110,7 @@ func depth(text string) (deepest int) {
 
 var escapes = regexp.MustCompile(`\\u[dD][89abAB][[:xdigit:]]{2}\\u[dD][c-fC-F][[:xdigit:]]{2}|\\u[[:xdigit:]]{4}|\\.`)
 
-// loneSurrogate tells whether the text of a string has a surrogate without its
+// loneSurrogate reports whether the text of a string has a surrogate without its
 // other half.
 func loneSurrogate(text string) bool {
 	for _, e := range escapes.FindAllString(text, -1) {
@@ -302,7 +302,7 @@ func firstFault(payload []byte) int {
 	var raw json.RawMessage
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(payload, &raw); errors.As(err, &syntax) {
-		// It counts from 1, but for the end. At the end it tries a space first.
+		// It counts from 1, except at the end. At the end it tries a space first.
 		fault = int(syntax.Offset)
 		atEnd := strings.HasPrefix(syntax.Error(), "unexpected end") ||
 			strings.HasPrefix(syntax.Error(), "invalid character ' '") && fault == len(payload) && payload[fault-1] != ' '

@@ -9,7 +9,7 @@ import (
 	"keyframe/netio"
 )
 
-// Section 5 of the wire contract, and RNM_KEY's promise, through sockets.
+// PROTOCOL.md section 5, and section 4's promise about RNM_KEY, through sockets.
 
 // TestContract5OwnWritesInOrder: a connection sees its own writes at once.
 func TestContract5OwnWritesInOrder(t *testing.T) {

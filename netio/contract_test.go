@@ -9,7 +9,7 @@ import (
 	"keyframe/netio"
 )
 
-// These tests go through the wire contract section by section, in its words, over
+// These tests go through PROTOCOL.md section by section, in its words, over
 // both framings and both kinds of listener. Sections 1 (framing), 5 (consistency)
 // and 6 (limits) are in framing_test.go, consistency_test.go and limits_test.go.
 
@@ -23,7 +23,7 @@ func responses(format string, keys ...string) (out []string) {
 
 func one(response string) []string { return []string{response} }
 
-// TestContract0ThePage has the examples of the product page, verbatim.
+// TestContract0ThePage has the examples of the product page (section 3), verbatim.
 func TestContract0ThePage(t *testing.T) {
 	eachFraming(t, netio.Options{}, func(t *testing.T, c client) {
 		converse(t, c, []exchange{

@@ -15,7 +15,7 @@ import (
 	"keyframe/netio"
 )
 
-// Section 1 of the wire contract, through sockets.
+// PROTOCOL.md section 1, through sockets.
 
 // TestContract1JSONLines: CR before LF is white space, blank lines are ignored,
 // and an unfinished last line is not a command.

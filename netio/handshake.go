@@ -33,8 +33,8 @@ func upgrade(b []byte) (answer []byte, size int, err error) {
 	size = end + len("\r\n\r\n")
 	var out bytes.Buffer
 	if _, err = (ws.Upgrader{}).Upgrade(readWriter{bytes.NewReader(b[:size]), &out}); err != nil {
-		// The library has its own answers, some with other numbers; the
-		// contract knows 426 for a wrong version and 400 for the rest.
+		// The library has its own answers, some with other numbers. PROTOCOL.md
+		// section 1 has 426 for a wrong version and 400 for the rest.
 		status := http.StatusBadRequest
 		var rejected *ws.ConnectionRejectedError
 		if errors.As(err, &rejected) && rejected.StatusCode() == http.StatusUpgradeRequired {

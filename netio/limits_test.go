@@ -18,7 +18,7 @@ import (
 	"keyframe/netio"
 )
 
-// Section 6 of the wire contract: both sides of every limit, and what hostile
+// PROTOCOL.md section 6: both sides of every limit, and what hostile
 // clients meet. (Key and nesting limits are in contract_test.go.)
 
 // setOfLength is a SET command of exactly n bytes.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Defaults of Options: the wire contract's (section 6), where it names one.
+// Defaults of Options: those of PROTOCOL.md sections 1 and 6, where it names one.
 const (
 	DefaultListen           = "127.0.0.1:1987"
 	DefaultMaxFrameBytes    = 16 << 20
