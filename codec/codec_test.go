@@ -19,5 +19,5 @@ func newDecoder(t testing.TB, opts codec.Options) *codec.Decoder {
 	return d
 }
 
-// sample tells whether an exhaustive test is to take samples only.
+// sample reports whether exhaustive tests take samples only.
 func sample() bool { return raceDetector || testing.Short() }

@@ -22,14 +22,14 @@ type Arg struct {
 	// Key is the key, unescaped. It aliases the payload or, when the key was
 	// written with escapes, the decoder's scratch.
 	Key []byte
-	// Value is the text of a SET's value, aliasing the payload, or the new
-	// key of a rename, unescaped like Key. Else it is nil.
+	// Value is the text of a pair's value, aliasing the payload, or the new key
+	// of a rename, unescaped like Key. Otherwise it is nil.
 	Value []byte
 	// Pos is the offset of the element in the payload: a Command with this
 	// Next makes DecodeFrom begin with it.
 	Pos int
-	// Status is StatusOK for an element that is to be executed. Else the
-	// codec has decided already: KeyLengthInvalid or TypeInvalid.
+	// Status is StatusOK for an element that is to be executed. Otherwise it
+	// is the answer: KeyLengthInvalid or TypeInvalid.
 	Status Status
 
 	flags argFlags
@@ -42,9 +42,9 @@ const (
 	valueNeedsEscape                      // so was the new key in Value
 )
 
-// Command is what a payload holds, but for its elements.
+// Command is what a payload holds, without its elements.
 type Command struct {
 	Op   Opcode
-	More bool // there are more elements than were asked for
+	More bool // there are more elements than Decode was to take
 	Next int  // the offset of the first of them, for DecodeFrom
 }

@@ -3,18 +3,18 @@ package codec
 import "math"
 
 // Decoder turns payloads into commands. It owns the scratch that unescaped keys
-// live in. It belongs to one goroutine.
+// live in, and must be used by one goroutine at a time.
 type Decoder struct {
 	opts    Options
 	scratch []byte
 
 	// Of the payload that is being decoded.
-	limit   int  // of arguments, the caller's included
-	next    int  // the offset of the first element beyond it, -1 if there is none
-	checked bool // the payload is known to be right: go no further than limit
-	utf8    uint8
-	dirty   bool // it is known not to be UTF-8: strings are checked carefully
-	spare   Arg  // takes the elements beyond it, which are only checked
+	limit   int   // of arguments, the caller's included
+	next    int   // the offset of the first element past the limit, -1 if there is none
+	checked bool  // the payload is known to be right: stop at the limit
+	utf8    uint8 // what is known of its UTF-8
+	dirty   bool  // it is not UTF-8: strings go the slow way
+	spare   Arg   // takes the elements past the limit, which are only checked
 	marks   marks
 }
 
@@ -30,10 +30,10 @@ func NewDecoder(opts Options) (*Decoder, error) {
 // maxKeptScratch is how much scratch Reset keeps.
 const maxKeptScratch = 1 << 20
 
-// Reset forgets the scratch and the payload: keys of arguments decoded before are
-// not valid after it.
+// Reset gives up the scratch and the payload. Keys of arguments decoded before are not
+// valid after it.
 func (d *Decoder) Reset() {
-	d.spare = Arg{} // or it would keep a whole frame alive
+	d.spare = Arg{} // it may alias a whole frame
 	d.scratch = d.scratch[:0]
 	if cap(d.scratch) > maxKeptScratch {
 		d.scratch = nil
@@ -54,15 +54,15 @@ func (d *Decoder) Decode(payload []byte, args []Arg, max int) ([]Arg, Command, e
 	out, op, refusal := d.payload(payload, args)
 	if refusal != nil {
 		d.scratch = d.scratch[:scratch]
-		clear(out[min(len(args), len(out)):]) // nobody will look at them: they must not keep the payload
+		clear(out[min(len(args), len(out)):]) // they must not keep the payload alive
 		return args, Command{}, refusal
 	}
 	return out, d.command(op), nil
 }
 
 // DecodeFrom appends at most max further elements of a payload that Decode has
-// accepted, beginning at cmd.Next. What follows those is not looked at; a payload
-// that Decode has not accepted gives nonsense, but no harm.
+// accepted, beginning at cmd.Next. What follows them is not checked again. A payload
+// that Decode has not accepted gives nonsense, but does no harm.
 func (d *Decoder) DecodeFrom(payload []byte, cmd Command, args []Arg, max int) ([]Arg, Command) {
 	if cmd.Op == 0 || int(cmd.Op) >= NumOpcodes || cmd.Next < 0 || cmd.Next > len(payload) {
 		return args, Command{Op: cmd.Op}
@@ -82,7 +82,7 @@ func (d *Decoder) begin(args, max int, checked bool) {
 	if checked {
 		d.utf8 = utf8Valid
 	}
-	if d.limit < args { // it has overflowed, or max is less than 0
+	if d.limit < args { // max is less than 0, or the sum has overflowed
 		d.limit = args
 		if max > 0 {
 			d.limit = math.MaxInt
@@ -97,8 +97,8 @@ func (d *Decoder) command(op Opcode) Command {
 	return Command{Op: op, More: true, Next: d.next}
 }
 
-// The usual names as they are usually written, with their quotes and the colon: a word
-// of six bytes.
+// The usual names as they are usually written, with quotes and colon: six bytes. A test
+// holds them against the table.
 const (
 	nameSet = '"' | 'S'<<8 | 'E'<<16 | 'T'<<24 | '"'<<32 | ':'<<40
 	nameAdd = '"' | 'A'<<8 | 'D'<<16 | 'D'<<24 | '"'<<32 | ':'<<40
@@ -108,8 +108,8 @@ const (
 	nameBytes = 6
 )
 
-// usual returns the opcode of the usual name that is in the lowest bytes of w, 0 if it
-// is another: to find a name's end and to look it up takes nine nanoseconds more.
+// usual returns the opcode of the usual name in the lowest bytes of w, 0 if it is another.
+// To find a name's end and to look it up takes nine nanoseconds longer.
 func usual(w uint64) Opcode {
 	switch w & (1<<(8*nameBytes) - 1) {
 	case nameSet:
@@ -137,7 +137,7 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 	} else if i, op, err = d.name(b); err != nil {
 		return args, op, err
 	}
-	// What is wrong with the command, if the text around it turns out right.
+	// refusal is what is wrong with the command, if its text turns out to be right.
 	var refusal, fault *Refusal
 	s := op.Shape()
 	switch {
@@ -155,7 +155,7 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 		case s == ShapeNothing:
 			refusal = &Refusal{RefusedArgument, i, op, takes[s]}
 			i, _, fault = d.value(b, i)
-		case s == ShapePairs: // a call less than by way of elements
+		case s == ShapePairs: // one call less than through elements
 			args, i, fault = d.pairs(b, first, args)
 		case s == ShapeKeys:
 			args, i, fault = d.keys(b, first, args)
@@ -179,7 +179,7 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 	return args, op, atEnd(b, i+1, refusal)
 }
 
-// name decodes the beginning of any payload: the brace, the command's name, the colon.
+// name decodes the beginning of any payload: the brace, the command's name and the colon.
 // It returns the index of the argument.
 func (d *Decoder) name(b []byte) (argument int, op Opcode, _ *Refusal) {
 	i := skipSpace(b, 0)
@@ -193,15 +193,15 @@ func (d *Decoder) name(b []byte) (argument int, op Opcode, _ *Refusal) {
 	if i >= len(b) || b[i] != '"' {
 		return 0, 0, syntaxAt(b, i, "a command's name in quotes")
 	}
-	end, how, err := d.scanString(b, i+1)
+	end, kind, err := d.scanString(b, i+1)
 	if err != nil {
 		return 0, 0, err
 	}
 	name := b[i+1 : end]
 	// A name with an unpaired surrogate is no command's.
-	if how&textEscaped == 0 {
+	if kind&kindEscaped == 0 {
 		op = Lookup(name)
-	} else if how&textSurrogate == 0 {
+	} else if kind&kindSurrogate == 0 {
 		scratch := unescape(d.scratch, name)
 		op = Lookup(scratch[len(d.scratch):])
 	}
@@ -212,8 +212,8 @@ func (d *Decoder) name(b []byte) (argument int, op Opcode, _ *Refusal) {
 	return i, op, nil
 }
 
-// unknown makes the error about a name that is no command's, which name has
-// accepted.
+// unknown makes the refusal of a name that is no command's. The text up to the argument
+// has been accepted.
 func (d *Decoder) unknown(b []byte) *Refusal {
 	quote := skipSpace(b, skipSpace(b, 0)+1)
 	end, _, _ := d.scanString(b, quote+1)
@@ -224,8 +224,7 @@ func refusedTop(offset int) *Refusal {
 	return &Refusal{Code: RefusedTop, Offset: offset, Text: oneCommand}
 }
 
-// atEnd requires that nothing but white space follows, and returns refusal if
-// that is so.
+// atEnd returns refusal if nothing but white space follows.
 func atEnd(b []byte, i int, refusal *Refusal) *Refusal {
 	if i = skipSpace(b, i); i < len(b) {
 		return syntaxAt(b, i, "nothing after the command")
@@ -233,7 +232,7 @@ func atEnd(b []byte, i int, refusal *Refusal) *Refusal {
 	return refusal
 }
 
-// refuseTop says what is wrong with a payload that is not an object.
+// refuseTop makes the refusal of a payload that is not an object.
 func (d *Decoder) refuseTop(b []byte, i int) *Refusal {
 	if i >= len(b) {
 		return syntaxAt(b, i, "a command")
@@ -245,8 +244,7 @@ func (d *Decoder) refuseTop(b []byte, i int) *Refusal {
 	return atEnd(b, end, refusedTop(i))
 }
 
-// refuseMembers says what is wrong with a payload that has a second member,
-// after the comma.
+// refuseMembers makes the refusal of a payload that has a second member, after the comma.
 func (d *Decoder) refuseMembers(b []byte, comma int) *Refusal {
 	i := comma
 	for {

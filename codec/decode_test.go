@@ -11,7 +11,7 @@ import (
 	"keyframe/codec"
 )
 
-// inside tells whether part lies within whole.
+// inside reports whether part lies within whole.
 func inside(part, whole []byte) bool {
 	if len(part) == 0 {
 		return true

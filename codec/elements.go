@@ -7,8 +7,8 @@ import (
 
 // This file decodes the elements of an argument into Args: pairs, keys, renames.
 
-// elements decodes the elements of an argument, of which there is at least one,
-// from the one at i on. It returns the index behind the argument.
+// elements decodes the elements of an argument from the one at i on, of which there is
+// at least one. It returns the index after the argument.
 func (d *Decoder) elements(b []byte, i int, args []Arg, s Shape) (_ []Arg, end int, err *Refusal) {
 	switch s {
 	case ShapePairs:
@@ -21,8 +21,8 @@ func (d *Decoder) elements(b []byte, i int, args []Arg, s Shape) (_ []Arg, end i
 	return args, i, nil
 }
 
-// add adds an argument, to decode the element at i into. Beyond the limit that is
-// the decoder's spare one, or nil if there is no need to go on.
+// add adds an Arg to decode the element at i into. Past the limit that is the decoder's
+// spare one, or nil if there is no need to go on.
 func (d *Decoder) add(args []Arg, i int) ([]Arg, *Arg) {
 	if len(args) < d.limit {
 		if len(args) == cap(args) {
@@ -42,8 +42,8 @@ func (d *Decoder) add(args []Arg, i int) ([]Arg, *Arg) {
 
 // pairs decodes the members of a SET.
 //
-// The common case of add and the steps from key to value to key are spelled out here
-// and not called: a call costs a pair two of its nanoseconds.
+// The common case of add and the steps from key to value to key are written out here,
+// because a call costs a pair two of its nanoseconds.
 func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Refusal) {
 	n := len(b)
 	for {
@@ -70,7 +70,7 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Ref
 			if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || d.marks.unicode && fewerChars(a.Key, minKeyChars) {
 				a.Status = StatusKeyLengthInvalid
 			}
-		} else if end, err = d.escapedKey(b, a, i+1, end); err != nil {
+		} else if end, err = d.keySlow(b, a, i+1, end); err != nil {
 			return args, 0, err
 		}
 
@@ -93,7 +93,7 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Ref
 				end = d.stopFar(b, i+1)
 			}
 			if uint(end) >= uint(n) || b[end] != '"' || d.dirty {
-				if end, _, err = d.escaped(b, i+1, end); err != nil {
+				if end, _, err = d.scanEscaped(b, i+1, end); err != nil {
 					return args, 0, err
 				}
 			}
@@ -149,7 +149,7 @@ func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *Refu
 				if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || d.marks.unicode && fewerChars(a.Key, minKeyChars) {
 					a.Status = StatusKeyLengthInvalid
 				}
-			} else if end, err = d.escapedKey(b, a, i+1, end); err != nil {
+			} else if end, err = d.keySlow(b, a, i+1, end); err != nil {
 				return args, 0, err
 			}
 			end++
@@ -198,8 +198,8 @@ func (d *Decoder) renames(b []byte, i int, args []Arg) (_ []Arg, end int, err *R
 	}
 }
 
-// rename decodes the object {"old":"new"} at b[i] into a. It returns 0 for
-// anything else, be it a value of another kind or no JSON.
+// rename decodes the object {"old":"new"} at b[i] into a. It returns 0 for anything
+// else, be it another value or not JSON.
 func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *Refusal) {
 	if i >= len(b) || b[i] != '{' {
 		return 0, nil
@@ -227,10 +227,10 @@ func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *Refusal) {
 	}
 	// It is a rename, and both names are keys.
 	var renamed Arg
-	if _, err = d.escapedKey(b, a, from, d.stop(b, from)); err != nil {
+	if _, err = d.keySlow(b, a, from, d.stop(b, from)); err != nil {
 		return 0, err
 	}
-	if _, err = d.escapedKey(b, &renamed, to, d.stop(b, to)); err != nil {
+	if _, err = d.keySlow(b, &renamed, to, d.stop(b, to)); err != nil {
 		return 0, err
 	}
 	a.Value = renamed.Key
@@ -243,8 +243,8 @@ func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *Refusal) {
 	return end + 1, nil
 }
 
-// separator expects a comma at b[i], and returns the index of what follows it and white
-// space; or 0, if there is the closing byte instead, or an error.
+// separator expects a comma at b[i] and returns the index of what follows, past white
+// space. It returns 0 if the closing byte is there instead, or an error.
 func separator(b []byte, i int, closing byte) (next int, err *Refusal) {
 	if i < len(b) && b[i] == ',' {
 		return skipSpace(b, i+1), nil
@@ -255,17 +255,17 @@ func separator(b []byte, i int, closing byte) (next int, err *Refusal) {
 	return 0, nil
 }
 
-// escapedKey decodes the key whose first byte, after its quote, is at start into a;
-// scanning has stopped at i. It returns the index of the closing quote.
-func (d *Decoder) escapedKey(b []byte, a *Arg, start, i int) (end int, err *Refusal) {
-	end, how, err := d.escaped(b, start, i)
+// keySlow decodes the key whose first byte, after its quote, is at start into a, when the
+// first byte that may stop it is at i. It returns the index of the closing quote.
+func (d *Decoder) keySlow(b []byte, a *Arg, start, i int) (end int, err *Refusal) {
+	end, kind, err := d.scanEscaped(b, start, i)
 	if err != nil {
 		return 0, err
 	}
 	key := b[start:end:end]
 	a.flags = 0
-	if how&textEscaped != 0 {
-		if how&textSurrogate != 0 {
+	if kind&kindEscaped != 0 {
+		if kind&kindSurrogate != 0 {
 			if lone := loneSurrogate(b, start, end); lone >= 0 {
 				return 0, syntax(lone, "unpaired surrogate in a key")
 			}
@@ -274,12 +274,12 @@ func (d *Decoder) escapedKey(b []byte, a *Arg, start, i int) (end int, err *Refu
 		n := len(d.scratch)
 		d.scratch = unescape(d.scratch, key)
 		key = slices.Clip(d.scratch[n:])
-		if d.next >= 0 { // the element does not fit, so nobody will look at the key
+		if d.next >= 0 { // the element does not fit: its key is not used
 			d.scratch = d.scratch[:n]
 		}
 	}
 	a.Key, a.Status = key, StatusOK
-	if len(key) > d.opts.MaxKeyBytes || len(key) < minKeyChars || how&textUnicode|how&textEscaped != 0 && fewerChars(key, minKeyChars) {
+	if len(key) > d.opts.MaxKeyBytes || len(key) < minKeyChars || kind&kindUnicode|kind&kindEscaped != 0 && fewerChars(key, minKeyChars) {
 		a.Status = StatusKeyLengthInvalid
 	}
 	return end, nil

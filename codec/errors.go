@@ -25,7 +25,7 @@ const (
 	RefusedArgument RefusalCode = 12 // the argument is not what the command takes
 )
 
-// oneCommand are the contract's words for RefusedTop.
+// oneCommand is the text of RefusedTop, which PROTOCOL.md section 2 gives.
 const oneCommand = "Only one command permitted"
 
 func (r *Refusal) Error() string {

@@ -16,22 +16,22 @@ var (
 
 const HighBitsForTesting = highBits
 
-// StringsForTesting checks the string whose first byte is at i on its usual way
-// and byte by byte.
-func StringsForTesting(d *Decoder, b []byte, i int) (end, carefulEnd int, escaped, carefulEscaped bool, err, carefulErr *Refusal) {
+// StringsForTesting checks the string whose first byte is at i the usual way and the
+// slow one.
+func StringsForTesting(d *Decoder, b []byte, i int) (end, slowEnd int, escaped, slowEscaped bool, err, slowErr *Refusal) {
 	d.begin(0, 0, false)
-	end, how, err := d.scanString(b, i)
-	carefulEnd, carefulHow, carefulErr := d.carefulString(b, i)
-	return end, carefulEnd, how&^textUnicode != 0, carefulHow&^textUnicode != 0, err, carefulErr
+	end, kind, err := d.scanString(b, i)
+	slowEnd, slowKind, slowErr := d.validateStringSlow(b, i)
+	return end, slowEnd, kind&^kindUnicode != 0, slowKind&^kindUnicode != 0, err, slowErr
 }
 
-// NestedForTesting checks the object or array at b[i] on its usual way, with sonic,
-// and carefully, without.
-func NestedForTesting(d *Decoder, b []byte, i int) (end, carefulEnd int, err, carefulErr *Refusal) {
+// NestedForTesting checks the object or array at b[i] the usual way, with sonic, and the
+// slow one, without.
+func NestedForTesting(d *Decoder, b []byte, i int) (end, slowEnd int, err, slowErr *Refusal) {
 	d.begin(0, 0, false)
-	end, err = d.nested(b, i)
-	carefulEnd, carefulErr = d.careful(b, i)
-	return end, carefulEnd, err, carefulErr
+	end, err = d.scanNested(b, i)
+	slowEnd, slowErr = d.validateSlow(b, i)
+	return end, slowEnd, err, slowErr
 }
 
 func ScratchForTesting(d *Decoder) int { return cap(d.scratch) }
@@ -51,9 +51,8 @@ var WideForTesting = wide
 
 const WindowForTesting = windowBytes
 
-// NarrowForTesting makes d mark windows of so many bytes: so that short payloads have
-// many of them.
-func NarrowForTesting(d *Decoder, bytes int) { d.marks.size = bytes }
+// NarrowForTesting makes d mark windows of n bytes, so that short payloads have many.
+func NarrowForTesting(d *Decoder, n int) { d.marks.size = n }
 
 // StopsForTesting returns what stop finds from each of the places on, in that order.
 func StopsForTesting(d *Decoder, b []byte, places []int) (stops []int) {

@@ -7,8 +7,8 @@ import (
 	"keyframe/codec"
 )
 
-// The seeds are the tables of the other tests; what the fuzzer has found beyond
-// them is in testdata/fuzz.
+// The seeds are the tables of the other tests; what the fuzzer has found
+// besides is in testdata/fuzz.
 
 func addPayloads(f *testing.F) {
 	for _, c := range commands {
@@ -68,7 +68,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzScan holds the fast paths against the careful ones.
+// FuzzScan holds the fast paths against the slow ones.
 func FuzzScan(f *testing.F) {
 	addPayloads(f)
 	d := newDecoder(f, codec.Options{AnyValues: true})

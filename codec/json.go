@@ -5,11 +5,11 @@ import (
 	"github.com/bytedance/sonic/utf8"
 )
 
-// This file is the package's only use of sonic, but for unquote_sonic.go.
+// This file and unquote_sonic.go are the package's only use of sonic.
 
-// Backend names what is behind sonic's functions on this platform: sonic itself,
-// or encoding/json where sonic has no implementation for the processor or the
-// version of Go.
+// Backend names what does the work of sonic's functions on this platform: sonic itself,
+// or encoding/json where sonic has no implementation for the processor or the version
+// of Go.
 func Backend() string {
 	if sonic.APIKind == sonic.UseSonicJSON {
 		return "sonic"
@@ -17,12 +17,12 @@ func Backend() string {
 	return "encoding/json"
 }
 
-// ValidUTF8 tells whether b is valid UTF-8.
+// ValidUTF8 reports whether b is valid UTF-8.
 func ValidUTF8(b []byte) bool { return utf8.Validate(b) }
 
-// validGrammar tells whether b is a JSON value, provided that its strings are
-// right: sonic.Valid looks for a string's end only, and lets pass raw control
-// characters, illegal escapes and bytes that are not UTF-8.
+// validGrammar reports whether b is a JSON value, provided that its strings are right.
+// sonic.Valid looks only for a string's end: raw control characters, illegal escapes and
+// bytes that are not UTF-8 pass.
 func validGrammar(b []byte) bool { return sonic.Valid(b) }
 
 // marshal encodes one of our own structs.

@@ -2,25 +2,25 @@ package codec
 
 import "math/bits"
 
-// Where the processor has wide registers, a payload is looked at a window at a time,
-// without branches, for the bytes at which a string may stop, each of which gets a mark;
-// the decoder then leaps from one to the next. To go through each string on its own
-// costs a loop whose end is guessed wrong whenever a string is not as long as the one
-// before it, and eight bytes at a time are all that Go has a register for.
+// Where the processor has wide registers, a payload is searched a window at a time,
+// without branches, for the bytes at which a string may stop. Each gets a mark, and the
+// decoder leaps from mark to mark. A loop for each string would mispredict its end
+// whenever a string is not as long as the one before it, and would go eight bytes at a
+// time, which is all that Go has a register for.
 //
-// Elsewhere nothing is ever marked, and stopFar has scan look for each string's end. It
-// is the twin that tests hold the marks against.
+// Elsewhere nothing is ever marked, and stopFar has scan look for each string's end. That
+// is also the twin that tests hold the marks against.
 //
 // The wide code is assembly because package simd/archsimd is an experiment of the
-// toolchain: it would be there for nobody who builds the server with a plain go build.
+// toolchain, which a plain go build does not have.
 
 const (
 	// windowBytes are marked at a time. A window and its marks stay in the first-level
-	// cache until the decoder has gone over them. Not yet measured against others.
+	// cache until the decoder is through with them. Not yet measured against others.
 	windowBytes = 4096
 
-	// marksBytes is one bit for each byte of a window, and what the last of them may
-	// be loaded and stored with.
+	// marksBytes is one bit for each byte of a window, and room for loads and stores
+	// at the last of them that reach past it.
 	marksBytes = windowBytes/8 + 16
 )
 
@@ -29,12 +29,12 @@ type marks struct {
 	size    int  // of a window: windowBytes, or less in tests
 	base    int  // where the window begins
 	n       int  // its length; 0: nothing is marked
-	unicode bool // there were bytes past ASCII in this window or one before
+	unicode bool // there were bytes past ASCII in this window or an earlier one
 	bits    [marksBytes]byte
 }
 
-// from returns the marks of the 57 bytes, or a few more, that begin at index i of the
-// payload, the first one lowest. It is 0 too if they have not been marked.
+// from returns the marks of the bytes from index i of the payload on, the first one
+// lowest. There are 57 to 64. It is 0, too, if the bytes have not been marked.
 func (m *marks) from(i int) uint64 {
 	if !canMark {
 		return 0
@@ -47,7 +47,7 @@ func (m *marks) from(i int) uint64 {
 }
 
 // stop returns the index of the first byte of b, from i on, that is a quote, a
-// backslash or a control character; or len(b).
+// backslash or a control character, or len(b) if there is none.
 func (d *Decoder) stop(b []byte, i int) int {
 	if m := d.marks.from(i); m != 0 {
 		return i + bits.TrailingZeros64(m)
@@ -87,7 +87,7 @@ func (d *Decoder) mark(b []byte, i int) {
 	}
 }
 
-// sawUnicode takes note of bytes past ASCII in b.
+// sawUnicode notes that there are bytes past ASCII in b.
 func (d *Decoder) sawUnicode(b []byte) {
 	if !d.marks.unicode {
 		d.marks.unicode = true

@@ -11,14 +11,14 @@ const canMark = true
 var wide = cpu.X86.HasAVX2
 
 // markAVX2 marks the n bytes of src in the bits of dst: 1 for a quote, a backslash or a
-// control character. Behind them it leaves 64 bits of 0. If high is 0, all are ASCII.
+// control character. After them it writes 64 bits of 0. If high is 0, all are ASCII.
 //
 // Precondition: n > 0, and dst has room for n/8 + 16 bytes.
 //
 //go:noescape
 func markAVX2(dst, src *byte, n int) (high uint64)
 
-// markBytes marks src, of which there is some and no more than a window.
+// markBytes marks src, which is not empty and no longer than a window.
 func markBytes(dst *[marksBytes]byte, src []byte) (high uint64) {
 	return markAVX2(&dst[0], &src[0], len(src))
 }

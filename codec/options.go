@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Defaults and rules of the wire contract.
+// Defaults and rules of PROTOCOL.md sections 3 and 6.
 const (
 	DefaultMaxKeyBytes = 65_535
 	DefaultMaxDepth    = 128

@@ -7,14 +7,14 @@ import (
 	"strconv"
 )
 
-// Every Append function here appends one response's JSON to dst, without framing, and
-// returns the longer slice. For the responses that there are most of, a function says
-// beforehand how long they will be, so that what frames them can be written first.
+// Every Append function here appends the JSON of one response to dst, without framing,
+// and returns the longer slice. ResponseLen and ValueLen give the length of the commonest
+// responses beforehand, so that a frame's header can be written first.
 
 const numStatuses = int(StatusOutOfMemory) + 1
 
-// A prefix is the fixed beginning of a response. It is copied whole, with what is
-// behind its n bytes: two moves of a register instead of a call.
+// A prefix is the fixed beginning of a response. All of its 32 bytes are copied, and then
+// n of them kept: two moves of a register instead of a call.
 type prefix struct {
 	text [32]byte
 	n    int
@@ -36,7 +36,7 @@ var renameTail = func() (tail [numStatuses]string) {
 	return tail
 }()
 
-// appendPrefix appends head, and makes sure of room for n more bytes behind it.
+// appendPrefix appends head, and makes room for n more bytes after it.
 func appendPrefix(dst []byte, head *prefix, n int) []byte {
 	at := len(dst)
 	if cap(dst)-at < len(head.text)+n {
@@ -83,7 +83,7 @@ func ValueLen(op Opcode, arg *Arg, value []byte) int {
 	return derived.value[op].n + keyLen(arg.Key, arg.flags&keyNeedsEscape != 0) + len(`":`) + len(value) + len("}}")
 }
 
-// AppendValue appends the answer for a key that was found.
+// AppendValue appends the answer with a value, of a command that has one.
 func AppendValue(dst []byte, op Opcode, arg *Arg, value []byte) []byte {
 	dst = appendPrefix(dst, &derived.value[op], len(arg.Key)+len(value)+4)
 	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
@@ -92,7 +92,7 @@ func AppendValue(dst []byte, op Opcode, arg *Arg, value []byte) []byte {
 	return append(dst, "}}"...)
 }
 
-// AppendCount appends the answer of COUNT or CLEAR.
+// AppendCount appends the answer of a command with ReplyCount.
 func AppendCount(dst []byte, op Opcode, n int) []byte {
 	dst = append(dst, `{"`...)
 	dst = append(dst, op.String()...)
@@ -101,8 +101,8 @@ func AppendCount(dst []byte, op Opcode, n int) []byte {
 	return append(dst, "}}"...)
 }
 
-// AppendMembers appends the answer of SERVER_INFO: after the status, the members of
-// info, which must be a struct that encodes to a JSON object.
+// AppendMembers appends the answer of a command with ReplyMembers: after the status, the
+// members of info, which must be a struct that encodes to a JSON object.
 func AppendMembers(dst []byte, op Opcode, info any) []byte {
 	members := marshal(info)[1:] // without its opening brace
 	dst = append(dst, `{"`...)
@@ -133,7 +133,7 @@ func AppendError(dst []byte, r *Refusal) []byte {
 	}
 }
 
-// AppendServerError appends an error that is not a command's own.
+// AppendServerError appends an error that is no known command's.
 func AppendServerError(dst []byte, s int, msg string) []byte {
 	dst = append(dst, `{"SERVER_ERROR":{"s":`...)
 	dst = strconv.AppendInt(dst, int64(s), 10)
@@ -142,8 +142,8 @@ func AppendServerError(dst []byte, s int, msg string) []byte {
 	return append(dst, `"}}`...)
 }
 
-// appendKey appends a key as the inside of a JSON string. A key that was written
-// without escapes needs none.
+// appendKey appends a key as the inside of a JSON string. A key that came without escapes
+// needs none.
 func appendKey(dst, key []byte, escape bool) []byte {
 	if !escape {
 		return append(dst, key...)

@@ -9,11 +9,11 @@ import (
 // This file scans what JSON is made of: strings, numbers, words, white space.
 // Nothing here knows commands.
 //
-// Strings have three paths. The fast one goes to the first byte that stops it (the
-// mark of which is in mark.go, or scan finds it); if that is the closing quote, and the
-// payload is ASCII so far or known to be UTF-8, it was all. The second, escaped, goes on
-// behind escapes. The third, carefulString, goes byte by byte and has the last word: it
-// is for finding the exact place of a fault.
+// Strings have three paths. The fast one goes to the first byte that may stop a string,
+// which mark.go has marked or scan finds. If that is the closing quote, and the payload
+// is ASCII so far or known to be UTF-8, the string is good. The second, scanEscaped, goes
+// on after escapes. The third, validateStringSlow, goes byte by byte. It has the last
+// word and finds the exact place of a fault.
 
 const (
 	lowBits  = 0x0101010101010101
@@ -21,21 +21,21 @@ const (
 )
 
 // stops marks, by the highest bit of the byte, where w has a quote, a backslash or
-// a control character. Only the lowest mark is to be trusted: a subtraction that
-// underflows borrows from the byte above. (In Go, minus and | bind equally: the
-// parentheses matter.)
+// a control character. Only the lowest mark can be trusted, because a subtraction that
+// underflows borrows from the byte above. The parentheses matter: in Go, minus and |
+// bind equally.
 //
 //	x - 0x01 underflows for x == 0, so x^'\\' - 0x01 does for a backslash;
 //	x^0x02 swaps 0x20 and 0x22 and keeps control characters among themselves,
-//	so x^0x02 - 0x21 underflows for control characters and the quote at once;
+//	so x^0x02 - 0x21 underflows for control characters and the quote;
 //	bytes past ASCII have their highest bit set anyway, and are left out.
 func stops(w uint64) uint64 {
 	return (((w ^ 0x02*lowBits) - 0x21*lowBits) | ((w ^ '\\'*lowBits) - lowBits)) &^ w & highBits
 }
 
 // scan returns the index of the first byte of b, from i on, that is a quote, a
-// backslash or a control character; or len(b). i must not be beyond len(b). If seen
-// has none of highBits, the bytes on the way were ASCII; else they may not be.
+// backslash or a control character, or len(b) if there is none. i must not be past
+// len(b). If seen has none of highBits, the bytes on the way were ASCII.
 func scan(b []byte, i int) (end int, seen uint64) {
 	for ; i+8 <= len(b); i += 8 {
 		w := uncheckedLoad64(b, i)
@@ -50,8 +50,8 @@ func scan(b []byte, i int) (end int, seen uint64) {
 	return scanBytes(b, i)
 }
 
-// scanBytes is scan byte by byte: its twin, and its part for texts of less than
-// eight bytes.
+// scanBytes is scan byte by byte. It is the twin that tests hold scan against, and does
+// texts of less than eight bytes.
 func scanBytes(b []byte, i int) (end int, seen uint64) {
 	for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
 		seen |= uint64(b[i])
@@ -60,8 +60,8 @@ func scanBytes(b []byte, i int) (end int, seen uint64) {
 	return i, seen
 }
 
-// load64 returns the eight bytes of b from i on, the first one lowest. Bytes beyond
-// the end are zeros, which stops marks: a scan ends at len(b). It can't for texts
+// load64 returns the eight bytes of b from i on, the first one lowest. Bytes past the
+// end are zeros, which stops marks, so a scan ends at len(b). It reports false for texts
 // of less than eight bytes.
 func load64(b []byte, i int) (w uint64, ok bool) {
 	if i+8 <= len(b) {
@@ -73,44 +73,45 @@ func load64(b []byte, i int) (w uint64, ok bool) {
 	return uncheckedLoad64(b, len(b)-8) >> (uint(i+8-len(b)) * 8), true
 }
 
-// text is how a string was written.
-type text uint8
+// stringKind is what a string is written with.
+type stringKind uint8
 
 const (
-	textPlain     text = 0
-	textUnicode   text = 1 << iota // it may hold bytes that are not ASCII
-	textEscaped                    // it holds escapes
-	textSurrogate                  // some of them are \uD800 to \uDFFF
+	kindPlain     stringKind = 0
+	kindUnicode   stringKind = 1 << iota // bytes past ASCII, perhaps
+	kindEscaped                          // escapes
+	kindSurrogate                        // escapes of surrogates, \uD800 to \uDFFF
 )
 
-// scanString checks the string whose first byte, after its quote, is at i. It
-// returns the index of its closing quote.
-func (d *Decoder) scanString(b []byte, i int) (end int, how text, err *Refusal) {
+// scanString checks the string whose first byte, after its quote, is at i, and returns
+// the index of its closing quote.
+func (d *Decoder) scanString(b []byte, i int) (end int, kind stringKind, err *Refusal) {
 	end = d.stop(b, i)
 	if end < len(b) && b[end] == '"' && !d.marks.unicode {
-		return end, textPlain, nil
+		return end, kindPlain, nil
 	}
-	return d.escaped(b, i, end)
+	return d.scanEscaped(b, i, end)
 }
 
-// escaped is scanString where scanning has stopped at i.
-func (d *Decoder) escaped(b []byte, start, i int) (end int, how text, err *Refusal) {
+// scanEscaped is scanString for a string that begins at start, when the first byte that
+// may stop it is at i.
+func (d *Decoder) scanEscaped(b []byte, start, i int) (end int, kind stringKind, err *Refusal) {
 	for i < len(b) && !d.dirty {
 		switch c := b[i]; {
 		case c == '"':
 			if d.marks.unicode {
-				how |= textUnicode
+				kind |= kindUnicode
 			}
-			return i, how, nil
+			return i, kind, nil
 		case c != '\\' || i+1 == len(b):
-			return d.carefulString(b, start)
+			return d.validateStringSlow(b, start)
 		case classes[b[i+1]]&classEscape != 0:
-			how |= textEscaped
+			kind |= kindEscaped
 			i += 2
 		default:
 			n := 0
-			if n, how = unicodeEscape(b, i, how); n == 0 {
-				return d.carefulString(b, start)
+			if n, kind = unicodeEscape(b, i, kind); n == 0 {
+				return d.validateStringSlow(b, start)
 			}
 			i += n
 		}
@@ -120,7 +121,7 @@ func (d *Decoder) escaped(b []byte, start, i int) (end int, how text, err *Refus
 			i = d.stopFar(b, i)
 		}
 	}
-	return d.carefulString(b, start)
+	return d.validateStringSlow(b, start)
 }
 
 // What is known of the payload's UTF-8.
@@ -130,12 +131,12 @@ const (
 	utf8Invalid
 )
 
-// validUTF8 tells whether the whole payload is UTF-8. It has sonic look at it when
-// it is asked for the first time: a call costs 15 ns, and a further nanosecond for
-// a dozen bytes, which is less than a look at each string.
+// validUTF8 reports whether the whole payload is UTF-8. The first call has sonic look at
+// all of it, which costs 15 ns and a nanosecond for a dozen bytes: less than a look at
+// each string.
 //
-// What is not UTF-8 is an error wherever it stands. But the first error has to be
-// found; so in such a payload every string that is not ASCII is checked carefully.
+// What is not UTF-8 is an error wherever it stands, but the first error has to be found.
+// So in such a payload every string goes the slow way.
 func (d *Decoder) validUTF8(b []byte) bool {
 	if d.utf8 == utf8Unknown {
 		d.utf8 = utf8Invalid
@@ -146,13 +147,13 @@ func (d *Decoder) validUTF8(b []byte) bool {
 	return d.utf8 == utf8Valid
 }
 
-// carefulString checks the string whose first byte is at i, and stops at the first
+// validateStringSlow checks the string whose first byte is at i, and stops at the first
 // byte that no valid string could have there.
-func (d *Decoder) carefulString(b []byte, i int) (end int, how text, err *Refusal) {
+func (d *Decoder) validateStringSlow(b []byte, i int) (end int, kind stringKind, err *Refusal) {
 	for i < len(b) {
 		switch c := b[i]; {
 		case c == '"':
-			return i, how, nil
+			return i, kind, nil
 		case c < 0x20:
 			return 0, 0, syntax(i, "raw control character in a string")
 		case c >= utf8.RuneSelf:
@@ -160,20 +161,20 @@ func (d *Decoder) carefulString(b []byte, i int) (end int, how text, err *Refusa
 			if r == utf8.RuneError && n == 1 {
 				return 0, 0, syntax(i, "invalid UTF-8 in a string")
 			}
-			how |= textUnicode
+			kind |= kindUnicode
 			i += n
 		case c != '\\':
 			i++
 		case i+1 == len(b):
 			i++
 		case classes[b[i+1]]&classEscape != 0:
-			how |= textEscaped
+			kind |= kindEscaped
 			i += 2
 		case b[i+1] != 'u':
 			return 0, 0, syntax(i+1, "illegal escape in a string")
 		default:
 			n := 0
-			if n, how = unicodeEscape(b, i, how); n == 0 {
+			if n, kind = unicodeEscape(b, i, kind); n == 0 {
 				for i += 2; i < len(b) && hexValues[b[i]] >= 0; i++ {
 				}
 				if i < len(b) {
@@ -186,25 +187,25 @@ func (d *Decoder) carefulString(b []byte, i int) (end int, how text, err *Refusa
 	return 0, 0, syntax(len(b), "unexpected end in a string")
 }
 
-// unicodeEscape returns the length of the escape \uXXXX at b[i], and what a string
-// with it is. It is 0 when there is none.
-func unicodeEscape(b []byte, i int, how text) (int, text) {
+// unicodeEscape returns the length of the escape \uXXXX at b[i], 0 if there is none, and
+// the kind of a string that has it.
+func unicodeEscape(b []byte, i int, kind stringKind) (int, stringKind) {
 	if i+6 > len(b) || b[i] != '\\' || b[i+1] != 'u' {
-		return 0, how
+		return 0, kind
 	}
 	r := hex4(b[i+2:])
 	if r < 0 {
-		return 0, how
+		return 0, kind
 	}
 	if r >= 0xD800 && r <= 0xDFFF {
-		how |= textSurrogate
+		kind |= kindSurrogate
 	}
-	return 6, how | textEscaped
+	return 6, kind | kindEscaped
 }
 
-// classes of bytes, for the tests that are not worth a chain of comparisons.
+// Classes of bytes: one load instead of a chain of comparisons.
 const (
-	classEscape = 1 << iota // may follow a backslash, but for u
+	classEscape = 1 << iota // may follow a backslash, except u
 	classSpace              // white space
 	classDigit
 )
@@ -231,15 +232,15 @@ var hexValues = func() (v [256]int8) {
 	return v
 }()
 
-// hex4 returns the value of four hexadecimal digits; less than 0 if they aren't.
+// hex4 returns the value of the first four bytes of b as hexadecimal digits. It is less
+// than 0 if they aren't.
 func hex4(b []byte) int {
 	_ = b[3]
 	return int(hexValues[b[0]])<<12 | int(hexValues[b[1]])<<8 | int(hexValues[b[2]])<<4 | int(hexValues[b[3]])
 }
 
-// loneSurrogate returns the index of the first surrogate in the string b[i:end]
-// that has not got its other half, -1 if there is none. scanString must have
-// accepted the string.
+// loneSurrogate returns the index of the first surrogate in the string b[i:end] without
+// its other half, -1 if there is none. scanString must have accepted the string.
 func loneSurrogate(b []byte, i, end int) int {
 	for i < end {
 		if b[i] != '\\' {
@@ -262,12 +263,12 @@ func loneSurrogate(b []byte, i, end int) int {
 	return -1
 }
 
-// unescape appends what the string with the inside s says to dst. scanString must
-// have accepted s, and it must have no unpaired surrogate: sonic would make U+FFFD
-// of it, and two different keys would be one.
+// unescape appends the text of the string whose inside is s to dst. scanString must have
+// accepted s, and there must be no unpaired surrogate in it: sonic would make U+FFFD of
+// one, and two different keys would become the same.
 func unescape(dst, s []byte) []byte {
-	// What is said is never longer than how. Earlier keys hold on to where the
-	// scratch was before it grew.
+	// The text is never longer than its JSON. When the scratch grows, keys from before
+	// keep the old one.
 	if cap(dst)-len(dst) < len(s) {
 		dst = append(make([]byte, 0, 2*cap(dst)+len(s)), dst...)
 	}
@@ -278,11 +279,12 @@ func unescape(dst, s []byte) []byte {
 	return dst[:len(dst)+unquoteLong(room, s)]
 }
 
-// unquoteShort is unquoteLong without sonic.
+// unquoteShort is unquoteLong without sonic. It is also the twin that tests hold it
+// against.
 func unquoteShort(room, s []byte) (n int) {
 	for i := 0; i < len(s); {
-		// What stands for itself, eight bytes at a time. They are never written
-		// further on in room than they are in s, so there is space.
+		// What stands for itself, eight bytes at a time. n is never more than i, so
+		// room has space for them.
 		if i+8 <= len(s) {
 			w := uncheckedLoad64(s, i)
 			binary.LittleEndian.PutUint64(room[n:], w)
@@ -320,10 +322,10 @@ func unquoteShort(room, s []byte) (n int) {
 	return n
 }
 
-// unescaped is what a byte says behind a backslash.
+// unescaped is what a byte stands for after a backslash.
 var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// scanNumber checks the number at b[i] and returns the index behind it.
+// scanNumber checks the number at b[i] and returns the index after it.
 func scanNumber(b []byte, i int) (end int, err *Refusal) {
 	if i < len(b) && b[i] == '-' {
 		i++
@@ -368,7 +370,8 @@ func skipDigits(b []byte, i int) int {
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
-// scanWord expects true, false or null at b[i] and returns the index behind it.
+// scanWord expects word, which is true, false or null, at b[i] and returns the index
+// after it.
 func scanWord(b []byte, i int, word string) (end int, err *Refusal) {
 	if end = i + len(word); end <= len(b) && string(b[i:end]) == word {
 		return end, nil
@@ -381,9 +384,8 @@ func scanWord(b []byte, i int, word string) (end int, err *Refusal) {
 	panic("BUG: codec: nothing is wrong with " + word)
 }
 
-// skipSpace returns the index of the first byte from i on that is not white
-// space. Where there is none that is one comparison. It and skipRun are small enough to
-// be inlined.
+// skipSpace returns the index of the first byte from i on that is not white space. Where
+// there is none, it costs one comparison. It and skipRun are small enough to be inlined.
 func skipSpace(b []byte, i int) int {
 	if i < len(b) && b[i] <= ' ' {
 		return skipRun(b, i)
@@ -391,8 +393,8 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// skipRun is skipSpace where there may be some. (Eight at a time are a tenth slower, one
-// pretty-printed pair and ten: a printer puts one to five between two values.)
+// skipRun is skipSpace where there may be some. A loop over eight bytes at a time is a
+// tenth slower for pretty-printed pairs, which have one to five between two values.
 func skipRun(b []byte, i int) int {
 	for i < len(b) && classes[b[i]]&classSpace != 0 {
 		i++
@@ -400,19 +402,19 @@ func skipRun(b []byte, i int) int {
 	return i
 }
 
-// fewerChars tells whether UTF-8 text has fewer than n characters, for a small n.
+// fewerChars reports whether UTF-8 text has fewer than n characters, for a small n.
 func fewerChars(b []byte, n int) bool {
 	if len(b) >= 4*n {
 		return false
 	}
 	chars := 0
 	for ; len(b) >= 8; b = b[8:] {
-		// Continuation bytes, 10......, counted by adding all bytes up in the
-		// highest.
+		// Continuation bytes are 10xxxxxx. The multiplication adds their marks up in
+		// the highest byte.
 		continuation := uncheckedLoad64(b, 0)
 		continuation &^= continuation << 1
 		chars += 8 - int((continuation&highBits>>7)*lowBits>>56)
-		if chars+(len(b)-8)/4 >= n { // three bytes behind may belong to these
+		if chars+(len(b)-8)/4 >= n { // the next three bytes may belong to these
 			return false
 		}
 	}

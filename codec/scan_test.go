@@ -124,15 +124,15 @@ func requireStringPathsAgree(t testing.TB, d *codec.Decoder, b []byte) {
 	t.Helper()
 	for i := range len(b) + 1 {
 		if i < len(b) && !utf8.RuneStart(b[i]) {
-			continue // a string begins behind a quote, not in a character
+			continue // a string begins after a quote, not in a character
 		}
-		end, carefulEnd, escaped, carefulEscaped, err, carefulErr := codec.StringsForTesting(d, b, i)
-		same := (err == nil) == (carefulErr == nil)
+		end, slowEnd, escaped, slowEscaped, err, slowErr := codec.StringsForTesting(d, b, i)
+		same := (err == nil) == (slowErr == nil)
 		if same && err != nil {
-			same = *err == *carefulErr
+			same = *err == *slowErr
 		}
-		if !same || end != carefulEnd || escaped != carefulEscaped {
-			t.Fatalf("%q from %d: %d %t %v, carefully %d %t %v", b, i, end, escaped, err, carefulEnd, carefulEscaped, carefulErr)
+		if !same || end != slowEnd || escaped != slowEscaped {
+			t.Fatalf("%q from %d: %d %t %v, the slow way %d %t %v", b, i, end, escaped, err, slowEnd, slowEscaped, slowErr)
 		}
 	}
 }
@@ -142,9 +142,9 @@ func requireNestedPathsAgree(t testing.TB, d *codec.Decoder, b []byte) {
 	if len(b) == 0 || b[0] != '[' && b[0] != '{' {
 		return
 	}
-	end, carefulEnd, err, carefulErr := codec.NestedForTesting(d, b, 0)
-	if (err == nil) != (carefulErr == nil) || end != carefulEnd {
-		t.Fatalf("%q: %d %v, carefully %d %v", b, end, err, carefulEnd, carefulErr)
+	end, slowEnd, err, slowErr := codec.NestedForTesting(d, b, 0)
+	if (err == nil) != (slowErr == nil) || end != slowEnd {
+		t.Fatalf("%q: %d %v, the slow way %d %v", b, end, err, slowEnd, slowErr)
 	}
 	// Where the strings are right, sonic is.
 	if json.Valid(b) && utf8.Valid(b) && !codec.ValidGrammarForTesting(b) {

@@ -303,7 +303,7 @@ func TestEveryByteRemovedOrDoubled(t *testing.T) {
 	})
 }
 
-// The usual names are told by one word of the bytes from their quote on: so every kind of white
+// The usual names are recognized by one word of the bytes from their quote on: so every kind of white
 // space, and of what is none, stands at every place of a command, which is then cut off
 // everywhere, and at two places around its name.
 func TestSpaceAroundTheName(t *testing.T) {
@@ -345,7 +345,7 @@ func TestSpaceAroundTheName(t *testing.T) {
 }
 
 // The fast path reads eight bytes at a time: every length of key and value, at
-// every alignment, with and without something behind it.
+// every alignment, with and without something after it.
 func TestEveryLength(t *testing.T) {
 	opts := codec.Options{}
 	d, narrow := newDecoder(t, opts), newDecoder(t, opts)

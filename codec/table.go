@@ -6,10 +6,10 @@ import (
 	"math/bits"
 )
 
-// This file is the command table: one row a command. Everything that anybody has to
-// know of a command is in its row or is made from it, so a command like one that
-// exists is an opcode and a row here, a test, and a line of PROTOCOL.md section 4.
-// Nothing depends on the order of the opcodes, except that commands are listed in it.
+// This file is the command table: one row a command. All that is to be known of a
+// command is in its row or made from it. So a command like one that exists is an opcode
+// and a row here, a test, and a line of PROTOCOL.md section 4. Commands are listed in
+// the order of the opcodes; nothing else depends on it.
 
 // Opcode is a command's name as a number.
 type Opcode uint8
@@ -43,10 +43,10 @@ type row struct {
 	effect  Effect    // what it does to the store
 	reply   Reply     // what its answers look like
 	answers StatusSet // an element's statuses that are answered with its key
-	values  StatusSet // those that are answered with its value, one at most
+	values  StatusSet // those that are answered with its key and value, one at most
 }
 
-// invalid are the statuses that every keyed command may have: the codec finds them.
+// invalid are the statuses of elements that the codec itself refuses.
 const invalid = 1<<StatusKeyLengthInvalid | 1<<StatusTypeInvalid
 
 // table is indexed by Opcode.
@@ -102,8 +102,8 @@ func (s Shape) opening() byte {
 // closing is the byte that it ends with.
 func (s Shape) closing() byte { return s.opening() + 2 } // ASCII: '{'+2 is '}', '['+2 is ']'
 
-// Effect is what a command does to the store. The codec does not care: whoever
-// executes commands has an operation for each.
+// Effect is what a command does to the store. The codec makes no use of it: it
+// is for the package that executes commands.
 type Effect uint8
 
 // The effects.
@@ -159,7 +159,7 @@ func (o Opcode) String() string {
 	return "unknown"
 }
 
-// The methods below are for opcodes less than NumOpcodes.
+// The methods below panic for an opcode that is not less than NumOpcodes.
 
 // Shape returns what the command takes.
 func (o Opcode) Shape() Shape { return table[o].shape }
@@ -170,14 +170,14 @@ func (o Opcode) Effect() Effect { return table[o].effect }
 // Reply returns what the command's answers look like.
 func (o Opcode) Reply() Reply { return table[o].reply }
 
-// Quiet reports whether the command is silent about the statuses that are not in
-// Answers or Values.
+// Quiet reports whether a status that is neither in Answers nor in Values is not
+// answered at all: the command answers only for what failed.
 func (o Opcode) Quiet() bool { return table[o].quiet }
 
-// Answers returns the statuses that an element may be answered with, beside its key.
+// Answers returns the statuses that an element's key may be answered with.
 func (o Opcode) Answers() StatusSet { return table[o].answers }
 
-// Values returns the statuses that an element is answered with beside its value.
+// Values returns the statuses that its key and value may be answered with.
 func (o Opcode) Values() StatusSet { return table[o].values }
 
 // Texts are the fixed texts of a command, ready made for codec/client.
@@ -187,7 +187,7 @@ type Texts struct {
 	Response string // {"SET_RSP":{"st":
 }
 
-// Texts returns the command's. Nobody may change them.
+// Texts returns the fixed texts of the command, which must not be changed.
 func (o Opcode) Texts() *Texts { return &derived.texts[o] }
 
 // derived is what is made from the table, once.
@@ -201,8 +201,8 @@ var derived = func() (d derivations) {
 type derivations struct {
 	texts [NumOpcodes]Texts
 
-	// The names as a hash table: the first opcode of each chain, and the next one
-	// of each opcode.
+	// The names as a hash table: the first opcode of each chain, and for each
+	// opcode the next one.
 	first [64]Opcode
 	next  [NumOpcodes]Opcode
 
@@ -223,7 +223,7 @@ func (d *derivations) add(op Opcode) {
 	h := hashName([]byte(r.name))
 	d.next[op], d.first[h] = d.first[h], op
 	if r.reply != ReplyElements {
-		return // SERVER_INFO's prefix would not fit, and nobody needs it
+		return // there are none, and SERVER_INFO's would not fit into a prefix
 	}
 	for st := range numStatuses {
 		if r.shape == ShapeRenames && Status(st) != StatusTypeInvalid {

@@ -32,7 +32,7 @@ func TestTableIsWhole(t *testing.T) {
 		}
 	}
 	if len(names) != len(oracleCommands) {
-		t.Errorf("%d commands, the contract has %d", len(names), len(oracleCommands))
+		t.Errorf("%d commands, the oracle has %d", len(names), len(oracleCommands))
 	}
 }
 

@@ -17,14 +17,13 @@ func uncheckedLoad64(b []byte, i int) uint64 {
 }
 
 // uncheckedLoad returns the marks of the window's bytes from at on, as many as eight
-// bytes of them hold. It is binary.LittleEndian.Uint64(m.bits[at/8:]) >> (at & 7).
+// bytes hold. It is binary.LittleEndian.Uint64(m.bits[at/8:]) >> (at & 7).
 //
 // Precondition: at < windowBytes. marksBytes has room for eight bytes from there.
 func (m *marks) uncheckedLoad(at uint) uint64 {
 	return binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(unsafe.Pointer(&m.bits), at>>3))[:]) >> (at & 7)
 }
 
-// stringView returns b as a string, without copying it. It replaces string(b).
-// The string is valid as long as nobody changes b; here that is for the time of
-// one call, and it is never kept.
+// stringView returns b as a string, without copying it. It replaces string(b). The
+// string is valid until b changes. Here that is the time of one call; it is never kept.
 func stringView(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

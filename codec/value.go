@@ -2,18 +2,19 @@ package codec
 
 import "fmt"
 
-// This file checks values: scalars at once, arrays and objects fast with sonic's
-// help or, when something is wrong with them, carefully for the place of the fault.
+// This file checks values: scalars here, arrays and objects with sonic's help. When
+// something is wrong with them, they are checked again without it, for the place of the
+// fault.
 
-// value checks the value at b[i] and returns the index behind it. scalar tells
-// whether it is a string, a number or a boolean.
+// value checks the value at b[i] and returns the index after it. scalar is whether it is
+// a string, a number or a boolean.
 func (d *Decoder) value(b []byte, i int) (end int, scalar bool, err *Refusal) {
 	if i >= len(b) {
 		return 0, false, syntaxAt(b, i, "a value")
 	}
 	switch c := b[i]; c {
 	case '{', '[':
-		end, err = d.nested(b, i)
+		end, err = d.scanNested(b, i)
 		return end, false, err
 	case 'n':
 		end, err = scanWord(b, i, "null")
@@ -40,36 +41,36 @@ func (d *Decoder) scanScalar(b []byte, i int) (end int, err *Refusal) {
 	return 0, syntaxAt(b, i, "a value")
 }
 
-// nested checks the object or array at b[i] and returns the index behind it. Its
-// end, its depth and its strings are looked at here; sonic checks the grammar.
-func (d *Decoder) nested(b []byte, i int) (end int, err *Refusal) {
+// scanNested checks the object or array at b[i] and returns the index after it. Its end,
+// its depth and its strings are checked here, its grammar by sonic.
+func (d *Decoder) scanNested(b []byte, i int) (end int, err *Refusal) {
 	depth := 0
 	for j := i; j < len(b); j++ {
 		switch b[j] {
 		case '"':
 			if j, _, err = d.scanString(b, j+1); err != nil {
-				return d.careful(b, i)
+				return d.validateSlow(b, i)
 			}
 		case '{', '[':
 			if depth++; depth > d.opts.MaxDepth {
-				return d.careful(b, i)
+				return d.validateSlow(b, i)
 			}
 		case '}', ']':
 			if depth--; depth == 0 {
 				if validGrammar(b[i : j+1]) {
 					return j + 1, nil
 				}
-				return d.careful(b, i)
+				return d.validateSlow(b, i)
 			}
 		}
 	}
-	return d.careful(b, i)
+	return d.validateSlow(b, i)
 }
 
-// careful is nested all by itself, and stops at the first byte that no valid
-// payload could have there. It has the last word: what sonic refuses and careful
-// does not is accepted. (No such value is known. The fuzz tests compare the two.)
-func (d *Decoder) careful(b []byte, i int) (end int, err *Refusal) {
+// validateSlow is scanNested without sonic. It stops at the first byte that no valid
+// payload could have there, and has the last word: what sonic refuses and validateSlow
+// does not is accepted. No such value is known; the fuzz tests compare the two.
+func (d *Decoder) validateSlow(b []byte, i int) (end int, err *Refusal) {
 	var objects [maxMaxDepth/64 + 1]uint64 // bit n: level n is an object, not an array
 	for depth := 0; ; {
 		// A value is due.

@@ -209,7 +209,7 @@ func TestOtherResponses(t *testing.T) {
 	}
 }
 
-// wrong are no responses of the contract.
+// wrong are no responses of PROTOCOL.md.
 var wrong = []string{
 	`{}`, `{"SET_RSP":{}}`, `{"SET_RSP":{"st":1}}`, `{"SET_RSP":{"k":"abcdef"}}`, `{"SET_RSP":{"st":"1","k":"abcdef"}}`,
 	`{"SET_RSP":{"st":1,"k":1}}`, `{"SET_RSP":{"st":1,"key":"abcdef"}}`, `{"SET_RSP":{"st":1,"k":"abcdef","x":1}}`,

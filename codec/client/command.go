@@ -5,7 +5,7 @@ import "keyframe/codec"
 // AppendOpen appends the beginning of a command.
 func AppendOpen(dst []byte, op codec.Opcode) []byte { return append(dst, op.Texts().Open...) }
 
-// AppendPair appends a pair of SET, SETQ, ADD or ADDQ. value is JSON text.
+// AppendPair appends a pair of a command that takes pairs. value is JSON text.
 func AppendPair(dst, key, value []byte) []byte {
 	dst = codec.AppendString(dst, key)
 	dst = append(dst, ':')
@@ -13,10 +13,10 @@ func AppendPair(dst, key, value []byte) []byte {
 	return append(dst, ',')
 }
 
-// AppendKey appends a key of GET, RMV or CONTAINS.
+// AppendKey appends a key of a command that takes keys.
 func AppendKey(dst, key []byte) []byte { return append(codec.AppendString(dst, key), ',') }
 
-// AppendRename appends a rename of RNM_KEY.
+// AppendRename appends a rename of a command that takes renames.
 func AppendRename(dst, from, to []byte) []byte {
 	dst = codec.AppendString(append(dst, '{'), from)
 	dst = codec.AppendString(append(dst, ':'), to)

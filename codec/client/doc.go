@@ -1,7 +1,7 @@
 // Package client is the other end of the wire: it appends the commands that codec
 // decodes, and parses the responses that codec appends. It has codec's opcodes,
-// statuses and strings, does no I/O and knows no framing: a frame or a line around
-// a command is the caller's, and so is taking it off a response.
+// statuses and strings, does no I/O and knows no framing: the caller puts a frame or a
+// line around a command and takes it off a response.
 //
 // # Commands
 //
@@ -12,20 +12,19 @@
 //	b = client.AppendClose(b, codec.OpSet)
 //
 // AppendKey is for GET, RMV and CONTAINS, AppendRename for RNM_KEY; COUNT, CLEAR and
-// SERVER_INFO have no elements. Each element leaves a comma behind it, which
-// AppendClose overwrites: so nothing has to be kept between the calls, and there may
-// be any number of them, none too.
+// SERVER_INFO have no elements. Each element ends with a comma, which AppendClose
+// overwrites. So there is nothing to keep between the calls, and there may be any number
+// of elements, or none.
 //
-// Keys are text and are quoted here. A value is JSON text already, since what the
-// server keeps is the text: codec.AppendString and package strconv make it. It is not
-// looked at, so it must not come from somebody else unless Parser.Check has accepted
-// it. Text that is not UTF-8 can't be said in JSON: the server refuses the command.
+// Keys are text and are quoted here. A value is JSON text already, since that is what
+// the server keeps; codec.AppendString and package strconv make it. It is not checked,
+// so text from elsewhere must be given to Parser.Check first. Text that is not UTF-8 has
+// no form in JSON: the server refuses the command.
 //
 // # Responses
 //
-// Status is for the responses that there are most of, and takes as long as to look
-// at each byte once; where it says no, the answer may still be a good one, and
-// Parser.Parse takes any. Parse accepts white space and members in any order, as
-// other servers of the same contract write them, and nothing that the contract has
-// no place for.
+// Status is for the commonest responses, and costs one look at each byte. Where it
+// reports false, the answer may still be a good one, and Parser.Parse takes any. Parse
+// accepts white space and members in any order, as other servers of the same contract
+// write them, and nothing that PROTOCOL.md has no place for.
 package client

@@ -9,7 +9,7 @@ import (
 )
 
 // Response is what a server has answered: for one element, for a command as a whole,
-// or to something that was no command.
+// or to text that is no command.
 type Response struct {
 	// Op is the command that is answered, 0 for a SERVER_ERROR.
 	Op codec.Opcode
@@ -21,18 +21,18 @@ type Response struct {
 	// Value is the text of the value that was found (GET), the new key, unescaped
 	// (RNM_KEY), or the text of the object with all members (SERVER_INFO).
 	Value []byte
-	// Count is how many keys there are or were (COUNT, CLEAR).
+	// Count is how many keys there are (COUNT) or were (CLEAR).
 	Count int64
-	// Message says what is wrong, unescaped: of a SERVER_ERROR, or with the status
-	// QueryRootInvalidType.
+	// Message is what is wrong, unescaped, in a SERVER_ERROR or an answer with the
+	// status QueryRootInvalidType.
 	Message []byte
 }
 
-// ErrResponse is what is wrong with JSON that is no response of the contract.
+// ErrResponse is the fault of JSON that is no response of PROTOCOL.md.
 var ErrResponse = errors.New("client: not a response")
 
-// A Parser parses responses. It owns the scratch that unescaped keys live in, and
-// belongs to one goroutine.
+// A Parser parses responses. It owns the scratch that unescaped keys live in, and must
+// be used by one goroutine at a time.
 type Parser struct{ dec *codec.Decoder }
 
 // NewParser returns a Parser.
@@ -58,8 +58,8 @@ const (
 	statusTail = `"}}`
 )
 
-// Status takes a response of the form {"SET_RSP":{"st":1,"k":"<key>"}}, to op, whose
-// key stands for itself, and whose status is one that an element may have. The key
+// Status parses a response of the form {"SET_RSP":{"st":1,"k":"<key>"}} to op, if its key
+// is plain (codec.IsPlain) and its status, of one digit, is one of op.Answers. The key
 // aliases b. For any other response, good or bad, ok is false.
 func Status(b []byte, op codec.Opcode) (st codec.Status, key []byte, ok bool) {
 	if int(op) >= codec.NumOpcodes || op.Shape() != codec.ShapePairs && op.Shape() != codec.ShapeKeys {
@@ -77,7 +77,7 @@ func Status(b []byte, op codec.Opcode) (st codec.Status, key []byte, ok bool) {
 	return st, key, true
 }
 
-// What a response is called.
+// The names of responses.
 const (
 	serverError = "SERVER_ERROR"
 	suffix      = "_RSP"
@@ -129,10 +129,10 @@ func (p *Parser) Parse(b []byte, r *Response) error {
 	return p.fill(r, &m)
 }
 
-// members are those of a response's object: its status, and the only other one.
+// members are the two of a response's object: its status and the other one.
 type members struct {
 	status []byte // JSON text
-	name   []byte // what the other one is called, unescaped; nil if there is none
+	name   []byte // the other one's name, unescaped; nil if there is none
 	value  []byte // its JSON text
 }
 
@@ -169,7 +169,7 @@ func (p *Parser) members(b []byte, i int, op codec.Opcode, m *members) (end int,
 	return 0, err
 }
 
-// fill interprets the members: the status says what the other one has to be.
+// fill makes a response of the members: the status decides what the other one must be.
 func (p *Parser) fill(r *Response, m *members) (err error) {
 	st, err := strconv.ParseUint(string(m.status), 10, 8)
 	if err != nil {
@@ -179,8 +179,8 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 	switch {
 	case r.Op == 0, r.Status == codec.StatusQueryRootInvalidType:
 		if r.Message, err = p.text(m, "m"); r.Message == nil && m.is("m") {
-			// A name that is no command's comes back as it was written, half
-			// a surrogate pair included, which can't be unescaped.
+			// An unknown name comes back as it was written. If it has half a
+			// surrogate pair, it can't be unescaped.
 			r.Message, err = m.value[1:len(m.value)-1], nil
 		}
 	case r.Op.Reply() == codec.ReplyMembers && r.Status == codec.StatusOK:
@@ -202,12 +202,13 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 	return err
 }
 
-// is tells whether the other member has that name, any if it is "", and is a string.
+// is reports whether the other member is a string and has that name, or any if name
+// is "".
 func (m *members) is(name string) bool {
 	return m.name != nil && (name == "" || string(m.name) == name) && m.value[0] == '"'
 }
 
-// text returns what the other member says.
+// text returns the text of the other member, which must be a string.
 func (p *Parser) text(m *members, name string) ([]byte, error) {
 	if !m.is(name) {
 		return nil, fmt.Errorf("%w: %.40q where a string %q belongs", ErrResponse, m.name, name)
@@ -226,8 +227,8 @@ func (p *Parser) name(b []byte, i int) ([]byte, int, error) {
 	return s, i, err
 }
 
-// expect expects a byte, with white space around it, and returns the index of what
-// follows.
+// expect expects the byte want at b[i], with white space around it, and returns the index
+// of what follows.
 func expect(b []byte, i int, want byte) (int, error) {
 	i = codec.SkipSpace(b, i)
 	if i >= len(b) || b[i] != want {
