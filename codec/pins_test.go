@@ -31,7 +31,7 @@ var inlined = []struct{ callee, caller string }{
 	{"skipRun", "(*Decoder).keys"},
 	{"(*marks).from", "(*Decoder).pairs"}, // once for the key and once for the value
 	{"(*marks).from", "(*Decoder).keys"},
-	{"(*marks).from", "(*Decoder).escaped"}, // for each escape
+	{"(*marks).from", "(*Decoder).scanEscaped"}, // for each escape
 	{"(*marks).uncheckedLoad", "(*Decoder).pairs"},
 	{"(*marks).uncheckedLoad", "(*Decoder).stopFar"}, // for each 57 bytes without a mark
 	{"uncheckedLoad64", "(*Decoder).payload"},        // the usual names are compared as words
@@ -39,14 +39,14 @@ var inlined = []struct{ callee, caller string }{
 	{"uncheckedLoad64", "unquoteShort"},
 	{"stops", "scan"},
 	{"usual", "(*Decoder).payload"},
-	{"lookup", "(*Decoder).name"}, // the other names
-	{"shape.opening", "(*Decoder).payload"},
-	{"shape.closing", "(*Decoder).payload"},
+	{"hashName", "Lookup"}, // the other names
+	{"Shape.opening", "(*Decoder).payload"},
+	{"Shape.closing", "(*Decoder).payload"},
 	{"isDigit", "(*Decoder).scanScalar"},
 	{"(*Decoder).begin", "(*Decoder).Decode"},
 	{"(*Decoder).command", "(*Decoder).Decode"},
-	{"appendPiece", "AppendResponse"}, // all but the key of an answer: two moves
-	{"appendPiece", "AppendValue"},
+	{"appendPrefix", "AppendResponse"}, // all but the key of an answer: two moves
+	{"appendPrefix", "AppendValue"},
 	{"appendKey", "AppendValue"},
 	{"keyLen", "ResponseLen"}, // of each WebSocket answer
 	{"keyLen", "ValueLen"},
@@ -64,15 +64,15 @@ var staysOnStack = []struct{ function, param string }{
 	{"ValueLen", "value"},
 	{"AppendString", "s"},
 	{"IsPlain", "s"},
-	{"lookup", "name"}, // or comparing it as a string would copy it
+	{"Lookup", "name"}, // or comparing it as a string would copy it
 	{"skipSpace", "b"},
 	{"scan", "b"},
 	{"fewerChars", "b"},
 	{"unescape", "s"},
 	{"unquoteShort", "s"},
 	{"unquoteLong", "s"},
-	{"(*Decoder).escapedKey", "a"}, // a rename's second key is a local Arg
-	{"(*Decoder).escaped", "d"},
+	{"(*Decoder).keySlow", "a"}, // a rename's second key is a local Arg
+	{"(*Decoder).scanEscaped", "d"},
 	{"(*Decoder).Reset", "d"},
 	{"markAVX2", "src"},
 	{"markAVX2", "dst"},
