@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyframe/codec"
+	"keyframe/netio/frame"
 )
 
 // This file is the end of a connection: who may end it, and how the last bytes
@@ -14,17 +15,17 @@ import (
 // close begins the end of a connection: the last bytes are appended to the
 // output, and nothing more is read. Whatever is in the batch must be flushed.
 func (l *loop) close(c *conn, err error) {
-	var why *closeError
+	var why *frame.CloseError
 	if !errors.As(err, &why) {
 		panic("BUG: netio: close without a code: " + err.Error())
 	}
 	switch {
-	case c.framing == framingWebSocket && why.code == closeNoCode:
-		l.out = appendControl(l.out, opClose, nil)
+	case c.framing == framingWebSocket && why.Code == frame.CloseNoCode:
+		l.out = frame.AppendControl(l.out, frame.Close, nil)
 	case c.framing == framingWebSocket:
-		l.out = appendClose(l.out, why.code, why.reason)
-	case why.code == closeTooBig:
-		l.out = codec.AppendServerError(l.out, 5, why.reason)
+		l.out = frame.AppendClose(l.out, why.Code, why.Reason)
+	case why.Code == frame.CloseTooBig:
+		l.out = codec.AppendServerError(l.out, 5, why.Reason)
 		l.out = append(l.out, '\n')
 	}
 	l.count.countClose(why)
@@ -44,7 +45,7 @@ func (l *loop) closeNow(c *conn, err error) {
 func (l *loop) slowConsumer(c *conn, reason string) {
 	l.srv.counters.slowConsumers.Add(1)
 	l.srv.log.Warn("closing a slow consumer", "remote", c.remote, "reason", reason, "unread", c.out.unread.Load())
-	l.closeNow(c, &closeError{code: closePolicy, reason: "slow consumer: responses are not being read"})
+	l.closeNow(c, &frame.CloseError{Code: frame.ClosePolicy, Reason: "slow consumer: responses are not being read"})
 	if c.phase == phaseLinger && c.deadline.IsZero() {
 		c.deadline = l.srv.now().Add(lingerTimeout) // it has had its time to read
 	}
@@ -97,7 +98,7 @@ func (l *loop) drop(c *conn) {
 	l.conns = l.conns[:last]
 	c.out.abandon()
 	c.pending, c.start = nil, 0
-	c.ws.release()
+	c.releaseMessage()
 	l.srv.counters.conns.Add(-1)
 	if c.gc != nil {
 		gc := c.gc

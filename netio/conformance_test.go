@@ -17,10 +17,10 @@ import (
 )
 
 // The cases of the Autobahn test suite, sections 1 to 7, 9 and 10, by its own
-// numbers, against the echo server of echo_test.go: the framing code of this
-// package; those that want no echo against the server itself too. The suite itself needs Python 2 and is not to be had on every machine;
-// echo_test.go says how to point it here. Frames are written and read by
-// gobwas/ws, whose framing the server does not use.
+// numbers, against the echo server of echo_test.go: package frame; those that want
+// no echo against the server itself too. The suite itself needs Python 2 and is not
+// to be had on every machine; echo_test.go says how to point it here. Frames are
+// written and read by gobwas/ws, whose framing the server does not use.
 
 // A conformanceCase sends frames and wants others back. The client closes with
 // 1000 at the end, unless the server is to close.
@@ -31,17 +31,17 @@ type conformanceCase struct {
 	chop int      // bytes in each write; 0: all at once
 }
 
-func frame(op ws.OpCode, fin bool, payload string) ws.Frame {
+func rawFrame(op ws.OpCode, fin bool, payload string) ws.Frame {
 	return ws.NewFrame(op, fin, []byte(payload))
 }
 
-func text(payload string) ws.Frame        { return frame(ws.OpText, true, payload) }
-func binaryFrame(payload string) ws.Frame { return frame(ws.OpBinary, true, payload) }
-func ping(payload string) ws.Frame        { return frame(ws.OpPing, true, payload) }
-func pong(payload string) ws.Frame        { return frame(ws.OpPong, true, payload) }
-func begin(payload string) ws.Frame       { return frame(ws.OpText, false, payload) }
-func middle(payload string) ws.Frame      { return frame(ws.OpContinuation, false, payload) }
-func end(payload string) ws.Frame         { return frame(ws.OpContinuation, true, payload) }
+func text(payload string) ws.Frame        { return rawFrame(ws.OpText, true, payload) }
+func binaryFrame(payload string) ws.Frame { return rawFrame(ws.OpBinary, true, payload) }
+func ping(payload string) ws.Frame        { return rawFrame(ws.OpPing, true, payload) }
+func pong(payload string) ws.Frame        { return rawFrame(ws.OpPong, true, payload) }
+func begin(payload string) ws.Frame       { return rawFrame(ws.OpText, false, payload) }
+func middle(payload string) ws.Frame      { return rawFrame(ws.OpContinuation, false, payload) }
+func end(payload string) ws.Frame         { return rawFrame(ws.OpContinuation, true, payload) }
 
 func closing(code int, reason string) ws.Frame {
 	return ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), reason))
@@ -55,10 +55,10 @@ func reserved(f ws.Frame, rsv byte) ws.Frame {
 // fragments cuts a message into frames of at most size bytes.
 func fragments(op ws.OpCode, payload string, size int) (out []ws.Frame) {
 	for len(payload) > size {
-		out = append(out, frame(op, false, payload[:size]))
+		out = append(out, rawFrame(op, false, payload[:size]))
 		payload, op = payload[size:], ws.OpContinuation
 	}
-	return append(out, frame(op, true, payload))
+	return append(out, rawFrame(op, true, payload))
 }
 
 func conformanceCases() (cases []conformanceCase) {
@@ -110,15 +110,15 @@ func conformanceCases() (cases []conformanceCase) {
 
 	// 4: opcodes that are reserved.
 	for i, op := range []ws.OpCode{3, 4, 5, 6, 7} {
-		add(fmt.Sprintf("4.1.%d", i+1), frames(text("*"), frame(op, true, strings.Repeat("*", i)), ping("")), "text *", failed)
+		add(fmt.Sprintf("4.1.%d", i+1), frames(text("*"), rawFrame(op, true, strings.Repeat("*", i)), ping("")), "text *", failed)
 	}
 	for i, op := range []ws.OpCode{11, 12, 13, 14, 15} {
-		add(fmt.Sprintf("4.2.%d", i+1), frames(text("*"), frame(op, true, strings.Repeat("*", i)), ping("")), "text *", failed)
+		add(fmt.Sprintf("4.2.%d", i+1), frames(text("*"), rawFrame(op, true, strings.Repeat("*", i)), ping("")), "text *", failed)
 	}
 
 	// 5: fragments.
-	add("5.1", frames(frame(ws.OpPing, false, "fragment1"), end("fragment2")), failed)
-	add("5.2", frames(frame(ws.OpPong, false, "fragment1"), end("fragment2")), failed)
+	add("5.1", frames(rawFrame(ws.OpPing, false, "fragment1"), end("fragment2")), failed)
+	add("5.2", frames(rawFrame(ws.OpPong, false, "fragment1"), end("fragment2")), failed)
 	two := frames(begin("fragment1"), end("fragment2"))
 	add("5.3", two, "text fragment1fragment2")
 	chopped("5.4", 15, two, "text fragment1fragment2")

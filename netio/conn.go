@@ -7,6 +7,7 @@ import (
 	"github.com/panjf2000/gnet/v2"
 
 	"keyframe/codec"
+	"keyframe/netio/frame"
 )
 
 // phase is where a connection is in its life.
@@ -47,7 +48,7 @@ type conn struct {
 	scanned int
 
 	// ws joins fragments. assembled: a whole message is in it, being served.
-	ws        wsReader
+	ws        frame.Reader
 	assembled bool
 
 	// resume is set (More) when the first frame of the input is a command of
@@ -71,6 +72,12 @@ type conn struct {
 
 // hasPending tells whether there is input that no turn has used up.
 func (c *conn) hasPending() bool { return c.start < len(c.pending) || c.assembled }
+
+// releaseMessage gives back the memory of what ws has joined.
+func (c *conn) releaseMessage() {
+	mangle(c.ws.Fragments())
+	c.ws.Release()
+}
 
 // keep stores what a turn has left of src, of which it used n bytes. src is
 // either the loop's read buffer or c.pending[c.start:].

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keyframe/codec"
+	"keyframe/netio/frame"
 )
 
 // Counters are what one event loop has done since the start. The loop counts in
@@ -112,18 +113,18 @@ func elementKind(st codec.Status) ErrorKind {
 
 // countClose counts the end of a connection, if its reason is an error that the
 // server has found: a client may tell of one of its own.
-func (n *Counters) countClose(why *closeError) {
-	if why.echo {
+func (n *Counters) countClose(why *frame.CloseError) {
+	if why.Echo {
 		return
 	}
-	switch why.code {
-	case closeProtocolError:
+	switch why.Code {
+	case frame.CloseProtocolError:
 		n.Errors[ErrorProtocol]++
-	case closeUnsupported:
+	case frame.CloseUnsupported:
 		n.Errors[ErrorUnsupported]++
-	case closeInvalidText:
+	case frame.CloseInvalidText:
 		n.Errors[ErrorInvalidText]++
-	case closeTooBig:
+	case frame.CloseTooBig:
 		n.Errors[ErrorTooBig]++
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/engine"
+	"keyframe/netio/frame"
 )
 
 // TestCounters: each thing is counted in its place, once, however the stream is
@@ -43,10 +44,10 @@ func TestCounters(t *testing.T) {
 	}
 	lines = append(lines, "\r\n"...) // one blank line
 	// A command in two fragments and a ping: three frames, one command.
-	frames = append(frames, clientFrame(false, opText, []byte(`{"RMV":["coun`), testKey)...)
-	frames = append(frames, clientFrame(true, opPing, []byte("x"), testKey)...)
-	frames = append(frames, clientFrame(true, opContinuation, []byte(`ted_2"]}`), testKey)...)
-	frames = append(frames, clientFrame(true, opBinary, []byte("x"), testKey)...) // 1003
+	frames = append(frames, clientFrame(false, frame.Text, []byte(`{"RMV":["coun`), testKey)...)
+	frames = append(frames, clientFrame(true, frame.Ping, []byte("x"), testKey)...)
+	frames = append(frames, clientFrame(true, frame.Continuation, []byte(`ted_2"]}`), testKey)...)
+	frames = append(frames, clientFrame(true, frame.Binary, []byte("x"), testKey)...) // 1003
 
 	check := func(name string, stream []byte, want Counters, pieces int) {
 		t.Helper()
@@ -163,8 +164,8 @@ func TestNoiseHasItsShare(t *testing.T) {
 		noise       []byte
 	}{
 		{"blank lines", "", []byte("\n")},
-		{"pongs", upgradeRequest, clientFrame(true, opPong, nil, testKey)},
-		{"pings", upgradeRequest, clientFrame(true, opPing, nil, testKey)},
+		{"pongs", upgradeRequest, clientFrame(true, frame.Pong, nil, testKey)},
+		{"pings", upgradeRequest, clientFrame(true, frame.Ping, nil, testKey)},
 	} {
 		h := newHarness(t, Options{})
 		h.startDiscarding()
@@ -273,7 +274,7 @@ func TestClientsCloseIsNoError(t *testing.T) {
 		h := newHarness(t, Options{})
 		h.startReading()
 		h.feed([]byte(upgradeRequest))
-		h.feed(clientFrame(true, opClose, []byte(tt.payload), testKey))
+		h.feed(clientFrame(true, frame.Close, []byte(tt.payload), testKey))
 		sent := serverMessages(t, h.finish())
 		if want := []string{tt.sent}; !slices.Equal(sent, want) {
 			t.Errorf("%q: the server sent %q, want %q", tt.payload, sent, want)

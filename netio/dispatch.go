@@ -5,6 +5,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/engine"
+	"keyframe/netio/frame"
 )
 
 // This file is the middle of a frame's way: payloads are decoded into the loop's
@@ -133,7 +134,7 @@ func (l *loop) takeSlow(c *conn, payload []byte, at, before int, cmd codec.Comma
 			return false
 		}
 		l.countCommand(c)
-		l.close(c, &closeError{code: closeInvalidText, reason: "the message is not UTF-8"})
+		l.close(c, &frame.CloseError{Code: frame.CloseInvalidText, Reason: "the message is not UTF-8"})
 		return true
 	case err != nil:
 		l.ops++
@@ -313,7 +314,7 @@ func (l *loop) answerBatch(c *conn) bool {
 // appendStatus appends the response with an element's status.
 func appendStatus(dst []byte, f framing, opcode codec.Opcode, arg *codec.Arg, st codec.Status) []byte {
 	if f == framingWebSocket {
-		dst = appendHeader(dst, opText, codec.ResponseLen(opcode, arg, st))
+		dst = frame.AppendHeader(dst, frame.Text, codec.ResponseLen(opcode, arg, st))
 	}
 	return endFrame(codec.AppendResponse(dst, opcode, arg, st), f)
 }
@@ -321,7 +322,7 @@ func appendStatus(dst []byte, f framing, opcode codec.Opcode, arg *codec.Arg, st
 // appendValue appends the response with the value of a key that was found.
 func appendValue(dst []byte, f framing, opcode codec.Opcode, arg *codec.Arg, value []byte) []byte {
 	if f == framingWebSocket {
-		dst = appendHeader(dst, opText, codec.ValueLen(opcode, arg, value))
+		dst = frame.AppendHeader(dst, frame.Text, codec.ValueLen(opcode, arg, value))
 	}
 	return endFrame(codec.AppendValue(dst, opcode, arg, value), f)
 }
@@ -349,7 +350,7 @@ func (l *loop) answerWhole(c *conn, opcode codec.Opcode) {
 // whose length nobody knows before they are written.
 func (l *loop) appendText(dst []byte, f framing) []byte {
 	if f == framingWebSocket {
-		dst = appendHeader(dst, opText, len(l.text))
+		dst = frame.AppendHeader(dst, frame.Text, len(l.text))
 	}
 	dst = endFrame(append(dst, l.text...), f)
 	if cap(l.text) > maxKeptText {

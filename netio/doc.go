@@ -15,7 +15,7 @@
 //
 //	accept (Go's listeners) ── EnrollContext ──► an event loop
 //
-//	socket ─► gnet's read buffer ─► serve ─► turn ─► nextLine / parseHeader, unmask
+//	socket ─► gnet's read buffer ─► serve ─► turn ─► nextLine / frame.ParseFromClient, Open
 //	                                                      │ payload
 //	              codec.Decode ◄──────────────────────────┘ take
 //	                   │ arguments that alias the payload

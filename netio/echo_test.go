@@ -8,9 +8,10 @@ import (
 	"testing"
 
 	"keyframe/codec"
+	"keyframe/netio/frame"
 )
 
-// An echo server over the framing code of this package, for a conformance suite
+// An echo server over package frame, for a conformance suite
 // that is not ours. It is not shipped. To point the Autobahn test suite at it:
 //
 //	go test ./netio -run TestEchoServer -echo 127.0.0.1:9001 -timeout 0
@@ -40,7 +41,7 @@ func TestEchoServer(t *testing.T) {
 // serveEcho sends every message of one connection back.
 func serveEcho(nc net.Conn) {
 	defer nc.Close() // an echo keeps nothing
-	r := wsReader{maxMessage: 32 << 20}
+	r := frame.Reader{MaxMessage: 32 << 20}
 	var in []byte
 	upgraded := false
 	buf := make([]byte, 64<<10)
@@ -53,7 +54,7 @@ func serveEcho(nc net.Conn) {
 		var out []byte
 		if !upgraded {
 			answer, size, err := upgrade(in)
-			if errors.Is(err, errIncomplete) {
+			if errors.Is(err, frame.ErrIncomplete) {
 				continue
 			}
 			_, _ = nc.Write(answer)
@@ -80,35 +81,35 @@ func serveEcho(nc net.Conn) {
 
 // echo answers the whole messages in b. An error: the connection has ended, with
 // what is in out.
-func echo(r *wsReader, b []byte) (out, rest []byte, err error) {
+func echo(r *frame.Reader, b []byte) (out, rest []byte, err error) {
 	for {
-		m, size, err := r.next(b)
-		if errors.Is(err, errIncomplete) {
+		m, size, err := r.Next(b)
+		if errors.Is(err, frame.ErrIncomplete) {
 			return out, b, nil
 		}
 		if err == nil {
 			b = b[size:]
-			switch m.opcode {
-			case opText:
-				if !codec.ValidUTF8(m.payload) {
-					err = &closeError{code: closeInvalidText, reason: "not UTF-8"}
+			switch m.Opcode {
+			case frame.Text:
+				if !codec.ValidUTF8(m.Payload) {
+					err = &frame.CloseError{Code: frame.CloseInvalidText, Reason: "not UTF-8"}
 					break
 				}
-				out = append(appendHeader(out, opText, len(m.payload)), m.payload...)
-			case opBinary:
-				out = append(appendHeader(out, opBinary, len(m.payload)), m.payload...)
-			case opPing:
-				out = appendControl(out, opPong, m.payload)
-			case opClose:
-				err = closeReply(m.payload)
+				out = append(frame.AppendHeader(out, frame.Text, len(m.Payload)), m.Payload...)
+			case frame.Binary:
+				out = append(frame.AppendHeader(out, frame.Binary, len(m.Payload)), m.Payload...)
+			case frame.Ping:
+				out = frame.AppendControl(out, frame.Pong, m.Payload)
+			case frame.Close:
+				err = frame.CloseReply(m.Payload)
 			}
 		}
-		var why *closeError
+		var why *frame.CloseError
 		if errors.As(err, &why) {
-			if why.code == closeNoCode {
-				return appendControl(out, opClose, nil), nil, err
+			if why.Code == frame.CloseNoCode {
+				return frame.AppendControl(out, frame.Close, nil), nil, err
 			}
-			return appendClose(out, why.code, why.reason), nil, err
+			return frame.AppendClose(out, why.Code, why.Reason), nil, err
 		}
 	}
 }

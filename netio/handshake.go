@@ -8,6 +8,8 @@ import (
 	"net/http"
 
 	"github.com/gobwas/ws"
+
+	"keyframe/netio/frame"
 )
 
 // maxRequestBytes bounds an upgrade request, request line and headers. Browsers
@@ -16,7 +18,7 @@ const maxRequestBytes = 16 << 10
 
 // upgrade answers the WebSocket upgrade request at the start of b: it returns
 // the bytes of the answer and how many bytes the request took up.
-// errIncomplete: the request has not ended. Any other error: the request was
+// frame.ErrIncomplete: the request has not ended. Any other error: the request was
 // refused; the answer says why, and the connection is to be closed.
 //
 // gobwas/ws reads the request and computes the answer: any path is accepted, no
@@ -28,7 +30,7 @@ func upgrade(b []byte) (answer []byte, size int, err error) {
 			err = fmt.Errorf("the upgrade request is longer than %d bytes", maxRequestBytes)
 			return httpError(http.StatusBadRequest, err.Error()), len(b), err
 		}
-		return nil, 0, errIncomplete
+		return nil, 0, frame.ErrIncomplete
 	}
 	size = end + len("\r\n\r\n")
 	var out bytes.Buffer

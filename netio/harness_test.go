@@ -3,6 +3,7 @@ package netio
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"keyframe/engine"
+	"keyframe/netio/frame"
 )
 
 // harness drives one connection's turns without gnet: the test feeds the bytes,
@@ -184,29 +186,24 @@ func serverMessages(t testing.TB, b []byte) (out []string) {
 		_, b, _ = bytes.Cut(b, []byte("\r\n\r\n"))
 	}
 	for len(b) > 0 {
-		n, head := int(b[1]), 2
-		if b[1]&bitMask != 0 {
-			t.Fatal("the server masks")
+		h, err := frame.ParseFromServer(b, len(b))
+		if err != nil || !h.Fin {
+			t.Fatalf("the server sent a frame that begins with %#x: %v", b[0], err)
 		}
-		switch n {
-		case len16:
-			n, head = int(b[2])<<8|int(b[3]), 4
-		case len64:
-			n, head = int(b[6])<<24|int(b[7])<<16|int(b[8])<<8|int(b[9]), 10
-		}
-		payload := b[head : head+n]
-		switch b[0] {
-		case bitFin | opText:
+		end := h.Size + h.Length
+		payload := b[h.Size:end]
+		switch h.Opcode {
+		case frame.Text:
 			if !json.Valid(payload) {
 				t.Fatalf("the server sent a message that is not JSON: %q", payload)
 			}
 			out = append(out, string(payload))
-		case bitFin | opPong:
+		case frame.Pong:
 			out = append(out, "pong "+string(payload))
-		case bitFin | opPing:
+		case frame.Ping:
 			out = append(out, "ping")
-		case bitFin | opClose:
-			if n == 0 {
+		case frame.Close:
+			if h.Length == 0 {
 				out = append(out, "close")
 				break
 			}
@@ -214,12 +211,28 @@ func serverMessages(t testing.TB, b []byte) (out []string) {
 		default:
 			t.Fatalf("the server sent a frame that begins with %#x", b[0])
 		}
-		b = b[head+n:]
+		b = b[end:]
 	}
 	return out
 }
 
 func closeText(payload []byte) string {
-	code := int(payload[0])<<8 | int(payload[1])
-	return (&closeError{code: code, reason: string(payload[2:])}).Error()[len("close "):]
+	code, reason := frame.ParseClose(payload)
+	return fmt.Sprintf("%d: %s", code, reason)
 }
+
+var testKey = [4]byte{0xA1, 0x02, 0xF3, 0x44}
+
+// clientFrame builds a masked frame.
+func clientFrame(fin bool, opcode frame.Opcode, payload []byte, key [4]byte) []byte {
+	out := frame.AppendMaskedHeader(nil, opcode, len(payload), key)
+	if !fin {
+		out[0] &= 0x0F
+	}
+	head := len(out)
+	out = append(out, payload...)
+	frame.Mask(out[head:], key)
+	return out
+}
+
+func textFrame(s string) []byte { return clientFrame(true, frame.Text, []byte(s), testKey) }

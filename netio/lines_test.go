@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"keyframe/netio/frame"
 )
 
 // drainLines takes all lines of a stream that arrives in the given pieces.
@@ -16,7 +18,7 @@ func drainLines(maxBytes int, pieces ...[]byte) (got []string, err error) {
 		buf = append(buf, p...)
 		for {
 			line, size, err := nextLine(buf, scanned, maxBytes)
-			if errors.Is(err, errIncomplete) {
+			if errors.Is(err, frame.ErrIncomplete) {
 				scanned = len(buf)
 				break
 			}

@@ -9,6 +9,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/engine"
+	"keyframe/netio/frame"
 )
 
 // loop is what one event loop owns: the scratch that all its connections use in
@@ -71,7 +72,7 @@ func (s *Server) newLoop(el eventLoop) *loop {
 func (l *loop) open(c *conn, gc gnet.Conn, sock socket) {
 	now := l.srv.now()
 	c.gc, c.loop = gc, l
-	c.ws.maxMessage = l.srv.opts.MaxFrameBytes
+	c.ws.MaxMessage = l.srv.opts.MaxFrameBytes
 	c.lastSeen = now
 	c.deadline = now.Add(l.srv.opts.HandshakeTimeout)
 	c.out.sock = sock
@@ -122,7 +123,7 @@ func (l *loop) serve(c *conn, in []byte) {
 	case c.detached:
 		l.finishDetached(c)
 	case l.srv.draining.Load():
-		l.closeNow(c, &closeError{code: closeGoingAway, reason: "the server is stopping"})
+		l.closeNow(c, &frame.CloseError{Code: frame.CloseGoingAway, Reason: "the server is stopping"})
 	case c.parked:
 		l.unpark(c)
 	}
@@ -154,7 +155,7 @@ func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
 // serveHandshake answers an upgrade request.
 func (l *loop) serveHandshake(c *conn, src []byte) (used int) {
 	answer, used, err := upgrade(src)
-	if errors.Is(err, errIncomplete) {
+	if errors.Is(err, frame.ErrIncomplete) {
 		return 0
 	}
 	l.out = append(l.out, answer...)
@@ -176,7 +177,7 @@ func (l *loop) serveLines(c *conn, src []byte) (used int, more bool) {
 			break
 		}
 		line, size, err := nextLine(src[used:], c.scanned, l.srv.opts.MaxFrameBytes)
-		if err == errIncomplete {
+		if err == frame.ErrIncomplete {
 			c.scanned = len(src) - used
 			break
 		}
@@ -220,24 +221,24 @@ func (l *loop) serveWebSocket(c *conn, src []byte) (used int, more bool) {
 			more = used < len(src)
 			break
 		}
-		h, err := parseHeader(src[used:], l.srv.opts.MaxFrameBytes)
-		if err == nil && h.fin && h.opcode == opText && c.ws.opcode == 0 {
+		h, err := frame.ParseFromClient(src[used:], l.srv.opts.MaxFrameBytes)
+		if err == nil && h.Fin && h.Opcode == frame.Text && !c.ws.Joining() {
 			// A plain text message: these gather in the batch.
-			if len(src)-used < h.size+h.length {
+			if len(src)-used < h.Size+h.Length {
 				break
 			}
 			at := used
-			used += h.size + h.length
-			if !l.take(c, openPayload(src[at:], h), at) {
+			used += h.Size + h.Length
+			if !l.take(c, frame.Open(src[at:], h), at) {
 				return l.stop, true
 			}
 			continue
 		}
-		if err == errIncomplete {
+		if err == frame.ErrIncomplete {
 			break
 		}
-		if err == nil && h.opcode == opBinary {
-			err = &closeError{code: closeUnsupported, reason: "commands are text messages"}
+		if err == nil && h.Opcode == frame.Binary {
+			err = &frame.CloseError{Code: frame.CloseUnsupported, Reason: "commands are text messages"}
 		}
 		// Whatever else comes must not be taken before the batch is through:
 		// if the batch stops half way, the turn goes back to the command it
@@ -245,12 +246,12 @@ func (l *loop) serveWebSocket(c *conn, src []byte) (used int, more bool) {
 		if !l.flush(c) {
 			return l.stop, true
 		}
-		var m wsMessage
+		var m frame.Message
 		var size int
 		if err == nil {
-			m, size, err = c.ws.take(src[used:], h)
+			m, size, err = c.ws.Take(src[used:], h)
 		}
-		if err == errIncomplete {
+		if err == frame.ErrIncomplete {
 			break
 		}
 		l.ops++
@@ -261,15 +262,15 @@ func (l *loop) serveWebSocket(c *conn, src []byte) (used int, more bool) {
 		}
 		used += size
 		switch {
-		case m.assembled:
+		case m.Joined:
 			c.assembled = true
 			if !l.takeAssembled(c, used) {
 				return l.stop, true
 			}
-		case m.opcode == opPing:
-			l.out = appendControl(l.out, opPong, m.payload)
-		case m.opcode == opClose:
-			l.close(c, closeReply(m.payload))
+		case m.Opcode == frame.Ping:
+			l.out = frame.AppendControl(l.out, frame.Pong, m.Payload)
+		case m.Opcode == frame.Close:
+			l.close(c, frame.CloseReply(m.Payload))
 		}
 	}
 	if !l.flush(c) {
@@ -281,11 +282,11 @@ func (l *loop) serveWebSocket(c *conn, src []byte) (used int, more bool) {
 // takeAssembled serves the message that c.ws has joined from fragments. It goes
 // through the batch alone: the next fragment would overwrite it.
 func (l *loop) takeAssembled(c *conn, at int) bool {
-	if !l.take(c, c.ws.fragments, at) || !l.flush(c) {
+	if !l.take(c, c.ws.Fragments(), at) || !l.flush(c) {
 		return false
 	}
 	c.assembled = false
-	c.ws.release()
+	c.releaseMessage()
 	return true
 }
 
@@ -301,7 +302,7 @@ func (l *loop) send(c *conn) error {
 	}
 	if err == nil && c.phase == phaseLinger {
 		c.pending, c.start = nil, 0
-		c.ws.release()
+		c.releaseMessage()
 		c.out.finish()
 		if !c.out.writing.Load() {
 			c.deadline = l.srv.now().Add(lingerTimeout)

@@ -1,6 +1,10 @@
 package netio
 
-import "time"
+import (
+	"time"
+
+	"keyframe/netio/frame"
+)
 
 // The sweep looks at every connection a few times a second: for timeouts, and
 // for clients that have to be pinged. A turn keeps no time, it only marks its
@@ -59,11 +63,11 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 		l.cutOff(c)
 	case now.Sub(c.lastSeen) >= opts.IdleTimeout:
 		l.count.Errors[ErrorIdleTimeout]++
-		l.closeNow(c, &closeError{code: closeGoingAway, reason: "idle"})
+		l.closeNow(c, &frame.CloseError{Code: frame.CloseGoingAway, Reason: "idle"})
 	case c.framing == framingWebSocket && !c.pinged && c.gc != nil && now.Sub(c.lastSeen) >= opts.IdleTimeout/2:
 		// A client that is there answers, and is not idle.
 		c.pinged = true
-		l.out = appendControl(l.out, opPing, nil)
+		l.out = frame.AppendControl(l.out, frame.Ping, nil)
 		if l.send(c) != nil {
 			l.drop(c)
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"keyframe/netio/frame"
 )
 
 // BenchmarkTurn is a turn without its read and write: cutting, decoding,
@@ -31,7 +33,7 @@ func BenchmarkTurn(b *testing.B) {
 						if name == "lines" {
 							in = append(append(in, set...), '\n')
 						} else {
-							in = append(in, clientFrame(true, opText, set, testKey)...)
+							in = append(in, clientFrame(true, frame.Text, set, testKey)...)
 						}
 					}
 					turns, lent = append(turns, in), append(lent, bytes.Clone(in))

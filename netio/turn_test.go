@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"keyframe/netio/frame"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 draws one")
@@ -73,11 +75,11 @@ func webSocketSession(pings bool) []byte {
 			continue
 		}
 		half := len(s.command) / 2
-		b = append(b, clientFrame(false, opText, []byte(s.command[:half]), testKey)...)
+		b = append(b, clientFrame(false, frame.Text, []byte(s.command[:half]), testKey)...)
 		if pings {
-			b = append(b, clientFrame(true, opPing, []byte("mid"), testKey)...)
+			b = append(b, clientFrame(true, frame.Ping, []byte("mid"), testKey)...)
 		}
-		b = append(b, clientFrame(true, opContinuation, []byte(s.command[half:]), testKey)...)
+		b = append(b, clientFrame(true, frame.Continuation, []byte(s.command[half:]), testKey)...)
 	}
 	return b
 }
@@ -170,8 +172,8 @@ func TestLongCommandTakesSeveralTurns(t *testing.T) {
 		}
 
 		set := bigSet(n)
-		frames := append([]byte(upgradeRequest), clientFrame(false, opText, set[:100], testKey)...)
-		frames = append(frames, clientFrame(true, opContinuation, set[100:], testKey)...)
+		frames := append([]byte(upgradeRequest), clientFrame(false, frame.Text, set[:100], testKey)...)
+		frames = append(frames, clientFrame(true, frame.Continuation, set[100:], testKey)...)
 		frames = append(frames, textFrame(`{"COUNT":{}}`)...)
 		messages := serverMessages(t, roundTrip(t, Options{}, frames))
 		if strings.Join(messages, "\n")+"\n" != want.String() {
@@ -408,7 +410,7 @@ func TestRandomPieces(t *testing.T) {
 func TestUpgradeRequestLimit(t *testing.T) {
 	request := append([]byte("GET / HTTP/1.1\r\nX: "), bytes.Repeat([]byte("x"), maxRequestBytes)...)
 	for n, incomplete := range map[int]bool{maxRequestBytes - 1: true, maxRequestBytes: false, maxRequestBytes + 1: false} {
-		if _, _, err := upgrade(request[:n]); err == nil || errors.Is(err, errIncomplete) != incomplete {
+		if _, _, err := upgrade(request[:n]); err == nil || errors.Is(err, frame.ErrIncomplete) != incomplete {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}

@@ -1,0 +1,74 @@
+package frame
+
+// Message is what Reader found: a message (Text, Binary) or a control frame.
+type Message struct {
+	Opcode  Opcode // 0: none yet, the frame was a fragment
+	Payload []byte // unmasked
+	Joined  bool   // Payload is the reader's memory, until Release or the next fragment
+}
+
+// Reader joins a client's frames into messages. It holds the fragments of an
+// unfinished message; everything else stays with the caller. The zero value with a
+// MaxMessage is ready. Not for concurrent use.
+type Reader struct {
+	MaxMessage int // the longest payload, of one frame or joined
+
+	opcode    Opcode // of the message being joined; 0 when there is none
+	fragments []byte // its payload so far, or the payload of the one before
+}
+
+// Joining reports whether a message has begun and not ended: the next data frame
+// must be its continuation.
+func (r *Reader) Joining() bool { return r.opcode != 0 }
+
+// Fragments is what has been joined so far, and after Next has returned a joined
+// message that message. It is the reader's memory.
+func (r *Reader) Fragments() []byte { return r.fragments }
+
+// Next takes the first frame of b, unmasking it in place. size is how much of b
+// it takes up. With a nil error and an opcode of 0 the frame was a fragment,
+// taken in; the message goes on. ErrIncomplete: b does not hold a whole frame;
+// nothing was taken. A *CloseError: the stream can't go on.
+func (r *Reader) Next(b []byte) (m Message, size int, err error) {
+	h, err := ParseFromClient(b, r.MaxMessage)
+	if err != nil {
+		return m, 0, err
+	}
+	return r.Take(b, h)
+}
+
+// Take is Next for a caller that has parsed the header.
+func (r *Reader) Take(b []byte, h Header) (m Message, size int, err error) {
+	control := h.Opcode.IsControl()
+	switch {
+	case control:
+	case h.Opcode == Continuation && r.opcode == 0:
+		return m, 0, errNothingToContinue
+	case h.Opcode != Continuation && r.opcode != 0:
+		return m, 0, errMessageInMessage
+	case r.opcode != 0 && len(r.fragments)+h.Length > r.MaxMessage:
+		return m, 0, errMessageTooBig
+	}
+	size = h.Size + h.Length
+	if len(b) < size {
+		return m, 0, ErrIncomplete
+	}
+	payload := Open(b, h)
+	if control || h.Fin && h.Opcode != Continuation {
+		return Message{Opcode: h.Opcode, Payload: payload}, size, nil
+	}
+	if h.Opcode != Continuation {
+		r.opcode, r.fragments = h.Opcode, r.fragments[:0]
+	}
+	r.fragments = append(r.fragments, payload...)
+	if !h.Fin {
+		return m, size, nil
+	}
+	m = Message{Opcode: r.opcode, Payload: r.fragments, Joined: true}
+	r.opcode = 0
+	return m, size, nil
+}
+
+// Release gives back the memory of a joined message. Fragmented messages are rare
+// enough that none is kept for the next one.
+func (r *Reader) Release() { r.fragments = nil }
