@@ -10,14 +10,18 @@ package iolimit
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"strings"
 
 	"github.com/gobwas/ws"
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
+
+	"keyframe/netio/frame"
 )
+
+// maxCommand bounds a WebSocket message. No client asks for one that is longer.
+const maxCommand = 64 << 20
 
 // Options say what the commands look like and how they are served.
 type Options struct {
@@ -36,7 +40,7 @@ func Serve(ctx context.Context, o Options) error {
 	answer = append(answer, bytes.Repeat([]byte{'0'}, o.KeySize)...)
 	answer = append(answer, `"}}`...)
 	s.line = append(bytes.Clone(answer), '\n')
-	s.frame = ws.MustCompileFrame(ws.NewTextFrame(answer))
+	s.frame = append(frame.AppendHeader(nil, frame.Text, len(answer)), answer...)
 
 	addr := o.Addr
 	if !strings.Contains(addr, "://") {
@@ -105,7 +109,10 @@ func (s *server) OnTraffic(gc gnet.Conn) gnet.Action {
 		used = len(in)
 	}
 	for used < len(in) {
-		size, length := s.next(in[used:], c.ws)
+		size, length, err := s.next(in[used:], c.ws)
+		if err != nil {
+			return gnet.Close
+		}
 		if size == 0 {
 			break
 		}
@@ -126,28 +133,17 @@ func (s *server) OnTraffic(gc gnet.Conn) gnet.Action {
 }
 
 // next returns the size of the first command with its framing, 0 when it is not
-// whole, and its length without.
-func (s *server) next(in []byte, websocket bool) (size, length int) {
+// whole, and its length without. An error: it is not what a client sends.
+func (s *server) next(in []byte, websocket bool) (size, length int, err error) {
 	if !websocket {
 		end := bytes.IndexByte(in, '\n')
-		return end + 1, end
+		return end + 1, end, nil
 	}
-	if len(in) < 2 {
-		return 0, 0
+	h, err := frame.ParseFromClient(in, maxCommand)
+	if err == frame.ErrIncomplete || err == nil && len(in) < h.Size+h.Length {
+		return 0, 0, nil
 	}
-	head, n := 6, int(in[1]&^0x80)
-	switch {
-	case n == 126 && len(in) >= 4:
-		head, n = 8, int(binary.BigEndian.Uint16(in[2:]))
-	case n == 127 && len(in) >= 10:
-		head, n = 14, int(binary.BigEndian.Uint64(in[2:]))
-	case n >= 126:
-		return 0, 0
-	}
-	if len(in) < head+n {
-		return 0, 0
-	}
-	return head + n, n
+	return h.Size + h.Length, h.Length, err
 }
 
 // handshake is a request that has been read and a buffer for its answer.

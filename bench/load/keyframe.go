@@ -13,6 +13,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/codec/client"
+	"keyframe/netio/frame"
 )
 
 // keyframe is Keyframe's own protocol over one of its framings.
@@ -99,24 +100,14 @@ func (k *keyframe) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
 		return append(k.appendJSON(dst, kind, keys), '\n')
 	}
 	// The header's length depends on the payload's, so the payload is written
-	// behind the longest header and moved up.
-	const longest = 14
+	// after the longest header and moved up.
 	start := len(dst)
-	dst = k.appendJSON(grow(dst, longest), kind, keys)
-	payload := dst[start+longest:]
-	mask := [4]byte{0x37, 0xfa, 0x21, byte(len(payload))}
-	ws.Cipher(payload, mask, 0)
-	head := append(dst[:start], 0x81)
-	switch n := len(payload); {
-	case n < 126:
-		head = append(head, 0x80|byte(n))
-	case n < 65536:
-		head = binary.BigEndian.AppendUint16(append(head, 0x80|126), uint16(n))
-	default:
-		head = binary.BigEndian.AppendUint64(append(head, 0x80|127), uint64(n))
-	}
-	head = append(head, mask[:]...)
-	return append(head, payload...) // downwards, which append does right
+	dst = k.appendJSON(grow(dst, frame.MaxHeaderBytes), kind, keys)
+	payload := dst[start+frame.MaxHeaderBytes:]
+	key := [4]byte{0x37, 0xfa, 0x21, byte(len(payload))}
+	frame.Mask(payload, key)
+	dst = frame.AppendMaskedHeader(dst[:start], frame.Text, len(payload), key)
+	return append(dst, payload...) // downwards, which append does right
 }
 
 func (k *keyframe) appendJSON(dst []byte, kind Kind, keys []uint64) []byte {
@@ -191,7 +182,7 @@ func (k *keyframe) newLook(head []byte, length int) look {
 	l := look{size: k.header + length + k.newline, last: '}'<<16 | '}'<<24, mask: 0xffff0000}
 	first := head
 	if k.ws {
-		first = append([]byte{0x81, byte(length)}, head...)
+		first = append(frame.AppendHeader(nil, frame.Text, length), head...)
 	} else {
 		l.last, l.mask = '}'<<8|'}'<<16|'\n'<<24, 0xffffff00
 	}
@@ -218,11 +209,11 @@ func (l *look) prefix(b []byte, at int, status byte, most int) (n int) {
 // consumeSlow takes one frame of any length. It is no answer when it is a control
 // frame that asks for nothing.
 func (k *keyframe) consumeSlow(b []byte, s *shape) (size int, miss, answer bool, err error) {
-	payload, size, err := k.cut(b)
+	payload, control, size, err := k.cut(b)
 	if size == 0 || err != nil {
 		return 0, false, false, err
 	}
-	if k.ws && b[0]&8 != 0 {
+	if control {
 		return size, false, false, nil // a ping: a client under load has no need to answer
 	}
 	r, err := k.parse(payload, s)
@@ -240,40 +231,37 @@ func (k *keyframe) parse(payload []byte, s *shape) (r client.Response, err error
 	return r, nil
 }
 
-// cut returns the payload of the frame at the head of b, and the frame's size: 0
-// when there is no whole one yet.
-func (k *keyframe) cut(b []byte) (payload []byte, size int, err error) {
+// cut returns the payload of the frame at the head of b, whether that is a control
+// frame, and the frame's size: 0 when there is no whole one yet.
+func (k *keyframe) cut(b []byte) (payload []byte, control bool, size int, err error) {
 	if !k.ws {
 		end := bytes.IndexByte(b, '\n')
 		if end < 0 {
-			return nil, 0, nil
+			return nil, false, 0, nil
 		}
-		return b[:end], end + 1, nil
+		return b[:end], false, end + 1, nil
 	}
-	h, err := ws.ReadHeader(bytes.NewReader(b))
+	h, err := frame.ParseFromServer(b, maxCommand)
 	switch {
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, 0, nil
+	case err == frame.ErrIncomplete:
+		return nil, false, 0, nil
 	case err != nil:
-		return nil, 0, fmt.Errorf("not a WebSocket frame: %s", excerpt(b))
+		return nil, false, 0, fmt.Errorf("not a frame that a server sends (%w): %s", err, excerpt(b))
 	}
-	head := ws.HeaderSize(h)
-	if h.Masked || h.Length > maxCommand || (h.OpCode != ws.OpText && !h.OpCode.IsControl()) || !h.Fin {
-		return nil, 0, fmt.Errorf("not a frame that a server sends: %s", excerpt(b))
+	control = h.Opcode.IsControl()
+	if !h.Fin || h.Opcode != frame.Text && !control {
+		return nil, false, 0, fmt.Errorf("not a whole text message: %s", excerpt(b))
 	}
-	size = head + int(h.Length)
+	size = h.Size + h.Length
 	if len(b) < size {
-		return nil, 0, nil
+		return nil, false, 0, nil
 	}
-	payload = b[head:size]
-	if h.OpCode == ws.OpClose {
-		code, reason := ws.StatusCode(0), ""
-		if len(payload) >= 2 {
-			code, reason = ws.StatusCode(binary.BigEndian.Uint16(payload)), string(payload[2:])
-		}
-		return nil, 0, fmt.Errorf("the server closed the WebSocket with code %d %s", code, reason)
+	payload = b[h.Size:size]
+	if h.Opcode == frame.Close {
+		code, reason := frame.ParseClose(payload)
+		return nil, false, 0, fmt.Errorf("the server closed the WebSocket with code %d %s", code, reason)
 	}
-	return payload, size, nil
+	return payload, control, size, nil
 }
 
 func (k *keyframe) check(buf []byte, kind Kind, keys []uint64, accepts []accept) (used, misses int, err error) {
@@ -281,11 +269,11 @@ func (k *keyframe) check(buf []byte, kind Kind, keys []uint64, accepts []accept)
 	for i, key := range keys {
 		var payload []byte
 		for {
+			var control bool
 			var size int
-			if payload, size, err = k.cut(buf[used:]); size == 0 || err != nil {
+			if payload, control, size, err = k.cut(buf[used:]); size == 0 || err != nil {
 				return 0, 0, err
 			}
-			control := k.ws && buf[used]&8 != 0
 			used += size
 			if !control {
 				break

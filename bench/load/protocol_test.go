@@ -95,6 +95,8 @@ func TestWrongAnswers(t *testing.T) {
 		{"websocket", Set, "\x82\x2b" + `{"SET_RSP":{"st":1,"k":"key:000000000001"}}`},
 		{"websocket", Set, "\x88\x02\x03\xf0"},
 		{"websocket", Set, "\x01\x01{"},
+		{"websocket", Set, "\x81\xab\x00\x00\x00\x00" + `{"SET_RSP":{"st":1,"k":"key:000000000001"}}`}, // masked
+		{"websocket", Set, "\xc1\x2b" + `{"SET_RSP":{"st":1,"k":"key:000000000001"}}`},
 		{"websocket", Set, "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00"},
 		{"resp", Set, "-OOM command not allowed\r\n"},
 		{"resp", Set, ":1\r\n"},
