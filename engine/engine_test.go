@@ -282,6 +282,48 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestOptionErrors: each fault names its field, what it holds and what it may hold,
+// and none hides another.
+func TestOptionErrors(t *testing.T) {
+	const small = 1 << 20
+	fault := func(field string, value any, want string) engine.OptionError {
+		return engine.OptionError{Field: field, Value: value, Want: want}
+	}
+	for _, tt := range []struct {
+		opts engine.Options
+		want []engine.OptionError
+	}{
+		{engine.Options{Shards: 3, InitialCapacity: -1, MaxBytes: small}, []engine.OptionError{
+			fault("Shards", 3, "a power of two from 1 to 65536"),
+			fault("InitialCapacity", -1, "0 or more"),
+			fault("MaxBytes", small, "0 or at least 2097152"),
+		}},
+		{engine.Options{MaxBytes: 2 << 20, InitialCapacity: 131_073}, []engine.OptionError{
+			fault("InitialCapacity", 131_073, "at most 131072, what MaxBytes of 2097152 has room for"),
+		}},
+		{engine.Options{MaxBytes: 2 << 20, InitialCapacity: 131_072}, nil},
+	} {
+		err := engine.CheckOptions(tt.opts)
+		var faults []error
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			faults = joined.Unwrap()
+		}
+		if len(faults) != len(tt.want) {
+			t.Errorf("%v, want %d faults", err, len(tt.want))
+			continue
+		}
+		for i, err := range faults {
+			var got *engine.OptionError
+			if !errors.As(err, &got) || *got != tt.want[i] {
+				t.Errorf("got %v, want %v", err, &tt.want[i])
+			}
+		}
+	}
+	if e := fault("Shards", 3, "a power of two"); e.Error() != "engine: Shards is 3, want a power of two" {
+		t.Errorf("it says %q", &e)
+	}
+}
+
 // TestSeeds: clients who know the hash function must not know the positions.
 func TestSeeds(t *testing.T) {
 	a, b := newEngine(t, engine.Options{}), newEngine(t, engine.Options{})

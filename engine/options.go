@@ -60,20 +60,35 @@ func defaultShards(procs int) int {
 	return min(1<<bits.Len(uint(256*procs-1)), maxShards)
 }
 
+// OptionError is a fault of one field of Options: what it holds, and what it may
+// hold. Several faults come joined, as errors.Join does it.
+type OptionError struct {
+	Field string // its name in Options
+	Value any    // what it is
+	Want  string // what it may be, such as "0 or more"
+}
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("engine: %s is %v, want %s", e.Field, e.Value, e.Want)
+}
+
 // validate reports all faults of o in one error.
 func (o Options) validate() error {
 	var faults []error
+	fault := func(field string, value int, want string, args ...any) {
+		faults = append(faults, &OptionError{field, value, fmt.Sprintf(want, args...)})
+	}
 	if o.Shards < 1 || o.Shards > maxShards || o.Shards&(o.Shards-1) != 0 {
-		faults = append(faults, fmt.Errorf("engine: Shards is %d, want a power of two from 1 to %d", o.Shards, maxShards))
+		fault("Shards", o.Shards, "a power of two from 1 to %d", maxShards)
 	}
 	if o.InitialCapacity < 0 {
-		faults = append(faults, fmt.Errorf("engine: InitialCapacity is %d, want 0 or more", o.InitialCapacity))
+		fault("InitialCapacity", o.InitialCapacity, "0 or more")
 	}
 	if o.MaxBytes != 0 && o.MaxBytes < chunkBytes {
-		faults = append(faults, fmt.Errorf("engine: MaxBytes is %d, want 0 or at least %d", o.MaxBytes, chunkBytes))
+		fault("MaxBytes", o.MaxBytes, "0 or at least %d", chunkBytes)
 	}
-	if o.MaxBytes > 0 && o.InitialCapacity > o.MaxBytes/minKeyBytes {
-		faults = append(faults, fmt.Errorf("engine: InitialCapacity is %d, for which MaxBytes of %d has no room", o.InitialCapacity, o.MaxBytes))
+	if most := o.MaxBytes / minKeyBytes; o.MaxBytes > 0 && o.InitialCapacity > most {
+		fault("InitialCapacity", o.InitialCapacity, "at most %d, what MaxBytes of %d has room for", most, o.MaxBytes)
 	}
 	return errors.Join(faults...)
 }
