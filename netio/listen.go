@@ -37,7 +37,8 @@ func listen(address string) (net.Listener, error) {
 	return ln, nil
 }
 
-// parseAddress takes "host:port", "tcp://host:port" and "unix:///path" apart.
+// parseAddress takes "host:port", "tcp://host:port" and "unix:///path" apart. Its
+// error is an *OptionError.
 func parseAddress(address string) (network, addr string, err error) {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {
@@ -46,16 +47,16 @@ func parseAddress(address string) (network, addr string, err error) {
 	switch scheme {
 	case "tcp":
 		if _, _, err := net.SplitHostPort(rest); err != nil {
-			return "", "", fmt.Errorf("netio: address %q: want host:port", address)
+			return "", "", &OptionError{"Listen", address, "host:port"}
 		}
 		return "tcp", rest, nil
 	case "unix":
 		if !filepath.IsAbs(rest) {
-			return "", "", fmt.Errorf("netio: address %q: want an absolute path, as in unix:///run/keyframe.sock", address)
+			return "", "", &OptionError{"Listen", address, "an absolute path, as in unix:///run/keyframe.sock"}
 		}
 		return "unix", rest, nil
 	default:
-		return "", "", fmt.Errorf("netio: address %q: unknown scheme %q, want tcp or unix", address, scheme)
+		return "", "", &OptionError{"Listen", address, fmt.Sprintf("tcp or unix for the unknown scheme %q", scheme)}
 	}
 }
 

@@ -76,17 +76,32 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
+// OptionError is a fault of one field of Options: what it holds, and what it may
+// hold. Several faults come joined, as errors.Join does it.
+type OptionError struct {
+	Field string // its name in Options
+	Value any    // what it is; one address of Listen
+	Want  string // what it may be, such as "1 to 256"
+}
+
+func (e *OptionError) Error() string {
+	if text, ok := e.Value.(string); ok {
+		return fmt.Sprintf("netio: %s is %q, want %s", e.Field, text, e.Want)
+	}
+	return fmt.Sprintf("netio: %s is %v, want %s", e.Field, e.Value, e.Want)
+}
+
 // validate reports all faults of o in one error.
 func (o Options) validate() error {
 	var faults []error
-	inRange := func(name string, value, low, high int) {
+	inRange := func(field string, value, low, high int) {
 		if value < low || value > high {
-			faults = append(faults, fmt.Errorf("netio: %s is %d, want %d to %d", name, value, low, high))
+			faults = append(faults, &OptionError{field, value, fmt.Sprintf("%d to %d", low, high)})
 		}
 	}
-	positive := func(name string, d time.Duration) {
+	positive := func(field string, d time.Duration) {
 		if d <= 0 {
-			faults = append(faults, fmt.Errorf("netio: %s is %v, want more than 0", name, d))
+			faults = append(faults, &OptionError{field, d, "more than 0"})
 		}
 	}
 	for _, address := range o.Listen {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -315,11 +316,52 @@ func TestStaleUnixSocket(t *testing.T) {
 	c.recv()
 }
 
+// TestOptionsAreChecked: each fault names its field, what it holds and what it may
+// hold, and none hides another.
 func TestOptionsAreChecked(t *testing.T) {
-	err := netio.CheckOptions(netio.Options{Loops: -1, MaxFrameBytes: 1, MaxConns: -5, MaxOutputBytes: -1, IdleTimeout: -1, HandshakeTimeout: -1, OutputTimeout: -1, StopTimeout: -1})
-	for _, name := range []string{"Loops", "MaxFrameBytes", "MaxConns", "MaxOutputBytes", "IdleTimeout", "HandshakeTimeout", "OutputTimeout", "StopTimeout"} {
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%v does not name %s", err, name)
+	fault := func(field string, value any, want string) netio.OptionError {
+		return netio.OptionError{Field: field, Value: value, Want: want}
+	}
+	want := []netio.OptionError{
+		fault("Listen", "nonsense", "host:port"),
+		fault("Listen", "unix://here", "an absolute path, as in unix:///run/keyframe.sock"),
+		fault("Listen", "udp://127.0.0.1:1", `tcp or unix for the unknown scheme "udp"`),
+		fault("Loops", -1, "1 to 256"),
+		fault("MaxFrameBytes", 1, "64 to 268435456"),
+		fault("MaxConns", -5, "1 to 1048576"),
+		fault("MaxOutputBytes", -1, "1024 to 1099511627776"),
+		fault("IdleTimeout", -time.Second, "more than 0"),
+		fault("HandshakeTimeout", -time.Minute, "more than 0"),
+		fault("OutputTimeout", time.Duration(-1), "more than 0"),
+		fault("StopTimeout", -time.Hour, "more than 0"),
+	}
+	var opts netio.Options
+	fields := reflect.ValueOf(&opts).Elem()
+	for _, fault := range want {
+		if fault.Field == "Listen" {
+			opts.Listen = append(opts.Listen, fault.Value.(string))
+			continue
+		}
+		fields.FieldByName(fault.Field).Set(reflect.ValueOf(fault.Value))
+	}
+	_, err := netio.New(nil, opts)
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || len(joined.Unwrap()) != len(want) {
+		t.Fatalf("got %v, want %d faults", err, len(want))
+	}
+	for i, err := range joined.Unwrap() {
+		var fault *netio.OptionError
+		if !errors.As(err, &fault) || *fault != want[i] {
+			t.Errorf("got %v, want %v", err, &want[i])
+		}
+	}
+	for text, fault := range map[string]*netio.OptionError{
+		`netio: Listen is "nonsense", want host:port`: &want[0],
+		"netio: Loops is -1, want 1 to 256":           &want[3],
+		"netio: IdleTimeout is -1s, want more than 0": &want[7],
+	} {
+		if fault.Error() != text {
+			t.Errorf("it says %q, want %q", fault, text)
 		}
 	}
 	if err := netio.CheckOptions(netio.Options{}); err != nil {
