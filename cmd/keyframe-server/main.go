@@ -104,21 +104,3 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 	log.Info("stopped")
 	return nil
 }
-
-// oneLine is an error as one sentence in the words of the command line.
-func oneLine(err error) string { return inFlags.Replace(err.Error()) }
-
-// inFlags turns what netio says of its options into what the user wrote.
-var inFlags = strings.NewReplacer(
-	"\n", "; ",
-	"netio: ", "",
-	"engine: ", "",
-	"MaxBytes is", "--max-memory is",
-	"Loops is", "--loops is",
-	"MaxFrameBytes is", "--max-frame is",
-	"MaxConns is", "--max-conns is",
-	"MaxOutputBytes is", "--max-output is",
-	"IdleTimeout is", "--idle-timeout is",
-	"HandshakeTimeout is", "--handshake-timeout is",
-	"OutputTimeout is", "--output-timeout is",
-)

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"reflect"
+	"testing"
+	"time"
+
+	"keyframe/engine"
+	"keyframe/netio"
+)
+
+// flagless are the fields of Options that no flag can give a faulty value.
+var flagless = map[string]bool{
+	"AnyValues":       true, // --values has two values
+	"StopTimeout":     true,
+	"Version":         true,
+	"Logger":          true,
+	"Shards":          true,
+	"InitialCapacity": true,
+}
+
+// TestFieldsAndFlags: every field has its flag, or a reason to have none. A good value
+// of the flag reaches this field and no other; the fault of a bad one is told by the
+// flag's name.
+func TestFieldsAndFlags(t *testing.T) {
+	tests := map[string]struct {
+		good string
+		set  any
+		bad  string
+		want string
+	}{
+		"listen":            {"127.0.0.1:7", []string{"127.0.0.1:7"}, "nonsense", `--listen is "nonsense", want host:port`},
+		"loops":             {"7", 7, "257", "--loops is 257, want 1 to 256"},
+		"max-frame":         {"3MiB", 3 << 20, "63B", "--max-frame is 63, want 64 to 268435456"},
+		"max-conns":         {"7", 7, "-1", "--max-conns is -1, want 1 to 1048576"},
+		"max-output":        {"3MiB", 3 << 20, "1023B", "--max-output is 1023, want 1024 to 1099511627776"},
+		"idle-timeout":      {"7s", 7 * time.Second, "-1s", "--idle-timeout is -1s, want more than 0"},
+		"handshake-timeout": {"7s", 7 * time.Second, "-2s", "--handshake-timeout is -2s, want more than 0"},
+		"output-timeout":    {"7s", 7 * time.Second, "-3s", "--output-timeout is -3s, want more than 0"},
+		"max-memory":        {"64MiB", 64 << 20, "1KiB", "--max-memory is 1024, want 0 or at least 2097152"},
+	}
+	defaults, err := parseFlags(nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(options any, of func(*config) any, flags map[string]string) {
+		fields := reflect.TypeOf(options)
+		for i := range fields.NumField() {
+			field := fields.Field(i)
+			flag, ok := flags[field.Name]
+			if !field.IsExported() || flagless[field.Name] && !ok {
+				continue
+			}
+			tt, known := tests[flag]
+			if !ok || !known {
+				t.Errorf("%v.%s has no flag, or --%s no test", fields, field.Name, flag)
+				continue
+			}
+			cfg, err := parseFlags([]string{"--" + flag, tt.good}, io.Discard)
+			if err != nil {
+				t.Errorf("--%s %s: %v", flag, tt.good, err)
+				continue
+			}
+			want := reflect.New(fields).Elem()
+			want.Set(reflect.ValueOf(of(defaults)))
+			want.Field(i).Set(reflect.ValueOf(tt.set))
+			if got := of(cfg); !reflect.DeepEqual(got, want.Interface()) {
+				t.Errorf("--%s %s gives %+v, want %+v", flag, tt.good, got, want)
+			}
+			if _, err := parseFlags([]string{"--" + flag, tt.bad}, io.Discard); err == nil || oneLine(err) != tt.want {
+				t.Errorf("--%s %s: %v, want %s", flag, tt.bad, err, tt.want)
+			}
+			delete(tests, flag)
+		}
+	}
+	check(netio.Options{}, func(c *config) any { return c.server }, serverFlags)
+	check(engine.Options{}, func(c *config) any { return c.store }, storeFlags)
+	for flag := range tests {
+		t.Errorf("--%s is of no field", flag)
+	}
+}
+
+// TestOneLine: faults of both packages are one sentence, and what is not an option's
+// fault keeps its words.
+func TestOneLine(t *testing.T) {
+	_, err := parseFlags([]string{"--max-memory", "1KiB", "--max-conns", "-1", "--loops", "257"}, io.Discard)
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{err, "--max-memory is 1024, want 0 or at least 2097152; --loops is 257, want 1 to 256; --max-conns is -1, want 1 to 1048576"},
+		{&netio.OptionError{Field: "StopTimeout", Value: -time.Second, Want: "more than 0"}, "StopTimeout is -1s, want more than 0"},
+		{&engine.OptionError{Field: "Shards", Value: 3, Want: "a power of two"}, "Shards is 3, want a power of two"},
+		{errors.New("netio: can't listen on 127.0.0.1:1: in use by engine: 7"), "can't listen on 127.0.0.1:1: in use by engine: 7"},
+		{errors.New("the Loops is on fire\nand more"), "the Loops is on fire; and more"},
+	} {
+		if got := oneLine(tt.err); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
