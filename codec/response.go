@@ -102,16 +102,17 @@ func AppendCount(dst []byte, op Opcode, n int) []byte {
 }
 
 // AppendMembers appends the answer of a command with ReplyMembers: after the status, the
-// members of info, which must be a struct that encodes to a JSON object.
+// members of info, which must be a struct or an Object that encodes to a JSON object.
 func AppendMembers(dst []byte, op Opcode, info any) []byte {
-	members := marshal(info)[1:] // without its opening brace
 	dst = append(dst, `{"`...)
 	dst = append(dst, op.String()...)
 	dst = append(dst, `_RSP":{"st":0`...)
-	if members[0] != '}' {
-		dst = append(dst, ',')
+	at := len(dst)
+	dst = appendJSON(dst, info)
+	if dst[at+1] == '}' {
+		return append(dst[:at], "}}"...)
 	}
-	dst = append(dst, members...)
+	dst[at] = ',' // its opening brace
 	return append(dst, '}')
 }
 
