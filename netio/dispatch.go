@@ -339,7 +339,8 @@ func (l *loop) answerWhole(c *conn, opcode codec.Opcode) {
 		l.text = codec.AppendCount(l.text[:0], opcode, l.srv.store.Clear())
 	case codec.EffectServerInfo:
 		l.publish()
-		l.text = codec.AppendMembers(l.text[:0], opcode, l.srv.info())
+		st := l.srv.Stats() // other loops' counts may lag by the turns that they are in
+		l.text = codec.AppendMembers(l.text[:0], opcode, infoMembers(&st))
 	default:
 		panic("BUG: netio: no answer for " + opcode.String())
 	}

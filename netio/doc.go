@@ -85,7 +85,8 @@
 // A loop counts what it does in plain fields (Counters), and publishes a copy
 // before a turn's responses leave: who has an answer finds its command counted.
 // Server.Stats adds the copies up. Whatever an operator wants to see comes from
-// there, through SERVER_INFO and through whatever polls Stats.
+// there, through SERVER_INFO and through whatever polls Stats. Metrics is the list of
+// it: a number that is added there is in SERVER_INFO and in /metrics.
 //
 // # The end of a connection
 //

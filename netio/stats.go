@@ -3,11 +3,11 @@ package netio
 import (
 	"time"
 
-	"keyframe/codec"
 	"keyframe/engine"
 )
 
-// Stats are a server's numbers at one time.
+// Stats are a server's numbers at one time. Those that operators and clients see, and
+// their names, are in Metrics.
 type Stats struct {
 	Conns         int    // open now
 	ConnsTotal    uint64 // accepted since the start
@@ -21,6 +21,8 @@ type Stats struct {
 	Keys   int           // in the store
 	Store  engine.Stats  // not older than maxStatsAge; Keys is exact
 	Uptime time.Duration // since New
+
+	Version string // Options.Version
 }
 
 // LoopStats are one event loop's.
@@ -42,6 +44,7 @@ func (s *Server) Stats() Stats {
 		Keys:          s.store.Len(),
 		Store:         s.storeStats(now),
 		Uptime:        now.Sub(s.created),
+		Version:       s.opts.Version,
 	}
 	// We know of a loop when it gets its first connection; until then it has
 	// counted nothing.
@@ -54,69 +57,6 @@ func (s *Server) Stats() Stats {
 		st.Total.add(&ls.Counters)
 	}
 	return st
-}
-
-// serverInfo is the answer to SERVER_INFO, after its status.
-type serverInfo struct {
-	KeyCnt        int               `json:"keyCnt"`
-	QryCnt        uint64            `json:"qryCnt"`
-	Version       string            `json:"version"`
-	UptimeSeconds int64             `json:"uptimeSeconds"`
-	Loops         int               `json:"loops"`
-	Shards        int               `json:"shards"`
-	StoreBytes    int               `json:"storeBytes"`
-	ConnsNow      int               `json:"connsNow"`
-	ConnsTotal    uint64            `json:"connsTotal"`
-	ConnsRefused  uint64            `json:"connsRefused"`
-	SlowConsumers uint64            `json:"slowConsumers"`
-	AcceptErrors  uint64            `json:"acceptErrors"`
-	Frames        uint64            `json:"frames"`
-	BytesIn       uint64            `json:"bytesIn"`
-	BytesOut      uint64            `json:"bytesOut"`
-	Commands      map[string]uint64 `json:"commands"`
-	Errors        map[string]uint64 `json:"errors"`
-	Batches       uint64            `json:"batches"`
-	BatchOps      uint64            `json:"batchOps"`
-	BatchSizes    []uint64          `json:"batchSizes"` // up to 1, 2, 4 … operations
-	ApplySeconds  float64           `json:"applySeconds"`
-}
-
-// info gathers a serverInfo. Counts of other loops may lag by the turns that
-// they are in.
-func (s *Server) info() serverInfo {
-	st := s.Stats()
-	info := serverInfo{
-		KeyCnt:        st.Keys,
-		QryCnt:        st.Total.Queries,
-		Version:       s.opts.Version,
-		UptimeSeconds: int64(st.Uptime.Seconds()),
-		Loops:         s.opts.Loops,
-		Shards:        st.Store.Shards,
-		StoreBytes:    st.Store.ReservedBytes,
-		ConnsNow:      st.Conns,
-		ConnsTotal:    st.ConnsTotal,
-		ConnsRefused:  st.ConnsRefused,
-		SlowConsumers: st.SlowConsumers,
-		AcceptErrors:  st.AcceptErrors,
-		Frames:        st.Total.Frames,
-		BytesIn:       st.Total.BytesIn,
-		BytesOut:      st.Total.BytesOut,
-		Commands:      make(map[string]uint64),
-		Errors:        make(map[string]uint64),
-		BatchOps:      st.Total.BatchOps,
-		BatchSizes:    st.Total.BatchSizes[:],
-		ApplySeconds:  st.Total.ApplyTime.Seconds(),
-	}
-	for op := range codec.Opcodes() {
-		info.Commands[op.String()] = st.Total.Commands[op]
-	}
-	for kind, n := range st.Total.Errors {
-		info.Errors[ErrorKind(kind).String()] = n
-	}
-	for _, n := range st.Total.BatchSizes {
-		info.Batches += n
-	}
-	return info
 }
 
 // maxStatsAge bounds how old the store's statistics may be: gathering them visits

@@ -1,0 +1,203 @@
+package netio
+
+import (
+	"slices"
+	"strconv"
+
+	"keyframe/codec"
+)
+
+// This file is the list of what the server counts. /metrics, SERVER_INFO's answer
+// and the README's table are made from it, so that a number has one name, one
+// meaning and one source in each of them.
+
+// Metric is one number, or one family of numbers, that Stats hold.
+type Metric struct {
+	// Name is what it is called in /metrics, after "keyframe_"; "" when it is
+	// not there.
+	Name string
+	// Info is its member of SERVER_INFO's answer; "" when it is not there.
+	Info string
+	Kind MetricKind
+	Help string // what it counts, in a sentence or two
+	// Label tells the samples of a family apart: "loop", "command" or "kind". ""
+	// when there is one sample.
+	Label string
+
+	// Samples calls sample with every sample of a counter or gauge. The label is
+	// "" when there is one.
+	Samples func(st *Stats, sample func(label string, value float64))
+	// Histogram is what a histogram holds.
+	Histogram func(st *Stats) Histogram
+	// InfoValue is what stands in SERVER_INFO's answer: of a family that is
+	// counted by loop, the sum.
+	InfoValue func(st *Stats) any
+}
+
+// MetricKind is how a metric moves.
+type MetricKind uint8
+
+const (
+	KindFact      MetricKind = iota // stays as it is; in SERVER_INFO only
+	KindCounter                     // only grows
+	KindGauge                       // goes up and down
+	KindHistogram                   // counts by size
+)
+
+// Histogram holds how many values there were, their sum, and how many were up to
+// each bound, which includes those up to the bounds below.
+type Histogram struct {
+	Count   uint64
+	Sum     float64
+	Buckets map[float64]uint64
+}
+
+// Metrics are all that there are. Those in SERVER_INFO's answer come in its order.
+func Metrics() []Metric { return slices.Clone(metrics) }
+
+var metrics = []Metric{
+	number("keys", "keyCnt", KindGauge, "Keys in the store.",
+		func(st *Stats) int { return st.Keys }),
+	number("queries_total", "qryCnt", KindCounter, "Commands received, refused ones included.",
+		func(st *Stats) uint64 { return st.Total.Queries }),
+	fact("version", "Version of the server.",
+		func(st *Stats) string { return st.Version }),
+	uptime("uptime_seconds", "uptimeSeconds", "Time since the server was set up, just before it began to serve."),
+	fact("loops", "Event loops.",
+		func(st *Stats) int { return len(st.Loops) }),
+	fact("shards", "Shards of the store, each with a lock of its own.",
+		func(st *Stats) int { return st.Store.Shards }),
+
+	number("store_reserved_bytes", "storeBytes", KindGauge, "Memory that the store has taken from the system.",
+		func(st *Stats) int { return st.Store.ReservedBytes }),
+	number("store_live_bytes", "", KindGauge, "Memory in records.",
+		func(st *Stats) int { return st.Store.LiveBytes }),
+	number("store_free_bytes", "", KindGauge, "Memory that removed and replaced records have left, to be used again.",
+		func(st *Stats) int { return st.Store.FreeBytes }),
+	number("store_index_bytes", "", KindGauge, "Memory in the index.",
+		func(st *Stats) int { return st.Store.IndexBytes }),
+
+	byLoop("connections", "connsNow", KindGauge, "Open connections.",
+		func(l *LoopStats) int { return l.Conns }),
+	number("connections_accepted_total", "connsTotal", KindCounter, "Connections accepted.",
+		func(st *Stats) uint64 { return st.ConnsTotal }),
+	number("connections_refused_total", "connsRefused", KindCounter, "Connections refused because of --max-conns.",
+		func(st *Stats) uint64 { return st.ConnsRefused }),
+	number("slow_consumers_total", "slowConsumers", KindCounter, "Connections closed because the client did not read.",
+		func(st *Stats) uint64 { return st.SlowConsumers }),
+	number("accept_errors_total", "acceptErrors", KindCounter, "Times that accepting a connection failed, for lack of descriptors mostly.",
+		func(st *Stats) uint64 { return st.AcceptErrors }),
+
+	byLoop("frames_total", "frames", KindCounter, "Lines and WebSocket frames received.",
+		func(l *LoopStats) uint64 { return l.Frames }),
+	number("received_bytes_total", "bytesIn", KindCounter, "Bytes received, framing included.",
+		func(st *Stats) uint64 { return st.Total.BytesIn }),
+	number("sent_bytes_total", "bytesOut", KindCounter, "Bytes sent, framing and what waits for slow clients included.",
+		func(st *Stats) uint64 { return st.Total.BytesOut }),
+
+	family("commands_total", "commands", "command", "Commands accepted, by name.", eachCommand),
+	family("errors_total", "errors", "kind", "Refused commands and elements, and connections ended for an error, by kind.", eachError),
+
+	{Name: "batch_operations", Kind: KindHistogram, Help: "Operations in a batch: one call of the engine.", Histogram: batchSizes},
+	fact("batches", "Batches executed: the count of `batch_operations`.",
+		batches),
+	fact("batchOps", "Operations in them: the sum of `batch_operations`.",
+		func(st *Stats) uint64 { return st.Total.BatchOps }),
+	fact("batchSizes", "How many of them had up to 1, 2, 4 … 2,048 operations, each counted once.",
+		func(st *Stats) []uint64 { return st.Total.BatchSizes[:] }),
+	byLoop("apply_seconds_total", "applySeconds", KindCounter, "Time spent executing batches, estimated from a sample. COUNT and CLEAR are not batches.",
+		func(l *LoopStats) float64 { return l.ApplyTime.Seconds() }),
+}
+
+// infoMembers are the members of SERVER_INFO's answer after its status.
+func infoMembers(st *Stats) codec.Object {
+	members := make(codec.Object, 0, len(metrics))
+	for i := range metrics {
+		if m := &metrics[i]; m.Info != "" {
+			members = append(members, codec.Member{Name: m.Info, Value: m.InfoValue(st)})
+		}
+	}
+	return members
+}
+
+// number is a metric with one sample, which SERVER_INFO has as it is.
+func number[N int | uint64](name, info string, kind MetricKind, help string, value func(*Stats) N) Metric {
+	return Metric{
+		Name: name, Info: info, Kind: kind, Help: help,
+		Samples:   func(st *Stats, sample func(string, float64)) { sample("", float64(value(st))) },
+		InfoValue: func(st *Stats) any { return value(st) },
+	}
+}
+
+// fact is what only SERVER_INFO has.
+func fact[V any](info, help string, value func(*Stats) V) Metric {
+	return Metric{Info: info, Help: help, InfoValue: func(st *Stats) any { return value(st) }}
+}
+
+// byLoop is a family with a sample for each event loop.
+func byLoop[N int | uint64 | float64](name, info string, kind MetricKind, help string, value func(*LoopStats) N) Metric {
+	return Metric{
+		Name: name, Info: info, Kind: kind, Help: help, Label: "loop",
+		Samples: func(st *Stats, sample func(string, float64)) {
+			for i := range st.Loops {
+				sample(strconv.Itoa(i), float64(value(&st.Loops[i])))
+			}
+		},
+		InfoValue: func(st *Stats) any { return value(&LoopStats{st.Conns, st.Total}) },
+	}
+}
+
+// family is a family of counters, an object in SERVER_INFO. each calls its argument
+// with every counter's name and count.
+func family(name, info, label, help string, each func(*Stats, func(string, uint64))) Metric {
+	return Metric{
+		Name: name, Info: info, Kind: KindCounter, Help: help, Label: label,
+		Samples: func(st *Stats, sample func(string, float64)) {
+			each(st, func(name string, n uint64) { sample(name, float64(n)) })
+		},
+		InfoValue: func(st *Stats) any {
+			members := make(codec.Object, 0, 16)
+			each(st, func(name string, n uint64) { members = append(members, codec.Member{Name: name, Value: n}) })
+			return members
+		},
+	}
+}
+
+// uptime is the time since the start, of which SERVER_INFO has the whole seconds.
+func uptime(name, info, help string) Metric {
+	return Metric{
+		Name: name, Info: info, Kind: KindGauge, Help: help,
+		Samples:   func(st *Stats, sample func(string, float64)) { sample("", st.Uptime.Seconds()) },
+		InfoValue: func(st *Stats) any { return int64(st.Uptime.Seconds()) },
+	}
+}
+
+func eachCommand(st *Stats, each func(string, uint64)) {
+	for op := range codec.Opcodes() {
+		each(op.String(), st.Total.Commands[op])
+	}
+}
+
+func eachError(st *Stats, each func(string, uint64)) {
+	for kind, n := range st.Total.Errors {
+		each(ErrorKind(kind).String(), n)
+	}
+}
+
+func batches(st *Stats) (sum uint64) {
+	for _, n := range st.Total.BatchSizes {
+		sum += n
+	}
+	return sum
+}
+
+// batchSizes makes a histogram of the counts, whose buckets don't include those below.
+func batchSizes(st *Stats) Histogram {
+	h := Histogram{Count: batches(st), Sum: float64(st.Total.BatchOps), Buckets: make(map[float64]uint64, NumBatchSizes)}
+	var below uint64
+	for i, n := range st.Total.BatchSizes {
+		below += n
+		h.Buckets[float64(uint64(1)<<i)] = below
+	}
+	return h
+}
