@@ -49,7 +49,7 @@ func measured() *Stats {
 func TestServerInfoText(t *testing.T) {
 	var commands []string
 	for op := range codec.Opcodes() {
-		commands = append(commands, fmt.Sprintf(`"%s":%d`, codec.Opcode(op), 3200+2*op))
+		commands = append(commands, fmt.Sprintf(`"%s":%d`, op, 3200+2*int(op)))
 	}
 	want := `{"SERVER_INFO_RSP":{"st":0,"keyCnt":10000000,"qryCnt":3004,"version":"9.8.7 \"<&>\"","uptimeSeconds":90,"loops":2,"shards":512,` +
 		`"storeBytes":1099511627776,"connsNow":31,"connsTotal":9223372036854775808,"connsRefused":33,"slowConsumers":34,"acceptErrors":35,` +

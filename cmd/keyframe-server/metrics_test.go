@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"keyframe/codec"
+	"keyframe/engine"
+	"keyframe/netio"
+)
+
+// measured are numbers that no two metrics share.
+type measured struct{}
+
+func (measured) Stats() netio.Stats {
+	counters := func(base uint64) netio.Counters {
+		n := netio.Counters{Frames: base + 1, Queries: base + 2, BytesIn: base + 3, BytesOut: base + 4, BatchOps: base + 5, ApplyTime: time.Duration(base) * time.Microsecond}
+		for i := range n.Commands {
+			n.Commands[i] = base + 100 + uint64(i)
+		}
+		for i := range n.Errors {
+			n.Errors[i] = base + 200 + uint64(i)
+		}
+		for i := range n.BatchSizes {
+			n.BatchSizes[i] = base + 300 + uint64(i)
+		}
+		return n
+	}
+	return netio.Stats{
+		Conns: 31, ConnsTotal: 32, ConnsRefused: 33, SlowConsumers: 34, AcceptErrors: 35,
+		Loops:  []netio.LoopStats{{Conns: 11, Counters: counters(1000)}, {Conns: 20, Counters: counters(2000)}},
+		Total:  counters(3000),
+		Keys:   10_000_000,
+		Store:  engine.Stats{Shards: 512, ReservedBytes: 1 << 40, LiveBytes: 42, FreeBytes: 43, IndexBytes: 44},
+		Uptime: 90*time.Second + 999*time.Millisecond,
+	}
+}
+
+// TestMetrics: names, texts, types, labels and values are those that dashboards know.
+// Commands are listed as there are any.
+func TestMetrics(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(newServerCollector(measured{}))
+	answer := httptest.NewRecorder()
+	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	text, err := os.ReadFile("testdata/metrics.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var commands []string
+	for op := 1; op < codec.NumOpcodes; op++ {
+		commands = append(commands, fmt.Sprintf("keyframe_commands_total{command=%q} %d\n", codec.Opcode(op).String(), 3100+op))
+	}
+	slices.Sort(commands)
+	want := strings.Replace(string(text), "COMMANDS\n", strings.Join(commands, ""), 1)
+	if got := answer.Body.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
