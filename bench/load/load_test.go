@@ -172,6 +172,26 @@ func TestMisses(t *testing.T) {
 	}
 }
 
+// TestHitsAreKeys: where one answer is to several keys, each of them is a hit or a miss.
+func TestHitsAreKeys(t *testing.T) {
+	const n, keys = 50, 3
+	for name, compare := range map[string]bool{"counted": false, "compared": true} {
+		t.Run(name, func(t *testing.T) {
+			addr := netiotest.Lines(t, func(c net.Conn, _ int, line []byte) bool {
+				key := strings.Fields(string(line))[1] // and the other two are not there
+				_, err := fmt.Fprintf(c, "VALUE %s 0 20\r\nvvvvvvvv%s\r\nEND\r\n", key, strings.TrimPrefix(key, "key:"))
+				return err == nil
+			})
+			r, err := load.Run(watched(t), load.Options{
+				Addr: addr, Protocol: "memcached", Conns: 1, Keys: keys, Depth: 4, Dist: "seq", Mix: mix(t, "get"), Requests: n, Compare: compare,
+			})
+			if err != nil || r.Hits != n || r.Misses != (keys-1)*n {
+				t.Fatalf("%d hits, %d misses, %v; want %d and %d", r.Hits, r.Misses, err, n, (keys-1)*n)
+			}
+		})
+	}
+}
+
 // TestWarmUpIsNotMeasured: answers to the warm-up and to what is measured may come in
 // one piece, and are counted apart.
 func TestWarmUpIsNotMeasured(t *testing.T) {
