@@ -19,6 +19,13 @@ ROUNDS   ?= 10
 RIVALS   ?=
 SECTIONS ?=
 COMPAREARGS ?=
+FIGURES   = $(GO) -C bench/figures run .
+
+# Modules of their own, so that nobody who builds the server downloads what draws plots
+# or other people's stores; $(call nested,command) runs one in each. The tools' versions
+# are in .ci/go.mod (staticcheck) and bench/report/go.mod (benchstat).
+NESTED = bench/figures bench/report bench/rivals
+nested = set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module && $(1)); done
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak bench-engine bench-codec bench-rivals
@@ -35,9 +42,11 @@ run: build ## start the server on its defaults
 test: ## run every test; those of the codec also without its assembly
 	$(GO) test -timeout $(TEST_TIMEOUT) ./...
 	$(GO) test -timeout $(TEST_TIMEOUT) -tags purego ./codec/...
+	@$(call nested,$(GO) test -timeout $(TEST_TIMEOUT) ./...)
 
 race: ## run every test under the race detector
 	$(GO) test -timeout $(RACE_TIMEOUT) -race ./...
+	@$(call nested,$(GO) test -timeout $(RACE_TIMEOUT) -race ./...)
 
 invariants: ## run every test with the invariant checks compiled in
 	$(GO) test -timeout $(RACE_TIMEOUT) -tags invariants ./...
@@ -50,22 +59,24 @@ fuzz: ## fuzz every target for FUZZTIME each
 	  done; \
 	done
 
-lint: ## gofmt, go vet, staticcheck, a tidy go.mod
+lint: ## gofmt, go vet, staticcheck, a tidy go.mod, in every module
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt: $$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) vet -tags invariants ./...
 	$(GO) vet -tags purego ./codec/...
-	$(GO) tool staticcheck ./...
-	$(GO) mod tidy -diff
+	@staticcheck=$$($(GO) -C .ci tool -n staticcheck); set -ex; $$staticcheck ./...; $(GO) mod tidy -diff; $(GO) -C .ci mod tidy -diff; \
+	$(call nested,$(GO) vet ./... && $$staticcheck ./... && $(GO) mod tidy -diff)
 
 cross: ## go vet for the other systems: what is built and tested there must compile
 	@set -e; for target in linux/arm64 darwin/arm64 freebsd/amd64; do \
 	  echo "== $$target"; \
-	  GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet ./...; \
+	  export GOOS=$${target%/*} GOARCH=$${target#*/}; $(GO) vet ./...; \
+	  $(call nested,$(GO) vet ./...); \
 	done
 
 vuln: ## look for known vulnerabilities in what is used (needs the network)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
+	@$(call nested,$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...)
 
 bench: build ## measure SET, GET, ADD, RMV and mixes through every layer (3 minutes on an idle machine)
 	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid report -maxkeys 10000000 -benchtime 0.1s -count 5 -cpu 2 -timeout 60m
@@ -75,6 +86,7 @@ bench-full: ## the same for every combination, stores of 50 M keys included (a d
 
 bench-smoke: ## run every benchmark once
 	$(GO) test -timeout $(RACE_TIMEOUT) -run '^$$' -bench . -benchtime 1x ./...
+	@$(call nested,$(GO) test -timeout $(RACE_TIMEOUT) -run '^$$' -bench . -benchtime 1x ./...)
 
 bench-compare: ## benchmarks of OLD=revision and of this tree in turn, and benchstat (BENCH=, ROUNDS=, BENCHARGS=)
 	@test -n "$(OLD)" || { echo "make bench-compare OLD=revision"; exit 1; }
@@ -85,16 +97,16 @@ bench-compare: ## benchmarks of OLD=revision and of this tree in turn, and bench
 	  echo "round $$round of $(ROUNDS): $$rev"; \
 	  (cd bench && $$dir/$$rev.test -test.run '^$$' -test.bench '$(BENCH)' -test.cpu 1 $(BENCHARGS)) >> $$dir/$$rev.txt; \
 	done; done; \
-	$(GO) tool benchstat $$dir/old.txt $$dir/new.txt
+	$(GO) -C bench/report tool benchstat $$dir/old.txt $$dir/new.txt
 
 compare: ## Keyframe, the I/O limit and rivals in turn, into bench/results/local; RIVALS="redis=/path …" or what is in the PATH
-	$(GO) run ./bench/figures --force --rivals "$(RIVALS)" $(COMPAREARGS) compare
+	$(FIGURES) --force --rivals "$(RIVALS)" $(COMPAREARGS) compare
 
 figures: ## measure all that BENCHMARKS.md shows (three quarters of an hour); SECTIONS=compare,latency for some
-	$(GO) run ./bench/figures --out bench/results/figures --rivals "$(RIVALS)" $(SECTIONS)
+	$(FIGURES) --out bench/results/figures --rivals "$(RIVALS)" $(SECTIONS)
 
 report: ## write BENCHMARKS.md's tables and the plots from bench/results
-	$(GO) run ./bench/figures --report
+	$(FIGURES) --report
 
 profile: build ## profiles and a trace of a server under load, into bench/profiles
 	$(GO) run ./bench/profile

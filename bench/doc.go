@@ -7,7 +7,8 @@
 //   - load is the load generator, cmd/keyframe-benchmark its command line.
 //   - iolimit is a server of canned answers: what no server on the event loop passes.
 //   - figures measures what BENCHMARKS.md shows, into raw files under results;
-//     report writes the document's tables and plots from them.
+//     report writes the document's tables and plots from them. Each is a module of its
+//     own: plots and statistics bring fonts, LaTeX and PDF.
 //   - profile leaves the profiles of a server under load.
 //   - rivals runs the engine's workload on other maps and caches, in a module of its
 //     own, so that the server doesn't depend on them.

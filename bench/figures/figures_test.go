@@ -23,7 +23,7 @@ func TestSections(t *testing.T) {
 		t.Skip("memory is read from Linux's /proc")
 	}
 	root := t.TempDir()
-	cfg := &config{out: filepath.Join(root, "results"), rounds: 1, time: 50 * time.Millisecond, maxKeys: 1000, memory: 1000, count: 1, short: true}
+	cfg := &config{out: filepath.Join(root, "results"), rounds: 1, time: 100 * time.Millisecond, maxKeys: 1000, memory: 1000, count: 1, short: true}
 	chosen, err := choose([]string{"compare,latency,growth,memory"})
 	if err != nil {
 		t.Fatal(err)

@@ -1,9 +1,12 @@
 // Command figures measures what BENCHMARKS.md shows, and writes it.
 //
-//	go run ./bench/figures                     # every section, into bench/results/local
-//	go run ./bench/figures compare latency     # these sections
-//	go run ./bench/figures --out bench/results/figures   # where the report reads
-//	go run ./bench/figures --report            # BENCHMARKS.md and the plots, from there
+//	go -C bench/figures run .                     # every section, into bench/results/local
+//	go -C bench/figures run . compare latency     # these sections
+//	go -C bench/figures run . --out bench/results/figures   # where the report reads
+//	go -C bench/figures run . --report            # BENCHMARKS.md and the plots, from there
+//
+// It is a module of its own, and bench/report another, so that nobody who builds the
+// server downloads what draws plots. Paths are relative to the top of the tree.
 //
 // Raw files in bench/results/figures are of one revision and committed, so nothing
 // is written there unless it is asked for by name, as make figures does. What is
@@ -90,6 +93,13 @@ func run() error {
 		if errors.Is(err, pflag.ErrHelp) {
 			return nil
 		}
+		return err
+	}
+	root, err := top()
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir(root); err != nil {
 		return err
 	}
 	cfg.out = directory(cfg.out, *writeReport)

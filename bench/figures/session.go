@@ -95,9 +95,9 @@ func orElse(s, other string) string {
 // build makes the commands and the test binary once, so that no compiler runs
 // while something is measured.
 func build(ctx context.Context) (dir string, err error) {
-	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	root, err := top()
 	if err != nil {
-		return "", fmt.Errorf("go list: %w", err)
+		return "", err
 	}
 	dir, err = os.MkdirTemp("", "keyframe-figures")
 	if err != nil {
@@ -109,13 +109,30 @@ func build(ctx context.Context) (dir string, err error) {
 	} {
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		cmd.Dir = strings.TrimSpace(string(root))
+		cmd.Dir = root
 		if err := cmd.Run(); err != nil {
 			_ = os.RemoveAll(dir)
 			return "", fmt.Errorf("go %s: %w", args[0], err)
 		}
 	}
 	return dir, nil
+}
+
+// top is the directory of the server's module, at or above the working directory. go -C
+// runs the command in a directory below it, where it has a module of its own.
+func top() (string, error) {
+	at, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := at; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "bench", "figures", "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("%s is in no tree of Keyframe", at)
+		}
+	}
 }
 
 // session is the measuring of one section.

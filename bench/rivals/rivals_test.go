@@ -1,6 +1,7 @@
 package rivals
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -113,7 +114,7 @@ var stores = []struct {
 		cfg := bigcache.DefaultConfig(time.Hour)
 		cfg.Verbose, cfg.CleanWindow = false, 0
 		cfg.MaxEntriesInWindow, cfg.MaxEntrySize = n, 64
-		c, err := bigcache.NewBigCache(cfg)
+		c, err := bigcache.New(context.Background(), cfg)
 		if err != nil {
 			panic(err)
 		}
