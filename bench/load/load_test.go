@@ -73,6 +73,7 @@ func TestAgainstServer(t *testing.T) {
 		"digits":          {ValueType: "number", ValueSize: 1},
 		"booleans":        {ValueType: "bool", Keys: 3},
 		"large values":    {ValueSize: 100_000, Depth: 8, Space: 50, Conns: 4, Requests: 200},
+		"a full socket":   {Addr: "unix", ValueSize: 100_000, Depth: 16, Space: 50, Conns: 2, Requests: 200}, // it takes 200 KB
 		"one connection":  {Conns: 1, Depth: 3},
 		"two threads":     {Threads: 2, Conns: 7, Depth: 5},
 		"every command":   {Mix: mix(t, "set=30,get=30,add=20,contains=10,rmv=10"), Keys: 4, Depth: 8},
