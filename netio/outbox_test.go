@@ -2,6 +2,7 @@ package netio
 
 import (
 	"bytes"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -64,6 +65,24 @@ func TestOutboxFinishesAfterItsWriter(t *testing.T) {
 	}
 	if !o.sock.shut || !bytes.Equal(got, all) {
 		t.Errorf("shut down: %v; %d bytes of %d", o.sock.shut, len(got), len(all))
+	}
+}
+
+// TestOutboxWriterJustEnded: send finds a writer, waits for the lock, and the writer ends:
+// nobody would send what is put into its queue then.
+func TestOutboxWriterJustEnded(t *testing.T) {
+	for range 2000 {
+		o := newOutboxTest(t, 100, 500)
+		o.out.writing.Store(true)
+		o.out.mu.Lock()
+		sent := make(chan error)
+		go func() { sent <- o.out.send([]byte("hello")) }()
+		runtime.Gosched()
+		o.out.writing.Store(false)
+		o.out.mu.Unlock()
+		if err := <-sent; err != nil || o.sock.buf.len() != 5 {
+			t.Fatalf("%v, %d bytes of 5 are sent", err, o.sock.buf.len())
+		}
 	}
 }
 

@@ -305,11 +305,14 @@ func (s *sim) open() {
 func (s *sim) turn(c *simClient, f func()) {
 	s.serving = c
 	before, conn := c.conn.phase, c.conn
-	paused, parked := conn.paused, conn.parked
+	paused, parked, unread := conn.paused, conn.parked, conn.out.unread.Load()
 	f()
 	s.serving = nil
 	if conn.resume.More {
 		s.reach("a command that goes on in another turn")
+	}
+	if paused && conn.phase == phaseOpen && conn.out.unread.Load() > unread {
+		s.fatalf("client %d: it is answered though it is paused", c.id)
 	}
 	if conn.paused && !paused {
 		s.reach("a connection that is paused")

@@ -30,6 +30,9 @@ func (el *simLoop) close(gc gnet.Conn) { gc.(*simConn).close(nil) }
 // enroll begins to give a socket back to gnet, which may fail at once, or later.
 func (el *simLoop) enroll(c *conn, failed func(error)) {
 	client := el.s.clientOf(c)
+	if client.enrolling != nil {
+		el.s.fatalf("client %d: enrolled twice", client.id)
+	}
 	if el.s.outOfDescriptors() {
 		client.excuse("it can't be enrolled")
 		failed(unix.EMFILE)

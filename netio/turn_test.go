@@ -295,6 +295,58 @@ func TestOutputLimit(t *testing.T) {
 	h.finish()
 }
 
+// TestPendingIsMovedDown: a connection that is always in the middle of a line keeps no
+// more than a few lines of it.
+func TestPendingIsMovedDown(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	for range 10_000 {
+		h.feed([]byte("{\"GE"))
+		h.feed([]byte("T\":[\"nobody_here\"]}\n{\"COU"))
+		h.feed([]byte("NT\":{}}\n" + `{"SET":{}`))
+		h.feed([]byte("}\n{\"GE"))
+		h.feed([]byte("T\":[]}\n"))
+		if n := cap(h.conn.pending); n > 2*minPending {
+			t.Fatalf("%d bytes are kept for half a line", n)
+		}
+		h.feed([]byte(" "))
+	}
+	if n := h.loop.count.Queries; n != 4*10_000 {
+		t.Errorf("%d commands", n)
+	}
+	h.finish()
+}
+
+// TestOneTurnAtATime: a connection that waits for its turn, and gets input meanwhile,
+// waits for one turn.
+func TestOneTurnAtATime(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	for range 3 {
+		h.loop.serve(h.conn, bytes.Repeat([]byte("\n"), 2*turnOps))
+		if len(h.loop.ready) != 1 {
+			t.Errorf("it waits for %d turns", len(h.loop.ready))
+		}
+	}
+	h.runReady()
+	h.finish()
+}
+
+// TestPausedIsNotAnswered: what arrives for a connection that has MaxOutputBytes unread
+// waits until the client has read.
+func TestPausedIsNotAnswered(t *testing.T) {
+	h := newHarness(t, Options{MaxOutputBytes: 4 << 20})
+	h.feed([]byte(`{"SET":{"paused_key":"` + strings.Repeat("v", 100_000) + "\"}}\n"))
+	h.feed([]byte(strings.Repeat(gets("paused_key", 1), 200)))
+	before := h.loop.count.BytesOut
+	h.feed([]byte(gets("paused_key", 1)))
+	if n := h.loop.count.BytesOut - before; !h.conn.paused || n != 0 {
+		t.Errorf("paused: %v; %d bytes of answers", h.conn.paused, n)
+	}
+	h.startDiscarding()
+	h.finish()
+}
+
 // TestPauseOutlivesInput: a connection that waits for its client to read goes on
 // when that has happened, also when more input, or a stop, came in between.
 func TestPauseOutlivesInput(t *testing.T) {
