@@ -285,7 +285,7 @@ func TestOptions(t *testing.T) {
 // TestOptionErrors: each fault names its field, what it holds and what it may hold,
 // and none hides another.
 func TestOptionErrors(t *testing.T) {
-	const small = 1 << 20
+	const small, most = engine.ChunkBytes / 2, engine.ChunkBytes / 16
 	fault := func(field string, value any, want string) engine.OptionError {
 		return engine.OptionError{Field: field, Value: value, Want: want}
 	}
@@ -296,12 +296,12 @@ func TestOptionErrors(t *testing.T) {
 		{engine.Options{Shards: 3, InitialCapacity: -1, MaxBytes: small}, []engine.OptionError{
 			fault("Shards", 3, "a power of two from 1 to 65536"),
 			fault("InitialCapacity", -1, "0 or more"),
-			fault("MaxBytes", small, "0 or at least 2097152"),
+			fault("MaxBytes", small, fmt.Sprint("0 or at least ", engine.ChunkBytes)),
 		}},
-		{engine.Options{MaxBytes: 2 << 20, InitialCapacity: 131_073}, []engine.OptionError{
-			fault("InitialCapacity", 131_073, "at most 131072, what MaxBytes of 2097152 has room for"),
+		{engine.Options{MaxBytes: engine.ChunkBytes, InitialCapacity: most + 1}, []engine.OptionError{
+			fault("InitialCapacity", most+1, fmt.Sprintf("at most %d, what MaxBytes of %d has room for", most, engine.ChunkBytes)),
 		}},
-		{engine.Options{MaxBytes: 2 << 20, InitialCapacity: 131_072}, nil},
+		{engine.Options{MaxBytes: engine.ChunkBytes, InitialCapacity: most}, nil},
 	} {
 		err := engine.CheckOptions(tt.opts)
 		var faults []error
