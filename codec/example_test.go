@@ -91,14 +91,12 @@ func ExampleRefusal() {
 	// code 12, byte 7: {"GET_RSP":{"st":12,"m":"GET takes an array of keys"}}
 }
 
-// The command table can be listed.
-func ExampleOpcodes() {
-	for op := range codec.Opcodes() {
-		if op.Quiet() {
-			fmt.Println(op)
-		}
-	}
+// A command's row in the table says how it is decoded, executed and answered.
+func ExampleLookup() {
+	op := codec.Lookup([]byte("ADDQ"))
+	fmt.Println(op, op.Shape() == codec.ShapePairs, op.Effect() == codec.EffectStoreNew, op.Quiet())
+	fmt.Println(op.Answers().Has(codec.StatusKeySet), op.Answers().Has(codec.StatusKeyExists))
 	// Output:
-	// SETQ
-	// ADDQ
+	// ADDQ true true true
+	// false true
 }

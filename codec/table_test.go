@@ -103,11 +103,11 @@ func TestNamesOfOneChain(t *testing.T) {
 // TestANewRowIsACommand: a command is its row. One is added, like RMV but quiet, and goes
 // the whole way: it is opened by the client, decoded, answered and parsed.
 func TestANewRowIsACommand(t *testing.T) {
-	const payload = `{"RMVQ":["abcdef","x",1]}`
-	if got := describe(t, codec.Options{}, payload); got != `{"SERVER_ERROR":{"s":3,"m":"RMVQ"}}` {
+	const payload = `{"NEW_RMV":["abcdef","x",1]}`
+	if got := describe(t, codec.Options{}, payload); got != `{"SERVER_ERROR":{"s":3,"m":"NEW_RMV"}}` {
 		t.Fatal(got)
 	}
-	op := codec.AddRowForTesting(t, "RMVQ", codec.OpRemove, true, codec.StatusKeyNotExist)
+	op := codec.AddRowForTesting(t, "NEW_RMV", codec.OpRemove, true, codec.StatusKeyNotExist)
 	if !slices.Contains(slices.Collect(codec.Opcodes()), op) || !op.Quiet() || op.Effect() != codec.EffectRemove {
 		t.Errorf("%s: effect %d", op, op.Effect())
 	}
@@ -115,13 +115,13 @@ func TestANewRowIsACommand(t *testing.T) {
 	b = client.AppendKey(b, []byte("abcdef"))
 	b = client.AppendKey(b, []byte("x"))
 	b = client.AppendClose(b, op)
-	if string(b) != `{"RMVQ":["abcdef","x"]}` {
+	if string(b) != `{"NEW_RMV":["abcdef","x"]}` {
 		t.Errorf("%s", b)
 	}
-	if got := describe(t, codec.Options{}, payload); got != "RMVQ abcdef x!6 !7" {
+	if got := describe(t, codec.Options{}, payload); got != "NEW_RMV abcdef x!6 !7" {
 		t.Error(got)
 	}
-	if got := describe(t, codec.Options{}, `{"RMVQ":{}}`); got != `{"RMVQ_RSP":{"st":12,"m":"RMVQ takes an array of keys"}}` {
+	if got := describe(t, codec.Options{}, `{"NEW_RMV":{}}`); got != `{"NEW_RMV_RSP":{"st":12,"m":"NEW_RMV takes an array of keys"}}` {
 		t.Error(got)
 	}
 	if got := describe(t, codec.Options{}, `{"RMV":["abcdef"]}`); got != "RMV abcdef" {
@@ -135,7 +135,7 @@ func TestANewRowIsACommand(t *testing.T) {
 	var r client.Response
 	for st := codec.StatusOK; st <= codec.StatusOutOfMemory; st++ {
 		answer := codec.AppendResponse(nil, op, &args[0], st)
-		if want := fmt.Sprintf(`{"RMVQ_RSP":{"st":%d,"k":"abcdef"}}`, st); string(answer) != want || codec.ResponseLen(op, &args[0], st) != len(want) {
+		if want := fmt.Sprintf(`{"NEW_RMV_RSP":{"st":%d,"k":"abcdef"}}`, st); string(answer) != want || codec.ResponseLen(op, &args[0], st) != len(want) {
 			t.Fatalf("%s, want %s", answer, want)
 		}
 		want := st == codec.StatusKeyNotExist || st == codec.StatusKeyLengthInvalid || st == codec.StatusTypeInvalid

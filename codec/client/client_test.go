@@ -38,13 +38,13 @@ func command(op codec.Opcode, at, n int) (b []byte, keys, other []string) {
 	b = client.AppendOpen(nil, op)
 	for i := at; i < at+n; i++ {
 		key, value := texts[i%len(texts)], values[i%len(values)]
-		switch op {
-		case codec.OpSet, codec.OpSetQ, codec.OpAdd, codec.OpAddQ:
+		switch op.Shape() {
+		case codec.ShapePairs:
 			b = client.AppendPair(b, []byte(key), []byte(value))
-		case codec.OpGet, codec.OpRemove, codec.OpContains:
+		case codec.ShapeKeys:
 			value = ""
 			b = client.AppendKey(b, []byte(key))
-		case codec.OpRename:
+		case codec.ShapeRenames:
 			value = texts[(i+7)%len(texts)]
 			b = client.AppendRename(b, []byte(key), []byte(value))
 		default:
@@ -112,7 +112,7 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 				}
 				arg := args[0]
 				want := client.Response{Op: op, Status: st, Key: []byte(keys[0])}
-				if op == codec.OpRename {
+				if op.Shape() == codec.ShapeRenames {
 					want.Value = []byte(other[0])
 					if st == codec.StatusTypeInvalid {
 						arg.Key, want.Key, want.Value = nil, nil, nil
@@ -120,8 +120,8 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 				}
 				answer := codec.AppendResponse(nil, op, &arg, st)
 				err := p.Parse(answer, &r)
-				if op == codec.OpGet && st == codec.StatusOK {
-					// {"GET_RSP":{"st":0,"k":"abcdef"}} is a value of the key k.
+				if op.Values().Has(st) {
+					// To a GET, {"st":0,"k":"abcdef"} is the value of a key k.
 					continue
 				}
 				possible := op.Answers().Has(st)
@@ -132,12 +132,12 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 					requireResponse(t, answer, r, want)
 				}
 				gotSt, key, ok := client.Status(answer, op)
-				plain := op != codec.OpRename && possible && st < 10 && isPlain(keys[0])
+				plain := op.Shape() != codec.ShapeRenames && possible && st < 10 && isPlain(keys[0])
 				if ok != plain || ok && (gotSt != st || string(key) != keys[0]) {
 					t.Fatalf("%s: Status says %d %q %v", answer, gotSt, key, ok)
 				}
 			}
-			if op == codec.OpGet {
+			if op.Values() != 0 {
 				for _, v := range values {
 					answer := codec.AppendValue(nil, op, &args[0], []byte(v))
 					if err := p.Parse(answer, &r); err != nil {
@@ -279,7 +279,7 @@ func responses(t testing.TB) (all [][]byte) {
 				t.Fatal(err)
 			}
 			all = append(all, codec.AppendResponse(nil, op, &args[0], codec.StatusKeyLengthInvalid))
-			if op == codec.OpGet {
+			if op.Values() != 0 {
 				all = append(all, codec.AppendValue(nil, op, &args[0], []byte(`"a value"`)))
 			}
 		}

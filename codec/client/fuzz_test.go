@@ -45,17 +45,17 @@ func FuzzParse(f *testing.F) {
 			}
 			var text string
 			switch {
-			case r.Op == codec.OpServerInfo, r.Op == 0, r.Status == codec.StatusQueryRootInvalidType:
-			case r.Op == codec.OpCount, r.Op == codec.OpClear:
+			case r.Op == 0, r.Op.Reply() == codec.ReplyMembers, r.Status == codec.StatusQueryRootInvalidType:
+			case r.Op.Reply() == codec.ReplyCount:
 				var n int64
 				if json.Unmarshal(members["cnt"], &n) != nil || n != r.Count {
 					t.Fatalf("%q: %d", answer, r.Count)
 				}
-			case r.Op == codec.OpRename && r.Status != codec.StatusTypeInvalid:
+			case r.Op.Shape() == codec.ShapeRenames && r.Status != codec.StatusTypeInvalid:
 				if string(r.Key) != "st" && (json.Unmarshal(members[string(r.Key)], &text) != nil || text != string(r.Value)) {
 					t.Fatalf("%q: %q", answer, r.Value)
 				}
-			case r.Op == codec.OpGet && r.Status == codec.StatusOK:
+			case r.Op.Values().Has(r.Status):
 				if string(r.Key) != "st" && !bytes.Equal(members[string(r.Key)], r.Value) {
 					t.Fatalf("%q: %q", answer, r.Value)
 				}
