@@ -141,9 +141,19 @@ func TestNothingHandedInIsKept(t *testing.T) {
 	}
 }
 
+// TestReadLimit reads through batches that Apply takes one operation after the other, and
+// through its window.
 func TestReadLimit(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { testReadLimit(t, newEngine(t, engine.Options{})) })
+	t.Run("hinted", func(t *testing.T) {
+		e := newEngine(t, engine.Options{})
+		e.ForceHints()
+		testReadLimit(t, e)
+	})
+}
+
+func testReadLimit(t *testing.T, e *engine.Engine) {
 	const values, size = 50, 1000
-	e := newEngine(t, engine.Options{})
 	var b engine.Batch
 	for i := range values {
 		b.Add(engine.Set, fmt.Appendf(nil, "key%d", i), bytes.Repeat([]byte{byte(i)}, size))
