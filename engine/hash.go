@@ -24,6 +24,14 @@ const (
 	maxDirSize = 1 << dirBits
 )
 
+// Tag, position and shard share no bit: overlapping ranges don't compile. If they did,
+// keys of one shard would have but a part of its directory's entries (27 bytes of index a
+// key were measured), or keys of one group alike tags.
+var (
+	_ [posShift - tagBits]struct{}
+	_ [64 - shardBits - posShift - posBits]struct{}
+)
+
 // posOf is what a slot keeps of a hash.
 func posOf(h uint64) uint64 { return h >> posShift & posMask }
 

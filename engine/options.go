@@ -8,7 +8,10 @@ import (
 )
 
 // maxShards bounds Options.Shards: Clear and Stats visit every shard.
-const maxShards = 1 << 16
+const (
+	shardBits = 16
+	maxShards = 1 << shardBits
+)
 
 // minKeyBytes is the least that a key takes: a slot in a segment that is as full as
 // they get, and the smallest record.

@@ -114,6 +114,23 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+// TestIndexBytes bounds the index of stores of several sizes, many shards and few: the
+// bits of a hash that choose the shard must not be those that choose its segment, or a
+// shard's keys crowd in a part of its directory.
+func TestIndexBytes(t *testing.T) {
+	for _, shards := range []int{1, 64} {
+		for _, keys := range []int{60_000, 90_000, 120_000} {
+			e := newEngine(t, engine.Options{Shards: shards, Simulation: &engine.Simulation{Seed: 1}})
+			setAll(t, e, "key", keys, nil)
+			st := e.Stats()
+			t.Logf("%d shards, %d keys: %.1f bytes of index a key", shards, keys, float64(st.IndexBytes)/float64(keys))
+			if st.IndexBytes > keys*20 {
+				t.Errorf("%d shards: %d bytes of index for %d keys", shards, st.IndexBytes, keys)
+			}
+		}
+	}
+}
+
 // TestCollisions: keys that all have the same hash must neither be mixed up nor
 // make the index grow without bound.
 func TestCollisions(t *testing.T) {
