@@ -25,9 +25,19 @@ func (e *Engine) CheckInvariants() error {
 	return e.checkInvariants()
 }
 
+// CheckAsIs checks e as it is, whatever waits for the maintainer.
+func (e *Engine) CheckAsIs() error { return e.checkInvariants() }
+
 // Settle does what there is to do for the maintainer.
 func (e *Engine) Settle() {
 	e.maintainAlone(true)
+}
+
+// Compact compacts the first shard, whether or not it needs it.
+func (e *Engine) Compact() {
+	e.maintainer.working.Lock()
+	defer e.maintainer.working.Unlock()
+	e.compact(&e.shards[0], false)
 }
 
 // SeededHash is the hash of the store.

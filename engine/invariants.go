@@ -7,8 +7,7 @@ import (
 )
 
 // checkInvariants looks at every word of the store and returns what is wrong.
-// Nothing else may run meanwhile but Gets. The tests call it in every build; the
-// invariants build after a sample of the batches.
+// Nothing else may run meanwhile but Gets. The tests call it in every build.
 func (e *Engine) checkInvariants() error {
 	used := 1 // pages, page 0 included
 	for i := range e.shards {
@@ -28,6 +27,7 @@ func (e *Engine) checkInvariants() error {
 func (e *Engine) checkShardLocked(s *shard, index uint64) (pages int, err error) {
 	t := &s.table
 	keys, segments, live, large := 0, 0, 0, 0
+	blocks := newBlockSet(s.blocks)
 	d := t.dir.Load()
 	size := dirSize(d)
 	if e := t.only.Load(); e != 0 && (e != *t.entry(d, 0) || e != *t.entry(d, size-1)) {
@@ -71,8 +71,8 @@ func (e *Engine) checkShardLocked(s *shard, index uint64) (pages int, err error)
 			}
 			if class := recordClass(rec); class == largeClass {
 				large++
-			} else {
-				live += classBytes(class)
+			} else if live += classBytes(class); !blocks.has(slot & refMask) {
+				return fmt.Errorf("the record of key %.40q lies in none of the shard's blocks", key)
 			}
 			return nil
 		})
@@ -93,7 +93,7 @@ func (e *Engine) checkShardLocked(s *shard, index uint64) (pages int, err error)
 	if d != emptyDir && int(size)*8 > pageBytes/2 {
 		pages += (int(size)*8 + pageBytes - 1) / pageBytes
 	}
-	n, err := s.check(large)
+	n, err := s.check(large, blocks)
 	return pages + n, err
 }
 
@@ -111,8 +111,8 @@ func (s *shard) eachSlot(seg ptr, mask uint64, fn func(group, tag, slot uint64) 
 	return nil
 }
 
-// check returns how many pages the allocator has.
-func (a *allocator) check(large int) (pages int, err error) {
+// check returns how many pages the allocator has, the set of whose blocks it is given.
+func (a *allocator) check(large int, in blockSet) (pages int, err error) {
 	blocks := 0
 	for _, b := range a.blocks {
 		blocks += b.pages
@@ -120,14 +120,16 @@ func (a *allocator) check(large int) (pages int, err error) {
 	listed := 0
 	for class, ref := range a.free {
 		for ; ref != 0; ref = *word(a.pool.mem.at(ref)) {
-			listed += classBytes(class)
+			if listed += classBytes(class); !in.has(ref) {
+				return 0, fmt.Errorf("a free record of class %d lies in none of the blocks", class)
+			}
 			if body := bytesAt(add(a.pool.mem.at(ref), 8), classBytes(class)-8); invariants && bytes.Count(body, []byte{0xDD}) != len(body) {
 				return 0, fmt.Errorf("a free record of class %d was written to", class)
 			}
+			if listed > a.freeBytes { // said here, for a list may be a ring
+				return 0, fmt.Errorf("%d bytes on the lists, if not more; %d counted", listed, a.freeBytes)
+			}
 		}
-	}
-	if listed > a.freeBytes {
-		return 0, fmt.Errorf("%d bytes on the lists, %d counted", listed, a.freeBytes)
 	}
 	if sum := a.liveBytes + a.freeBytes + int(a.bumpEnd-a.bump)*8; blocks*pageBytes != a.blockBytes || a.old == 0 && sum != a.blockBytes {
 		return 0, fmt.Errorf("%d block bytes, %d counted, %d in use or free", blocks*pageBytes, a.blockBytes, sum)
@@ -139,7 +141,9 @@ func (a *allocator) check(large int) (pages int, err error) {
 			n = 0 // whole chunks, not pages
 		}
 		pages += n
-		large--
+		if large--; large < 0 {
+			break
+		}
 	}
 	if large != 0 {
 		return 0, fmt.Errorf("large records and their list differ by %d", large)
