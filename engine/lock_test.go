@@ -12,6 +12,7 @@ import (
 // TestLock has goroutines count under one lock, with fewer processors than
 // goroutines, so that holders are put off theirs while others wait.
 func TestLock(t *testing.T) {
+	watch(t)
 	for _, procs := range []int{1, 2, 8} {
 		func() {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
@@ -45,6 +46,7 @@ func TestLock(t *testing.T) {
 // the first. (Hardly one with letOthers; without, once in 4000.) The bound is in
 // rounds, not in time, so it holds on a slow machine, too.
 func TestLockLetsOthers(t *testing.T) {
+	watch(t)
 	const wanted, atMost = 20, 200
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))))
 	var l engine.Lock

@@ -136,6 +136,7 @@ func checkSame(t testing.TB, e *engine.Engine, o oracle) {
 
 func newEngine(t testing.TB, opts engine.Options) *engine.Engine {
 	t.Helper()
+	watch(t)
 	e, err := engine.New(opts)
 	if err != nil {
 		t.Fatal(err)

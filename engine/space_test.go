@@ -173,7 +173,7 @@ func TestCeilingCountsChunksOnTheWay(t *testing.T) {
 		stored := map[string]int{}
 		for _, state := range []string{"ready", "filling", "emptying"} {
 			e := newEngine(t, engine.Options{Shards: 1, MaxBytes: 16 * engine.ChunkBytes})
-			release := e.HoldMaintainer()
+			release := hold(t, e)
 			setAll(t, e, "some", 5*engine.ChunkBytes/140, make([]byte, 100))
 			end, ok := e.HoldFilling()
 			if ok && state != "filling" {
@@ -217,7 +217,7 @@ func TestCeilingGivesFillingChunk(t *testing.T) {
 		t.Skip("with memory on the heap the reserve is more than a chunk")
 	}
 	e := newEngine(t, engine.Options{Shards: 256, MaxBytes: 16 * engine.ChunkBytes})
-	defer e.HoldMaintainer()()
+	hold(t, e)
 	setAll(t, e, "two chunks", 2, make([]byte, engine.ChunkBytes+1)) // and one of index
 	end, ok := e.HoldFilling()
 	if !ok {
@@ -234,7 +234,7 @@ func TestCeilingGivesFillingChunk(t *testing.T) {
 // to be given back.
 func TestClearStorm(t *testing.T) {
 	e, o := newEngine(t, engine.Options{Shards: 8}), oracle{}
-	release := e.HoldMaintainer()
+	release := hold(t, e)
 	for i := range 100 {
 		setAll(t, e, "key", 50, make([]byte, 100+i))
 		if n := e.Clear(); n != 50 {
@@ -288,7 +288,7 @@ func TestCompactionReverts(t *testing.T) {
 	}
 	applyBoth(t, e, o, &b)
 	e.Settle()
-	release := e.HoldMaintainer()
+	release := hold(t, e)
 	for i := range n {
 		if i%10 < 4 {
 			b.Add(engine.Remove, fmt.Appendf(nil, "key%d", i), nil)
@@ -303,8 +303,8 @@ func TestCompactionReverts(t *testing.T) {
 		t.Errorf("before %+v, after %+v", full, st)
 	}
 	checkSame(t, e, o)
-	release = e.HoldMaintainer() // a shard that is being compacted takes nothing new
-	for i := range n / 3 {       // as many as were removed, about
+	release = hold(t, e)   // a shard that is being compacted takes nothing new
+	for i := range n / 3 { // as many as were removed, about
 		b.Add(engine.Set, fmt.Appendf(nil, "new%d", i), fmt.Appendf(nil, "%0100d", i))
 	}
 	applyBoth(t, e, o, &b)
@@ -337,7 +337,7 @@ func TestPostponedCompactionIsRetried(t *testing.T) {
 	for st := engine.Created; st == engine.Created; large++ {
 		st, _ = one(e, engine.Set, fmt.Sprint("large", large), string(make([]byte, engine.ChunkBytes-5000)))
 	}
-	release := e.HoldMaintainer()
+	release := hold(t, e)
 	removeSome(e, "key", n, 5)
 	release()
 	e.Settle() // the maintainer comes by, and finds no room for the copy
@@ -361,7 +361,7 @@ func TestCompactionLetsOthersIn(t *testing.T) {
 	n := limit / 3 / 128
 	setAll(t, e, "key", n, make([]byte, 110))
 	e.Settle()
-	release := e.HoldMaintainer()
+	release := hold(t, e)
 	removeSome(e, "key", n, 2)
 	before := e.Stats().Compactions
 	release()
@@ -382,7 +382,7 @@ func TestNewRecordsLeaveWhatCopiesNeed(t *testing.T) {
 	pages := kept * engine.ChunkBytes / engine.PageBytes
 	for _, size := range []int{100, engine.MaxSmall + 1, engine.ChunkBytes + 1} {
 		e := newEngine(t, engine.Options{Shards: 1, MaxBytes: chunks * engine.ChunkBytes})
-		release := e.HoldMaintainer()
+		release := hold(t, e)
 		e.ToCopy(pages)
 		n := 0
 		for ; ; n++ {

@@ -285,20 +285,15 @@ func TestRangeWhileItChanges(t *testing.T) {
 	for i := range steady {
 		one(e, engine.Set, fmt.Sprintf("steady%d", i), "v")
 	}
-	var stop atomic.Bool
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for !stop.Load() {
-			for _, kind := range []engine.Kind{engine.Set, engine.Remove} {
-				var b engine.Batch
-				for i := range 20_000 {
-					b.Add(kind, fmt.Appendf(nil, "other%d", i), bytes.Repeat([]byte{'o'}, i%50))
-				}
-				e.Apply(&b)
+	newCrew(t).each(func(int) {
+		for _, kind := range []engine.Kind{engine.Set, engine.Remove} {
+			var b engine.Batch
+			for i := range 20_000 {
+				b.Add(kind, fmt.Appendf(nil, "other%d", i), bytes.Repeat([]byte{'o'}, i%50))
 			}
+			e.Apply(&b)
 		}
-	}()
+	})
 	for deadline := time.Now().Add(300 * time.Millisecond); time.Now().Before(deadline); {
 		seen := make(map[string]int, steady)
 		e.Range(func(key, _ []byte) bool {
@@ -316,8 +311,6 @@ func TestRangeWhileItChanges(t *testing.T) {
 			t.Fatalf("%d of %d keys seen", len(seen), steady)
 		}
 	}
-	stop.Store(true)
-	<-done
 }
 
 // TestIndexFull has keys with one hash fill memory behind ballast of different

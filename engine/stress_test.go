@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"keyframe/engine"
@@ -72,14 +71,11 @@ func TestRenameIsAtomic(t *testing.T) {
 // Clear that unlocks a shard before it has cleared the others leaves it alive.
 func TestClearIsAtomic(t *testing.T) {
 	e := newEngine(t, engine.Options{Shards: 64})
-	var stop atomic.Bool
-	var wg sync.WaitGroup
+	carriers := newCrew(t)
 	for g := range 2 {
-		wg.Go(func() {
-			for i := 0; !stop.Load(); i++ {
-				a, b := fmt.Sprint(g, "k", i%50), fmt.Sprint(g, "k", (i+1)%50)
-				one(e, engine.Rename, a, b)
-			}
+		carriers.each(func(i int) {
+			a, b := fmt.Sprint(g, "k", i%50), fmt.Sprint(g, "k", (i+1)%50)
+			one(e, engine.Rename, a, b)
 		})
 	}
 	for i := range rounds(5000) {
@@ -91,8 +87,6 @@ func TestClearIsAtomic(t *testing.T) {
 			t.Fatalf("%d keys lived through Clear", n)
 		}
 	}
-	stop.Store(true)
-	wg.Wait()
 }
 
 // TestRenamesBothWays would hang if renames took their locks in the order of
