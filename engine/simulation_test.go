@@ -17,20 +17,20 @@ import (
 // the figures.
 func simulate(t *testing.T, seed uint64, batches int) (seen string, st engine.Stats) {
 	r := rand.New(rand.NewPCG(seed, 0))
-	refuse, inside := false, 0
+	refuse, quiet, inside := false, false, 0
 	o := oracle{}
 	var e *engine.Engine
 	var out bytes.Buffer
 	batch := func(ops int) {
 		var b engine.Batch
-		length := 1 + r.IntN(400)
+		length := 1 + r.IntN(4000)
 		for range ops {
-			key := fmt.Appendf(nil, "key%d", r.IntN(4000))
+			key := fmt.Appendf(nil, "key%d", r.IntN(8000))
 			switch kind := kinds[r.IntN(len(kinds))]; kind {
 			case engine.Set, engine.Add:
 				b.Add(kind, key, bytes.Repeat([]byte{byte(r.Uint32())}, r.IntN(length)))
 			case engine.Rename:
-				b.Add(kind, key, fmt.Appendf(nil, "key%d", r.IntN(4000)))
+				b.Add(kind, key, fmt.Appendf(nil, "key%d", r.IntN(8000)))
 			default:
 				b.Add(kind, key, nil)
 			}
@@ -49,10 +49,13 @@ func simulate(t *testing.T, seed uint64, batches int) (seen string, st engine.St
 			}
 		}
 	}
-	e = newEngine(t, engine.Options{Shards: 2, MaxBytes: 16 << 20, Simulation: &engine.Simulation{
+	e = newEngine(t, engine.Options{Shards: 8, MaxBytes: 12 << 20, Simulation: &engine.Simulation{
 		Seed:   r.Uint64(),
 		Refuse: func() bool { return refuse },
 		Step: func() {
+			if quiet {
+				return
+			}
 			inside++
 			switch r.IntN(200) {
 			default:
@@ -66,20 +69,20 @@ func simulate(t *testing.T, seed uint64, batches int) (seen string, st engine.St
 		},
 	}})
 	for range batches {
-		batch(200)
-		if r.IntN(10) == 0 {
+		batch(300)
+		if r.IntN(3) == 0 {
 			e.Maintain(r.IntN(2) == 0)
 		}
 	}
-	refuse = false
+	refuse, quiet = false, true
 	st = e.Stats()
 	checkSame(t, e, o)
 	e.Range(func(key, value []byte) bool {
 		fmt.Fprintf(&out, "%s=%x ", key, value)
 		return true
 	})
-	if inside == 0 || st.Compactions == 0 {
-		t.Errorf("%d steps of maintenance, %+v", inside, st)
+	if inside == 0 {
+		t.Error("no step of maintenance")
 	}
 	return out.String(), st
 }
@@ -87,13 +90,17 @@ func simulate(t *testing.T, seed uint64, batches int) (seen string, st engine.St
 // TestSimulationRepeats: one seed, one run, to the last status and byte; another seed,
 // another run.
 func TestSimulationRepeats(t *testing.T) {
-	seed := newRand(t).Uint64()
-	seen, st := simulate(t, seed, 300)
-	again, stAgain := simulate(t, seed, 300)
+	seed, batches := newRand(t).Uint64(), 150
+	if testing.Short() {
+		batches = 60
+	}
+	seen, st := simulate(t, seed, batches)
+	t.Logf("%+v", st)
+	again, stAgain := simulate(t, seed, batches)
 	if seen != again || st != stAgain {
 		t.Errorf("two runs of one seed differ: %+v, %+v", st, stAgain)
 	}
-	if other, _ := simulate(t, seed+1, 300); other == seen {
+	if other, _ := simulate(t, seed+1, batches); other == seen {
 		t.Error("two seeds, one run")
 	}
 }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -30,7 +31,8 @@ func TestSoak(t *testing.T) {
 		var wg sync.WaitGroup
 		for g := range workers {
 			wg.Go(func() {
-				soakRound(t, e, oracles[g], g, round, rand.New(rand.NewPCG(seed, round*workers+uint64(g))))
+				r := rand.New(rand.NewPCG(seed, round*workers+uint64(g)))
+				soakRound(t, e, oracles[g], g, round, 3000, 1000+r.IntN(300_000), r)
 			})
 		}
 		wg.Wait()
@@ -58,12 +60,47 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-func soakRound(t *testing.T, e *engine.Engine, o oracle, g int, round uint64, r *rand.Rand) {
-	universe := 1000 + r.IntN(300_000)
+// TestChurn is TestSoak in a few seconds and one goroutine, so that a seed repeats it: on
+// a small store, and what others do to it is done between the steps of maintenance.
+func TestChurn(t *testing.T) {
+	r := newRand(t)
+	var e *engine.Engine
+	o := oracle{}
+	round, steps := uint64(0), 0
+	e = newEngine(t, engine.Options{Shards: 4, Simulation: &engine.Simulation{
+		Seed: r.Uint64(),
+		Step: func() {
+			if steps++; r.IntN(4) == 0 {
+				soakRound(t, e, o, 0, round, 1, 20_000, r)
+			}
+		},
+	}})
+	for ; round < 30; round++ {
+		for range 10 {
+			soakRound(t, e, o, 0, round, 20, 500+int(round)%10*2000, r)
+			e.Maintain(false)
+		}
+		checkSame(t, e, o)
+		st := e.Stats()
+		if over := st.BlockBytes + st.IndexBytes - st.LiveBytes*13/10; over > 1<<20 {
+			t.Errorf("round %d: %d bytes live take %d and %d of index", round, st.LiveBytes, st.BlockBytes, st.IndexBytes)
+		}
+		if round%10 == 9 {
+			e.Clear()
+			clear(o)
+		}
+	}
+	if n := e.Stats().Compactions; steps < 500 || n < 20 {
+		t.Errorf("%d steps of maintenance, %d compactions", steps, n)
+	}
+}
+
+// soakRound applies batches on keys of worker g.
+func soakRound(t *testing.T, e *engine.Engine, o oracle, g int, round uint64, batches, universe int, r *rand.Rand) {
 	length := 1 + int(round*29%400)
 	filling := round%3 != 2
 	var b engine.Batch
-	for range 3000 {
+	for range batches {
 		for range 1 + r.IntN(100) {
 			key := fmt.Appendf(nil, "%d:%0*d", g, r.IntN(20), r.IntN(universe))
 			kind := kinds[r.IntN(len(kinds))]
@@ -76,7 +113,7 @@ func soakRound(t *testing.T, e *engine.Engine, o oracle, g int, round uint64, r 
 				if r.IntN(5000) == 0 {
 					n = r.IntN(3 << 20)
 				}
-				b.Add(kind, key, make([]byte, n))
+				b.Add(kind, key, bytes.Repeat([]byte{byte(r.Uint32())}, n))
 			case engine.Rename:
 				b.Add(kind, key, fmt.Appendf(nil, "%d:%0*d", g, r.IntN(20), r.IntN(universe)))
 			default:
