@@ -40,3 +40,30 @@ func TestAllocs(t *testing.T) {
 		}
 	}
 }
+
+// TestAllocsOfChanges: nor does what makes and gives up records, of short keys and long.
+func TestAllocsOfChanges(t *testing.T) {
+	for _, length := range []int{16, 40, 300} {
+		e := newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{Seed: 1}})
+		from, to := fmt.Appendf(nil, "%0*d", length, 1), fmt.Appendf(nil, "%0*d", length, 2)
+		var b engine.Batch
+		short, long, large := make([]byte, 10), make([]byte, 200), make([]byte, 50_000)
+		run := func() {
+			for _, value := range [][]byte{short, long, large, short} {
+				b.Add(engine.Set, from, value)
+				b.Add(engine.Rename, from, to)
+				b.Add(engine.Get, to, nil)
+				b.Add(engine.Rename, to, from)
+			}
+			b.Add(engine.Remove, from, nil)
+			b.Add(engine.Add, from, long)
+			b.Add(engine.Remove, from, nil)
+			e.Apply(&b)
+			b.Reset()
+		}
+		run()
+		if n := testing.AllocsPerRun(200, run); n != 0 {
+			t.Errorf("keys of %d bytes: %v allocations a batch", length, n)
+		}
+	}
+}

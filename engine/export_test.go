@@ -1,5 +1,7 @@
 package engine
 
+import "unsafe"
+
 // ChunkBytes is the unit of MaxBytes, PageBytes that of the pool; MaxSmall the largest
 // record that shares pages; Invariants whether this build checks them.
 const (
@@ -116,4 +118,19 @@ func (e *Engine) ToCopy(pages int) (left int) {
 	defer s.mu.Unlock()
 	s.toCopy = pages
 	return e.pool.left()
+}
+
+// Layouts are sizes and places in bytes, on 64-bit platforms. The first cache line of a
+// shard ends where its table's base does: tail.
+func Layouts() map[string]uintptr {
+	var s shard
+	return map[string]uintptr{
+		"shard":      unsafe.Sizeof(s),
+		"shard tail": unsafe.Offsetof(s.table) + unsafe.Offsetof(s.table.mem) + 8,
+		"lock":       unsafe.Sizeof(s.mu),
+		"Op":         unsafe.Sizeof(Op{}),
+		"chunkState": unsafe.Sizeof(chunkState{}),
+		"window":     unsafe.Sizeof(window{}),
+		"run":        unsafe.Sizeof(run{}),
+	}
 }

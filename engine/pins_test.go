@@ -1,0 +1,82 @@
+//go:build amd64 && linux && !race
+
+package engine_test
+
+import (
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"keyframe/engine"
+)
+
+// compilerSays is what the compiler notes about inlining and escapes in this package.
+func compilerSays(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("no go command")
+	}
+	out, err := exec.Command("go", "build", "-gcflags=-m", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// TestInlining pins what must cost no call.
+func TestInlining(t *testing.T) {
+	says := compilerSays(t)
+	for reason, names := range map[string][]string{
+		"its way without waiting is one instruction":   {"(*lock).Lock", "(*lock).Unlock"},
+		"every reference that is followed":             {"(*memory).at", "(*memory).hintAt", "word", "half", "add", "bytesAt", "addrOf", "ptrTo"},
+		"every key's way to its group":                 {"posOf", "tagOf", "dirIndex", "dirSize", "(*table).entry"},
+		"every group that is prefetched":               {"(*Engine).lockAddr", "(*Engine).applyHinted.func1"},
+		"every record that is written or read":         {"recordClass", "recordParts", "recordBytes", "classOf", "classBytes", "copyTo"},
+		"every 8 bytes of a key that is hashed":        {"load64", "load32"},
+		"every operation that is decoded into a batch": {"(*Batch).Add"},
+		"every record that is allocated or freed":      {"(*allocator).push", "(*allocator).spare"},
+	} {
+		for _, name := range names {
+			if !strings.Contains(says, ": can inline "+name+"\n") {
+				t.Errorf("%s isn't inlined: %s", name, reason)
+			}
+		}
+	}
+}
+
+// TestEscapes: no variable of any function is moved to the heap. What is made there is
+// made to stay, or grows by append; TestAllocs counts it.
+func TestEscapes(t *testing.T) {
+	says := compilerSays(t)
+	if !strings.Contains(says, "escapes to heap") {
+		t.Fatal("the compiler notes no escapes")
+	}
+	for _, moved := range regexp.MustCompile(`(?m)^\./.*moved to heap.*$`).FindAllString(says, -1) {
+		t.Error(moved)
+	}
+	// The window and the digest of a long key are large: these two functions make nothing.
+	for _, line := range regexp.MustCompile(`(?m)^\./(?:hint|hash|table|record)\.go:.* escapes to heap.*$`).FindAllString(says, -1) {
+		t.Errorf("on every operation's way: %s", line)
+	}
+}
+
+// TestLayouts pins what is there many times, or must lie together.
+func TestLayouts(t *testing.T) {
+	for name, want := range map[string]struct {
+		bytes  uintptr
+		reason string
+	}{
+		"lock":       {12, "its twin of sync.Mutex is padded to as much"},
+		"shard tail": {48, "what every operation reads must be in the shard's first line, of 64"},
+		"shard":      {1984, "Options says 2 KiB; an odd number of lines, see shardPad"},
+		"Op":         {56, "a batch of 32 is 28 lines"},
+		"chunkState": {72, "one for each 2 MiB: 9 KiB in a store of 256 MiB"},
+		"window":     {512, "it is cleared for every batch"},
+		"run":        {16, "one for each block, copied for a compaction"},
+	} {
+		if got := engine.Layouts()[name]; got != want.bytes {
+			t.Errorf("%s: %d bytes, want %d: %s", name, got, want.bytes, want.reason)
+		}
+	}
+}
