@@ -300,20 +300,42 @@ func TestOutputLimit(t *testing.T) {
 func TestPendingIsMovedDown(t *testing.T) {
 	h := newHarness(t, Options{})
 	h.startDiscarding()
-	for range 10_000 {
-		h.feed([]byte("{\"GE"))
-		h.feed([]byte("T\":[\"nobody_here\"]}\n{\"COU"))
-		h.feed([]byte("NT\":{}}\n" + `{"SET":{}`))
-		h.feed([]byte("}\n{\"GE"))
-		h.feed([]byte("T\":[]}\n"))
+	const lines = 10_000
+	h.feed([]byte(`{"GE`))
+	for range lines {
+		h.feed([]byte("T\":[\"nobody_here\"]}\n{\"GE"))
 		if n := cap(h.conn.pending); n > 2*minPending {
 			t.Fatalf("%d bytes are kept for half a line", n)
 		}
-		h.feed([]byte(" "))
 	}
-	if n := h.loop.count.Queries; n != 4*10_000 {
+	if n := h.loop.count.Queries; n != lines {
 		t.Errorf("%d commands", n)
 	}
+	h.finish()
+}
+
+// enrollments is an event loop that counts them.
+type enrollments struct {
+	eventLoop
+	n int
+}
+
+func (e *enrollments) enroll(*conn, func(error)) { e.n++ }
+
+// TestUnparkedOnce: a parked connection may be served again while it is on its way back
+// to its loop, and goes that way once.
+func TestUnparkedOnce(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	el := &enrollments{}
+	h.loop.el, h.conn.parked = el, true
+	for range 3 {
+		h.loop.serve(h.conn, nil)
+	}
+	if el.n != 1 {
+		t.Errorf("given back %d times", el.n)
+	}
+	h.conn.parked = false
 	h.finish()
 }
 
