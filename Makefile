@@ -19,6 +19,8 @@ ROUNDS   ?= 10
 RIVALS   ?=
 SECTIONS ?=
 COMPAREARGS ?=
+PROFILE_LOAD ?= --keys 10 --depth 16
+PROFILE_SECONDS ?= 10
 FIGURES   = $(GO) -C bench/figures run .
 
 # Modules of their own, so that nobody who builds the server downloads what draws plots
@@ -108,8 +110,25 @@ figures: ## measure all that BENCHMARKS.md shows (three quarters of an hour); SE
 report: ## write BENCHMARKS.md's tables and the plots from bench/results
 	$(FIGURES) --report
 
-profile: build ## profiles and a trace of a server under load, into bench/profiles
-	$(GO) run ./bench/profile
+# The CPU is profiled first, with nothing else on; then locks and waits, then the trace.
+profile: build ## profiles and a trace of a server under load, into bench/profiles (PROFILE_LOAD=, PROFILE_SECONDS=)
+	@set -e; dir=bench/profiles; admin=http://127.0.0.1:19871; third=$$(($(PROFILE_SECONDS) / 3 + 1)); rm -rf $$dir; mkdir -p $$dir; \
+	get() { curl -sSf -o $$dir/$$1 "$$admin/debug/pprof/$$2"; }; \
+	load="./bin/keyframe-benchmark --addr 127.0.0.1:19870 --quiet --warm-up 0 $(PROFILE_LOAD)"; \
+	trap 'kill $$server $$client 2> /dev/null || true; wait' EXIT; \
+	./bin/keyframe-server --listen 127.0.0.1:19870 --admin 19871 --loops 1 --log-level error & server=$$!; \
+	curl -sf -o /dev/null --retry 20 --retry-delay 1 --retry-connrefused $$admin/readyz; \
+	$$load --fill --requests 1 > /dev/null; \
+	$$load --duration $$((3 * $(PROFILE_SECONDS) + 60))s & client=$$!; \
+	get cpu.pprof "profile?seconds=$(PROFILE_SECONDS)"; \
+	get mutex.pprof "mutex?seconds=$$third" & get block.pprof "block?seconds=$$third"; wait $$!; \
+	get server.trace "trace?seconds=1"; \
+	get heap.pprof "heap?gc=1"; get allocs.pprof allocs; \
+	kill $$client; wait $$client || [ $$? = 130 ]; kill $$server; wait $$server; \
+	for of in cpu= heap=inuse_space allocs=alloc_space mutex=delay block=delay; do \
+	  echo "== $${of%=*}"; $(GO) tool pprof -top -nodecount 25 -sample_index "$${of#*=}" $$dir/$${of%=*}.pprof; \
+	done > $$dir/top.txt; \
+	sed '/^== heap/,$$d' $$dir/top.txt
 
 node-deps: ## install what the Node test needs
 	npm ci --prefix $(NODE_DIR) --no-audit --no-fund
