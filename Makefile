@@ -7,7 +7,7 @@ SIMTIME  ?= 10s
 NODE_DIR  = netio/testdata/node
 
 # A test that hangs ends with the stacks of all goroutines after so long, a package. On two
-# cores the longest package takes 40 s, and 150 s with the race detector; Go's default of
+# cores the longest package takes 40 s, and 170 s with the race detector; Go's default of
 # ten minutes would have each of several hanging packages wait that long.
 TEST_TIMEOUT ?= 5m
 RACE_TIMEOUT ?= 10m
