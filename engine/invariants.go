@@ -9,42 +9,49 @@ import (
 // checkInvariants looks at every word of the store and returns what is wrong.
 // Nothing else may run meanwhile but Gets. The tests call it in every build.
 func (e *Engine) checkInvariants() error {
-	used := 1 // pages, page 0 included
+	used, small := 1, 0 // pages, page 0 included; and bytes of small pieces of index
 	for i := range e.shards {
 		s := &e.shards[i]
 		s.mu.Lock()
-		n, err := e.checkShardLocked(s, uint64(i))
+		pages, pieces, err := e.checkShardLocked(s, uint64(i))
 		s.mu.Unlock()
 		if err != nil {
 			return fmt.Errorf("shard %d: %w", i, err)
 		}
-		used += n
+		used += pages
+		small += pieces
 	}
-	return e.pool.check(used)
+	return e.pool.check(used, small)
 }
 
-// checkShardLocked returns how many pages the shard has.
-func (e *Engine) checkShardLocked(s *shard, index uint64) (pages int, err error) {
+// checkShardLocked returns how many pages the shard has, and how many bytes of pages that
+// are cut into small pieces of index.
+func (e *Engine) checkShardLocked(s *shard, index uint64) (pages, small int, err error) {
+	hold := func(bytes int) { // of index
+		if bytes <= pageBytes/2 {
+			small += 512 << smallKind(bytes)
+		} else {
+			pages += (bytes + pageBytes - 1) / pageBytes
+		}
+	}
 	t := &s.table
 	keys, segments, live, large := 0, 0, 0, 0
 	blocks := newBlockSet(s.blocks)
 	d := t.dir.Load()
 	size := dirSize(d)
 	if e := t.only.Load(); e != 0 && (e != *t.entry(d, 0) || e != *t.entry(d, size-1)) {
-		return 0, fmt.Errorf("the only segment is said to be %x", e)
+		return 0, 0, fmt.Errorf("the only segment is said to be %x", e)
 	}
 	for i := uint64(0); i < size; {
 		lo, hi := t.span(d, i)
 		if lo != i {
-			return 0, fmt.Errorf("the segment of entry %d begins at %d", i, lo)
+			return 0, 0, fmt.Errorf("the segment of entry %d begins at %d", i, lo)
 		}
 		entry := *t.entry(d, i)
 		seg, mask := t.mem.at(entry>>8), uint64(1)<<(entry&63)-1
 		if entry != emptyEntry {
 			segments++
-			if n := groupBytes << (entry & 63); n >= pageBytes {
-				pages += n / pageBytes
-			}
+			hold(groupBytes << (entry & 63))
 		}
 		passed := make([]int, mask+1)
 		err := s.eachSlot(seg, mask, func(group uint64, tag, slot uint64) error {
@@ -77,24 +84,24 @@ func (e *Engine) checkShardLocked(s *shard, index uint64) (pages int, err error)
 			return nil
 		})
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		for g := range mask + 1 {
 			if n := *word(add(seg, g*groupBytes)) >> 56; n != 255 && int(n) != passed[g] {
-				return 0, fmt.Errorf("group %d counts %d keys that pass, there are %d", g, n, passed[g])
+				return 0, 0, fmt.Errorf("group %d counts %d keys that pass, there are %d", g, n, passed[g])
 			}
 		}
 		i = hi
 	}
 	if keys != int(s.keys.Load()) || segments != t.segments || live != s.liveBytes {
-		return 0, fmt.Errorf("%d keys, %d segments, %d live bytes; counted %d, %d, %d",
+		return 0, 0, fmt.Errorf("%d keys, %d segments, %d live bytes; counted %d, %d, %d",
 			s.keys.Load(), t.segments, s.liveBytes, keys, segments, live)
 	}
-	if d != emptyDir && int(size)*8 > pageBytes/2 {
-		pages += (int(size)*8 + pageBytes - 1) / pageBytes
+	if d != emptyDir {
+		hold(int(size) * 8)
 	}
 	n, err := s.check(large, blocks)
-	return pages + n, err
+	return pages + n, small, err
 }
 
 // eachSlot calls fn for each slot of a segment.
@@ -151,9 +158,10 @@ func (a *allocator) check(large int, in blockSet) (pages int, err error) {
 	return pages, nil
 }
 
-// check compares the bitmaps with the counts, and with the pages that the
-// shards say they have; the pages of small pieces of index come on top.
-func (p *pool) check(used int) error {
+// check compares the bitmaps with the counts, and with the pages that the shards say they
+// have; the pages of small pieces of index come on top, all bytes of which are the shards'
+// or free.
+func (p *pool) check(used, small int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	free, ready, committed, usable := 0, 0, 0, 0
@@ -181,6 +189,14 @@ func (p *pool) check(used int) error {
 	if free != p.freePages || ready != p.ready || committed != p.committed || committed > p.maxChunks {
 		return fmt.Errorf("%d free pages, %d ready and %d committed chunks; counted %d, %d, %d",
 			p.freePages, p.ready, p.committed, free, ready, committed)
+	}
+	for k, ref := range p.small {
+		for ; ref != 0 && small <= p.smallPages*pageBytes; ref = *word(p.mem.at(ref)) {
+			small += 512 << k
+		}
+	}
+	if small != p.smallPages*pageBytes {
+		return fmt.Errorf("%d bytes of small pieces of index, used and free, in %d pages", small, p.smallPages)
 	}
 	if in := usable*chunkPages - free; in != used+p.smallPages {
 		return fmt.Errorf("%d pages in use, the shards have %d and pieces of index %d", in, used, p.smallPages)
