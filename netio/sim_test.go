@@ -56,10 +56,10 @@ func TestSimulation(t *testing.T) {
 		seed = rand.Uint64N(1 << 40)
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a third of the time otherwise
-	ops, lives, steps, start := 0, 0, 0, time.Now()
+	ops, lives, steps, start, spare := 0, 0, 0, time.Now(), &simSpare{}
 	for time.Since(start) < *simFlag || lives == 0 {
 		s := newSim(t, seed+uint64(lives), reached)
-		s.before = steps
+		s.before, s.spare = steps, spare
 		s.live()
 		ops += s.ops
 		steps += s.step
@@ -119,6 +119,34 @@ type sim struct {
 
 	dec                  *codec.Decoder
 	scratch, frame, lent []byte
+	spare                *simSpare
+}
+
+// simSpare is memory that clients leave to those after them, in this life and the next:
+// a third of the time otherwise.
+type simSpare struct {
+	bytes    [][]byte
+	elements [][]simElement
+}
+
+func (m *simSpare) take() (b []byte) {
+	if n := len(m.bytes); n > 0 {
+		b, m.bytes = m.bytes[n-1][:0], m.bytes[:n-1]
+	}
+	return b
+}
+
+// inherit gives c what others left; leave takes it back.
+func (m *simSpare) inherit(c *simClient) {
+	c.out.b, c.sock.buf.b = m.take(), m.take()
+	if n := len(m.elements); n > 0 {
+		c.expected, m.elements = m.elements[n-1][:0], m.elements[:n-1]
+	}
+}
+
+func (m *simSpare) leave(c *simClient) {
+	m.bytes = append(m.bytes, c.out.b, c.sock.buf.b)
+	m.elements = append(m.elements, c.expected)
 }
 
 func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
@@ -233,7 +261,7 @@ func (s *sim) act() {
 	case n < 450:
 		c := s.pick()
 		for range 1 + s.rng.IntN(8) {
-			if !c.halved && !c.ending && c.out.len() < 1<<20 {
+			if !c.halved && !c.ending && c.out.len() < 1<<s.pieces {
 				c.produce()
 			}
 		}
@@ -281,6 +309,7 @@ func (s *sim) open() {
 	c := &simClient{s: s, id: s.opened, conn: &conn{}, ws: s.rng.IntN(2) == 0, limit: int(^uint(0) >> 1), moved: s.now}
 	c.sock = &simSocket{client: c, room: 200 << s.rng.IntN(10), descriptors: 1}
 	c.gc = &simConn{client: c, context: c.conn}
+	s.spare.inherit(c)
 	s.clients = append(s.clients, c)
 	s.srv.counters.conns.Add(1)
 	el.loop.open(c.conn, c.gc, c.sock)
@@ -604,6 +633,7 @@ func (s *sim) leave(c *simClient) {
 	if c.sock.descriptors != 0 {
 		s.fatalf("client %d: %d descriptors are left", c.id, c.sock.descriptors)
 	}
+	s.spare.leave(c)
 	s.clients = slices.DeleteFunc(s.clients, func(other *simClient) bool { return other == c })
 }
 
