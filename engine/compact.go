@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 )
 
@@ -33,7 +32,7 @@ func (e *Engine) compact(s *shard, all bool) {
 	e.maintainer.compactions.Add(1)
 	epoch := s.epoch
 	s.retireBump()
-	s.kept, s.free = s.free, [smallClasses]uint64{}
+	s.kept, s.free = s.free, [smallClasses]ref{}
 	s.bump, s.bumpEnd = 0, 0
 	s.old = len(s.blocks)
 	s.restBytes, s.tried, s.short, s.untidy = 0, 0, 0, false
@@ -87,7 +86,7 @@ func (e *Engine) compact(s *shard, all bool) {
 		}
 		s.takeLate(nil)
 	}
-	s.kept = [smallClasses]uint64{}
+	s.kept = [smallClasses]ref{}
 	s.old, s.closed, s.toCopy = 0, false, 0
 	for _, b := range given {
 		s.blockBytes -= b.pages * pageBytes
@@ -166,11 +165,10 @@ func (e *Engine) retryPostponed() {
 
 // relink puts a free record that is on some list on that of its class, and returns
 // the next of the list that it was on. Its bytes are counted already.
-func (s *shard) relink(ref uint64, class int) (next uint64) {
-	p := s.pool.mem.at(ref)
-	next = *word(p)
-	*word(p) = s.free[class]
-	s.free[class] = ref
+func (s *shard) relink(r ref, class int) (next ref) {
+	next = *s.nextFree(r)
+	*s.nextFree(r) = s.free[class]
+	s.free[class] = r
 	return next
 }
 
@@ -178,10 +176,10 @@ func (s *shard) relink(ref uint64, class int) (next uint64) {
 // in the blocks that are given back.
 func (s *shard) takeLate(given blockSet) {
 	for s.late != 0 {
-		ref, class := s.late&refMask, int(s.late>>refBits)
-		s.late = *word(s.pool.mem.at(ref))
-		if !given.has(ref) {
-			s.relink(ref, class)
+		r, class := s.late.ref(), s.late.class()
+		s.late = *(*freeRecord)(s.pool.mem.at(r))
+		if !given.has(r) {
+			s.relink(r, class)
 		}
 	}
 }
@@ -190,31 +188,23 @@ func (s *shard) takeLate(given blockSet) {
 // the taken blocks back to where there was room at the start, and returns the
 // position after it. Each that was moved has left its old place on the lists.
 func (s *shard) revertLocked(at uint64, taken blockSet) (next uint64, ok bool) {
-	t := &s.table
-	d := t.dir.Load()
-	size := dirSize(d)
-	lo, hi := t.span(d, at*size>>dirBits)
-	e := *t.entry(d, lo)
-	seg := t.mem.at(e >> 8)
-	for g := range uint64(1) << (e & 63) {
-		for m := *word(add(seg, g*groupBytes)) & slotHighs; m != 0; m &= m - 1 {
-			slot := add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7)
-			from := *word(slot) & refMask
-			class := recordClass(t.mem.at(from))
-			if class == largeClass || !taken.has(from) {
-				continue
-			}
-			to := s.kept[class]
-			if to == 0 {
-				return at, false
-			}
-			s.kept[class] = *word(t.mem.at(to))
-			n := classBytes(class)
-			copy(bytesAt(t.mem.at(to), n), bytesAt(t.mem.at(from), n))
-			*word(slot) = *word(slot)&^refMask | to
+	seg, in := s.table.segmentAt(at)
+	for from := range seg.slots(0, seg.groups()) {
+		rec := s.table.record(*from.slot)
+		class := rec.class()
+		if class == largeClass || !taken.has(from.ref()) {
+			continue
 		}
+		to := s.kept[class]
+		if to == 0 {
+			return at, false
+		}
+		s.kept[class] = *s.nextFree(to)
+		n := classBytes(class)
+		copy(bytesAt(s.pool.mem.at(to), n), bytesAt(ptr(rec), n))
+		from.pointTo(to)
 	}
-	return (hi<<dirBits + size - 1) / size, true
+	return in.next(), true
 }
 
 // A blockSet is blocks in the order of their addresses.
@@ -226,9 +216,9 @@ func newBlockSet(blocks []run) blockSet {
 	return set
 }
 
-// has tells whether a record lies in one of the blocks.
-func (set blockSet) has(ref uint64) bool {
-	page := ref / pageWords
+// has reports whether a record lies in one of the blocks.
+func (set blockSet) has(r ref) bool {
+	page := r.page()
 	i, exact := slices.BinarySearchFunc(set, page, func(b run, page uint64) int { return cmp.Compare(b.page, page) })
 	return exact || i > 0 && page < set[i-1].page+uint64(set[i-1].pages)
 }
@@ -236,82 +226,79 @@ func (set blockSet) has(ref uint64) bool {
 // compactLocked moves the records of the segment at a directory position that lie in
 // the old blocks and returns the position after it.
 func (s *shard) compactLocked(at uint64, all bool, old blockSet) (next uint64, ok bool) {
-	t := &s.table
-	d := t.dir.Load()
-	if d == emptyDir {
+	if s.table.directory() == emptyDir {
 		return maxDirSize, true
 	}
-	size := dirSize(d)
-	lo, hi := t.span(d, at*size>>dirBits)
-	e := *t.entry(d, lo)
-	seg, groups := t.mem.at(e>>8), uint64(1)<<(e&63)
+	seg, in := s.table.segmentAt(at)
 	keys := 0
-	for g := range groups {
-		if g%8 == 0 {
-			s.touchRecords(seg, g, min(g+8, groups))
-		}
-		control := *word(add(seg, g*groupBytes))
-		for m := control & slotHighs; m != 0; m &= m - 1 {
+	for g := uint64(0); g < seg.groups(); g += touchGroups {
+		end := min(g+touchGroups, seg.groups())
+		s.touchRecords(seg, g, end)
+		for from := range seg.slots(g, end) {
 			keys++
-			slot := add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7)
-			rec := t.mem.at(*word(slot) & refMask)
-			class := recordClass(rec)
-			if class == largeClass || !old.has(*word(slot)&refMask) {
+			rec := s.table.record(*from.slot)
+			class := rec.class()
+			if class == largeClass || !old.has(from.ref()) {
 				continue
 			}
-			ref, got := s.allocClass(class)
+			to, got := s.allocClass(class)
 			if !got {
 				return at, false
 			}
 			n := classBytes(class)
 			s.liveBytes -= n // the copy replaces it
-			copy(bytesAt(t.mem.at(ref), n), bytesAt(rec, n))
+			copy(bytesAt(s.pool.mem.at(to), n), bytesAt(ptr(rec), n))
 			if invariants {
-				mangle(bytesAt(rec, n))
+				mangle(bytesAt(ptr(rec), n))
 			}
-			*word(rec) = s.kept[class]
-			s.kept[class] = *word(slot) & refMask
-			*word(slot) = *word(slot)&^refMask | ref
+			*s.nextFree(from.ref()) = s.kept[class]
+			s.kept[class] = from.ref()
+			from.pointTo(to)
 		}
 	}
-	next = (hi<<dirBits + size - 1) / size
-	if !s.shrinkLocked(d, lo, hi, keys) && all {
-		t.rebuild(s.pool, lo, hi, hi, e&63)
+	next = in.next()
+	if !s.shrinkLocked(in, keys) && all {
+		log := s.table.entry(in.dir, in.lo).log()
+		s.table.rebuild(s.pool, in.lo, in.hi, in.hi, log)
 	}
 	return next, true
 }
 
+// touchGroups is how many groups' records are asked for before the first of them is
+// copied. Not yet measured against other numbers.
+const touchGroups = 8
+
 // touchRecords loads a byte of each record of some groups, so that their cache
 // misses overlap.
-func (s *shard) touchRecords(seg ptr, from, to uint64) {
+func (s *shard) touchRecords(seg segment, from, to uint64) {
 	n := uint64(0)
 	for g := from; g < to; g++ {
 		for i := range uint64(groupSlots) {
-			n += *word(s.table.mem.at(*word(add(seg, g*groupBytes+8+i*8)) & refMask))
+			n += *word(s.table.mem.at(seg.group(g).slot(i).ref()))
 		}
 	}
 	sink.Store(n)
 }
 
 // shrinkLocked halves a segment that has become sparse, or merges it with the
-// one before it, and tells if it did. What it makes is at most three quarters
+// one before it, and reports whether it did. What it makes is at most three quarters
 // full, so that it doesn't have to grow again at once.
-func (s *shard) shrinkLocked(d, lo, hi uint64, keys int) bool {
+func (s *shard) shrinkLocked(in span, keys int) bool {
 	t := &s.table
-	log := *t.entry(d, lo) & 63
-	if log == splitSegLog && lo > 0 {
-		before, _ := t.span(d, lo-1)
-		e := *t.entry(d, before)
-		if e&63 == splitSegLog && keys+countKeys(t.mem.at(e>>8), 1<<splitSegLog-1) <= groupSlots<<splitSegLog*3/4 {
-			return t.rebuild(s.pool, before, hi, hi, splitSegLog)
+	log := t.entry(in.dir, in.lo).log()
+	if log == splitSegLog && in.lo > 0 {
+		before := t.spanOf(in.dir, in.lo-1)
+		e := *t.entry(in.dir, before.lo)
+		if e.log() == splitSegLog && keys+t.segment(e).countKeys() <= groupSlots<<splitSegLog*3/4 {
+			return t.rebuild(s.pool, before.lo, in.hi, in.hi, splitSegLog)
 		}
 	}
-	if lo > 0 || hi < dirSize(d) {
+	if in.lo > 0 || in.hi < in.dir.size() {
 		return false
 	}
 	small := log
 	for small > minSegLog && keys <= groupSlots<<(small-1)*3/4 {
 		small--
 	}
-	return small < log && t.rebuild(s.pool, lo, hi, hi, small)
+	return small < log && t.rebuild(s.pool, in.lo, in.hi, in.hi, small)
 }

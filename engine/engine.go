@@ -46,7 +46,7 @@ func New(opts Options) (*Engine, error) {
 	if err := e.pool.init(opts.MaxBytes, opts.Shards); err != nil {
 		return nil, err
 	}
-	*word(e.pool.mem.at(emptyDir >> dirSizeBits)) = emptyEntry // the rest of page 0 is zero
+	*(*entry)(e.pool.mem.at(emptyDir.ref())) = emptyEntry // the rest of page 0 is zero
 	for i := range e.shards {
 		e.shards[i].init(&e.pool, i, (opts.InitialCapacity+opts.Shards-1)/opts.Shards)
 	}
@@ -120,19 +120,19 @@ func (e *Engine) applyHinted(b *Batch, ops []Op, limit int) bool {
 
 // execute executes one operation, whose key has the hash h. The two that are
 // most of a store's work are spelled out for keys and values as they mostly are.
-func (e *Engine) execute(b *Batch, op *Op, h uint64) {
+func (e *Engine) execute(b *Batch, op *Op, h hash) {
 	if op.Kind == Rename {
 		op.Status = e.rename(h, op.Key, op.Value)
 		return
 	}
-	s := &e.shards[h>>e.shift]
+	s := e.shardOf(h)
 	s.mu.Lock()
 	switch op.Kind {
 	case Set:
 		slot, rec := s.table.find(h, op.Key)
 		if rec != nil {
-			if head := *half(rec); head&0xFF != longKey && int(head>>16) == len(op.Value) {
-				copyTo(add(rec, shortHeader+uint64(head&0xFF)), op.Value)
+			if at, n, ok := rec.shortValue(); ok && n == len(op.Value) {
+				copyTo(at, op.Value)
 				op.Status = Updated
 				break
 			}
@@ -145,10 +145,10 @@ func (e *Engine) execute(b *Batch, op *Op, h uint64) {
 			break
 		}
 		from := len(b.scratch)
-		if head := *half(rec); head&0xFF != longKey {
-			b.scratch = appendFrom(b.scratch, add(rec, shortHeader+uint64(head&0xFF)), int(head>>16))
+		if at, n, ok := rec.shortValue(); ok {
+			b.scratch = appendFrom(b.scratch, at, n)
 		} else {
-			b.scratch = append(b.scratch, recordValue(rec)...)
+			b.scratch = append(b.scratch, rec.value()...)
 		}
 		// Cut from the scratch as it is now: when it grows later, this
 		// slice goes on naming the bytes that were read.
@@ -250,7 +250,7 @@ func (e *Engine) Close() error {
 }
 
 // rename moves the value of from, which has the hash h, to the key to.
-func (e *Engine) rename(h uint64, from, to []byte) Status {
+func (e *Engine) rename(h hash, from, to []byte) Status {
 	toHash := e.hashOf(to)
 	src, dst := h>>e.shift, toHash>>e.shift
 	first, second := min(src, dst), max(src, dst)
@@ -263,9 +263,11 @@ func (e *Engine) rename(h uint64, from, to []byte) Status {
 	return renameLocked(&e.shards[src], &e.shards[dst], h, toHash, from, to)
 }
 
-func (e *Engine) hashOf(key []byte) uint64 {
+func (e *Engine) hashOf(key []byte) hash {
 	if e.hash != nil {
-		return e.hash(key)
+		return hash(e.hash(key))
 	}
-	return seededHash(e.seed, key)
+	return hash(seededHash(e.seed, key))
 }
+
+func (e *Engine) shardOf(h hash) *shard { return &e.shards[h>>e.shift] }

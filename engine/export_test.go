@@ -52,7 +52,7 @@ func (o Options) WithHash(hash func(key []byte) uint64) Options {
 }
 
 // HashOf returns the hash that e gives to key.
-func (e *Engine) HashOf(key string) uint64 { return e.hashOf([]byte(key)) }
+func (e *Engine) HashOf(key string) uint64 { return uint64(e.hashOf([]byte(key))) }
 
 // Closed tells whether Close has been called.
 func (e *Engine) Closed() bool { return e.closed.Load() }

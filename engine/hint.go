@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"math/bits"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // A window is the operations of a batch on their way through four stages, a
 // block in each:
@@ -26,7 +23,7 @@ import (
 // a word is read whole on the platforms that have it, and any word will do. The
 // build for the race detector leaves them out with the off-heap memory.
 type window struct {
-	hashes [windowBlocks][blockOps]uint64
+	hashes [windowBlocks][blockOps]hash
 	addrs  [windowBlocks][blockOps]uintptr // what the latest stage asked for
 }
 
@@ -55,15 +52,15 @@ func (w *window) hashKeys(e *Engine, block int, ops []Op) {
 func (w *window) findGroups(e *Engine, block, n int) {
 	hashes, addrs := &w.hashes[block%windowBlocks], &w.addrs[block%windowBlocks]
 	for i, h := range hashes[:n] {
-		t := &e.shards[h>>e.shift].table
-		pos := posOf(h)
-		entry := t.only.Load()
-		if entry == 0 {
-			d := t.dir.Load()
-			entry = atomic.LoadUint64(t.entry(d, dirIndex(pos, dirSize(d))))
+		t := &e.shardOf(h).table
+		pos := h.position()
+		to := entry(t.soleEntry.Load())
+		if to == 0 {
+			d := t.directory()
+			to = entry(atomic.LoadUint64((*uint64)(t.entry(d, pos.dirIndex(d.size())))))
 		}
-		group := pos & (1<<(entry&63) - 1)
-		addrs[i] = addrOf(e.pool.mem.hintAt(entry>>8 + group*groupWords))
+		group := uint64(pos) & to.mask()
+		addrs[i] = addrOf(e.pool.mem.hintAt(to.ref() + ref(group*groupWords)))
 	}
 	prefetch(addrs, n)
 }
@@ -71,12 +68,11 @@ func (w *window) findGroups(e *Engine, block, n int) {
 func (w *window) findSlots(e *Engine, block, n int) {
 	hashes, addrs := &w.hashes[block%windowBlocks], &w.addrs[block%windowBlocks]
 	for i, h := range hashes[:n] {
-		g := ptrTo(addrs[i])
-		x := atomic.LoadUint64(word(g)) ^ tagOf(h)*lowBytes
-		m := (x - lowBytes) &^ x & slotHighs
+		g := (*group)(ptrTo(addrs[i]))
+		m := control(atomic.LoadUint64((*uint64)(&g.control))).match(h.tags())
 		// Without a match this reads the line's end: harmless.
-		slot := atomic.LoadUint64(word(add(g, uint64(8+bits.TrailingZeros64(m|1<<55)&^7))))
-		addrs[i] = addrOf(e.pool.mem.hintAt(slot & refMask))
+		s := slot(atomic.LoadUint64((*uint64)(g.slot((m | lastSlot).first()))))
+		addrs[i] = addrOf(e.pool.mem.hintAt(s.ref()))
 	}
 	prefetch2(addrs, n)
 }

@@ -1,7 +1,5 @@
 package engine
 
-import "math/bits"
-
 // pack gathers what lies about. Where each shard's copies went depended on what was
 // free just then, and large records lie where they were put: a round over all
 // shards puts them, and the index, where it is lowest now. What a round can't better,
@@ -51,36 +49,28 @@ func (e *Engine) packLarge(s *shard) (pages int) {
 // returns where to go on and how many pages it moved. If the segment is another by then some records stay where
 // they are.
 func (s *shard) packLocked(at, group uint64) (nextAt, nextGroup uint64, moved int) {
-	t := &s.table
-	d := t.dir.Load()
 	if s.large == 0 {
 		return maxDirSize, 0, 0
 	}
-	size := dirSize(d)
-	lo, hi := t.span(d, at*size>>dirBits)
-	e := *t.entry(d, lo)
-	seg := t.mem.at(e >> 8)
-	for ; group < 1<<(e&63); group++ {
+	seg, in := s.table.segmentAt(at)
+	for ; group < seg.groups(); group++ {
 		if moved >= packPages {
 			return at, group, moved
 		}
-		g := add(seg, group*groupBytes)
-		for m := *word(g) & slotHighs; m != 0; m &= m - 1 {
-			slot := add(g, 8+uint64(bits.TrailingZeros64(m))&^7)
-			if recordClass(t.mem.at(*word(slot)&refMask)) == largeClass {
-				moved += s.lowerLocked(slot)
+		for from := range seg.slots(group, group+1) {
+			if s.table.record(*from.slot).class() == largeClass {
+				moved += s.lowerLocked(from.slot)
 			}
 		}
 	}
-	return (hi<<dirBits + size - 1) / size, 0, moved
+	return in.next(), 0, moved
 }
 
 // lowerLocked moves a large record to lower pages, if there are any, and returns
 // how many pages it has.
-func (s *shard) lowerLocked(slot ptr) int {
-	ref := *word(slot) & refMask
-	old := s.pool.mem.at(ref - largePrefix/8)
-	pages := int(*word(add(old, 16)))
+func (s *shard) lowerLocked(slot *slot) int {
+	from := slot.ref()
+	pages := int(s.largeAt(runOf(from)).pages)
 	if pages > chunkPages {
 		return 0
 	}
@@ -88,15 +78,15 @@ func (s *shard) lowerLocked(slot ptr) int {
 	if !ok {
 		return 0
 	}
-	if page*pageWords >= ref {
+	if pageRef(page) >= from {
 		s.pool.release(page, pages)
 		return 0
 	}
 	n := pages*pageBytes - largePrefix
-	newRef := page*pageWords + largePrefix/8
-	copy(bytesAt(s.pool.mem.at(newRef), n), bytesAt(s.pool.mem.at(ref), n))
-	s.linkLarge(page*pageWords, pages)
-	*word(slot) = *word(slot)&^refMask | newRef
-	s.releaseLarge(ref)
+	to := largeRef(pageRef(page))
+	copy(bytesAt(s.pool.mem.at(to), n), bytesAt(s.pool.mem.at(from), n))
+	s.linkLarge(pageRef(page), pages)
+	slot.pointTo(to)
+	s.releaseLarge(from)
 	return pages
 }

@@ -61,7 +61,7 @@ type pool struct {
 	freePages  int             // in chunkReady chunks
 	first      [runBuckets]int // no chunk below has a free run of the bucket's size
 	firstNone  int             // no chunk below is chunkNone
-	small      [3]uint64       // lists of free index pieces of 512, 1024, 2048 bytes
+	small      [3]ref          // lists of free index pieces of 512, 1024, 2048 bytes
 	smallPages int             // pages cut into such pieces
 	callFrom   int             // pages left from which on the maintainer is called; 0: never
 }
@@ -311,7 +311,7 @@ func (p *pool) called() (left int, ok bool) {
 }
 
 // allocSmall takes a piece of 512 << k bytes, k < 3, for a small index.
-func (p *pool) allocSmall(k int) (ref uint64, ok bool) {
+func (p *pool) allocSmall(k int) (r ref, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.small[k] == 0 {
@@ -320,26 +320,26 @@ func (p *pool) allocSmall(k int) (ref uint64, ok bool) {
 			return 0, false
 		}
 		p.smallPages++
-		step := uint64(64) << k // words
-		for at := uint64(0); at < pageWords; at += step {
-			p.pushSmallLocked(page*pageWords+at, k)
+		step := ref(64) << k // words
+		for at := pageRef(page); at < pageRef(page+1); at += step {
+			p.pushSmallLocked(at, k)
 		}
 	}
-	ref = p.small[k]
-	p.small[k] = *word(p.mem.at(ref))
-	return ref, true
+	r = p.small[k]
+	p.small[k] = *(*ref)(p.mem.at(r))
+	return r, true
 }
 
 // releaseSmall gives a piece back; its page stays with the small pieces.
-func (p *pool) releaseSmall(ref uint64, k int) {
+func (p *pool) releaseSmall(r ref, k int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pushSmallLocked(ref, k)
+	p.pushSmallLocked(r, k)
 }
 
-func (p *pool) pushSmallLocked(ref uint64, k int) {
-	*word(p.mem.at(ref)) = p.small[k]
-	p.small[k] = ref
+func (p *pool) pushSmallLocked(r ref, k int) {
+	*(*ref)(p.mem.at(r)) = p.small[k]
+	p.small[k] = r
 }
 
 // wantReadyLocked is how many chunks to prefault.

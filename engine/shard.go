@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"math/bits"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // shard is a lock and what it guards: an index and the records it refers to.
 //
@@ -42,7 +39,7 @@ func (s *shard) init(p *pool, stagger, capacity int) {
 
 // setLocked stores a value of another length, or a new key. slot and rec are
 // what find returned; a value of the same length Apply copies over the old one.
-func (s *shard) setLocked(slot, rec ptr, h uint64, key, value []byte) Status {
+func (s *shard) setLocked(slot *slot, rec *record, h hash, key, value []byte) Status {
 	if rec == nil {
 		return s.insertLocked(h, key, value)
 	}
@@ -50,16 +47,16 @@ func (s *shard) setLocked(slot, rec ptr, h uint64, key, value []byte) Status {
 }
 
 // insertLocked stores a key that isn't there.
-func (s *shard) insertLocked(h uint64, key, value []byte) Status {
+func (s *shard) insertLocked(h hash, key, value []byte) Status {
 	n, _ := recordBytes(len(key), len(value))
-	ref, class, ok := s.alloc(n)
+	r, class, ok := s.alloc(n)
 	if !ok {
 		return OutOfMemory
 	}
-	rec := s.pool.mem.at(ref)
-	writeRecord(rec, class, key, value)
-	if !s.table.insert(s.pool, s.stagger, h, ref) {
-		s.release(ref, rec)
+	rec := s.recordAt(r)
+	rec.write(class, key, value)
+	if !s.table.insert(s.pool, s.stagger, h, r) {
+		s.release(r, rec)
 		return OutOfMemory
 	}
 	s.keys.Store(s.keys.Load() + 1)
@@ -68,45 +65,45 @@ func (s *shard) insertLocked(h uint64, key, value []byte) Status {
 
 // replaceLocked gives a key a value of another length: in place if it fits and
 // leaves at most an eighth of the room unused, otherwise in a new record.
-func (s *shard) replaceLocked(slot, rec ptr, key, value []byte) Status {
-	ref := *word(slot) & refMask
+func (s *shard) replaceLocked(slot *slot, rec *record, key, value []byte) Status {
+	old := slot.ref()
 	n, _ := recordBytes(len(key), len(value))
-	room := s.room(ref, rec)
+	room := s.room(old, rec)
 	fits := n <= room
 	if fits && (n >= room-room/8 || n > room-8) {
-		writeRecord(rec, recordClass(rec), key, value)
+		rec.write(rec.class(), key, value)
 		return Updated
 	}
-	newRef, class, ok := s.alloc(n)
+	r, class, ok := s.alloc(n)
 	if !ok {
 		if fits {
-			writeRecord(rec, recordClass(rec), key, value)
+			rec.write(rec.class(), key, value)
 			return Updated
 		}
 		return OutOfMemory
 	}
-	writeRecord(s.pool.mem.at(newRef), class, key, value)
-	*word(slot) = *word(slot)&^refMask | newRef
-	s.release(ref, rec)
+	s.recordAt(r).write(class, key, value)
+	slot.pointTo(r)
+	s.release(old, rec)
 	s.checkGarbage()
 	return Updated
 }
 
-func (s *shard) addLocked(h uint64, key, value []byte) Status {
+func (s *shard) addLocked(h hash, key, value []byte) Status {
 	if _, rec := s.table.find(h, key); rec != nil {
 		return Exists
 	}
 	return s.insertLocked(h, key, value)
 }
 
-func (s *shard) containsLocked(h uint64, key []byte) Status {
+func (s *shard) containsLocked(h hash, key []byte) Status {
 	if _, rec := s.table.find(h, key); rec == nil {
 		return NotFound
 	}
 	return Found
 }
 
-func (s *shard) removeLocked(h uint64, key []byte) Status {
+func (s *shard) removeLocked(h hash, key []byte) Status {
 	slot, rec := s.table.find(h, key)
 	if rec == nil {
 		return NotFound
@@ -115,17 +112,17 @@ func (s *shard) removeLocked(h uint64, key []byte) Status {
 	return Removed
 }
 
-func (s *shard) dropLocked(slot, rec ptr) {
-	ref := *word(slot) & refMask
+func (s *shard) dropLocked(slot *slot, rec *record) {
+	r := slot.ref()
 	s.table.erase(slot)
-	s.release(ref, rec)
+	s.release(r, rec)
 	s.keys.Store(s.keys.Load() - 1)
 	s.checkGarbage()
 }
 
 // renameLocked moves a value from one shard to another, or within one; both
 // must be locked. Renaming a key to itself succeeds when it exists.
-func renameLocked(src, dst *shard, fromHash, toHash uint64, from, to []byte) Status {
+func renameLocked(src, dst *shard, fromHash, toHash hash, from, to []byte) Status {
 	_, rec := src.table.find(fromHash, from)
 	if rec == nil {
 		return NotFound
@@ -137,7 +134,7 @@ func renameLocked(src, dst *shard, fromHash, toHash uint64, from, to []byte) Sta
 		return Exists
 	}
 	// The record stays where it is while the new one is written.
-	if st := dst.insertLocked(toHash, to, recordValue(rec)); st != Created {
+	if st := dst.insertLocked(toHash, to, rec.value()); st != Created {
 		return st
 	}
 	slot, rec := src.table.find(fromHash, from) // the index may have grown
@@ -203,42 +200,33 @@ func (snap *snapshot) take(s *shard, at uint64) (next uint64) {
 	snap.buf, snap.ends = snap.buf[:0], snap.ends[:0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := &s.table
-	d := t.dir.Load()
-	size := dirSize(d)
-	lo, hi := t.span(d, at*size>>dirBits)
-	e := *t.entry(d, lo)
-	seg := t.mem.at(e >> 8)
-	for g := range uint64(1) << (e & 63) {
-		control := *word(add(seg, g*groupBytes))
-		for m := control & slotHighs; m != 0; m &= m - 1 {
-			slot := *word(add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7))
-			if slot>>(refBits+groupBits) < at {
-				continue
-			}
-			rec := t.mem.at(slot & refMask)
-			snap.buf = append(snap.buf, recordKey(rec)...)
-			snap.ends = append(snap.ends, len(snap.buf))
-			if recordClass(rec) == largeClass {
-				snap.ends = append(snap.ends, readLater)
-				continue
-			}
-			snap.buf = append(snap.buf, recordValue(rec)...)
-			snap.ends = append(snap.ends, len(snap.buf))
+	seg, in := s.table.segmentAt(at)
+	for from := range seg.slots(0, seg.groups()) {
+		if from.dirPosition() < at {
+			continue
 		}
+		rec := s.table.record(*from.slot)
+		snap.buf = append(snap.buf, rec.key()...)
+		snap.ends = append(snap.ends, len(snap.buf))
+		if rec.class() == largeClass {
+			snap.ends = append(snap.ends, readLater)
+			continue
+		}
+		snap.buf = append(snap.buf, rec.value()...)
+		snap.ends = append(snap.ends, len(snap.buf))
 	}
-	return (hi<<dirBits + size - 1) / size
+	return in.next()
 }
 
 // read appends the value of a key to dst, if it is there.
-func (s *shard) read(dst []byte, h uint64, key []byte) ([]byte, bool) {
+func (s *shard) read(dst []byte, h hash, key []byte) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, rec := s.table.find(h, key)
 	if rec == nil {
 		return dst, false
 	}
-	return append(dst, recordValue(rec)...), true
+	return append(dst, rec.value()...), true
 }
 
 // detached is what a Clear takes out of a shard.
@@ -251,12 +239,12 @@ type detached struct {
 // them, nil if nothing did, and how many there were.
 func (s *shard) clearLocked() (*detached, int) {
 	n := int(s.keys.Load())
-	if s.table.dir.Load() == emptyDir && len(s.blocks) == 0 && s.large == 0 {
+	if s.table.directory() == emptyDir && len(s.blocks) == 0 && s.large == 0 {
 		return nil, n
 	}
 	d := &detached{allocator: s.allocator}
 	d.table.mem, d.table.segments, d.table.bytes = s.table.mem, s.table.segments, s.table.bytes
-	d.table.setDir(s.table.dir.Load())
+	d.table.setDir(s.table.directory())
 	s.table.setDir(emptyDir)
 	s.table.segments, s.table.bytes = 0, 0
 	s.allocator = allocator{pool: s.pool}
@@ -278,6 +266,6 @@ func (d *detached) releaseAll(yield func() bool) {
 		}
 	}
 	for d.large != 0 && yield() {
-		d.releaseLarge(d.large + largePrefix/8)
+		d.releaseLarge(largeRef(d.large))
 	}
 }
