@@ -19,11 +19,8 @@ type allocator struct {
 
 	bump, bumpEnd ref // the rest of the newest block
 	free          [smallClasses]ref
-	kept          [smallClasses]ref // during a compaction: the lists of the old blocks, moved records' places included
-	late          freeRecord        // during a compaction: the list of what others freed
-	blocks        []run             // all blocks, the newest last
-	old           int               // how many of them are being emptied
-	large         ref               // list of large records
+	blocks        []run // all blocks, the newest last
+	large         ref   // list of large records
 
 	blockBytes int // in blocks
 	largeBytes int // in runs of large records
@@ -31,12 +28,10 @@ type allocator struct {
 	liveBytes  int // room in small records
 	restBytes  int // of freeBytes, about: rests of blocks that nothing fitted into
 
-	tried      int  // a compaction that was postponed is tried again when freeBytes passes this
-	short      int  // or when the pool has so many pages left; 0: none was postponed
-	untidy     bool // the maintainer knows of garbage that may wait until the store is at rest
-	compacting bool // the maintainer is copying: it may have the pool's reserve
-	closed     bool // to all others for now: memory is short, and a compaction needs the rest
-	toCopy     int  // pages that a compaction under way may still need
+	evacuation
+	retryAboveBytes int  // a compaction that was postponed is tried again when freeBytes passes this
+	retryAtPages    int  // or when the pool has this many pages left; 0: none was postponed
+	untidy          bool // the maintainer knows of garbage that may wait until the store is at rest
 }
 
 // Blocks grow with the shard, so that small stores stay small and large ones
@@ -74,7 +69,7 @@ func (a *allocator) alloc(n int) (r ref, class int, ok bool) {
 }
 
 func (a *allocator) allocClass(class int) (r ref, ok bool) {
-	if a.closed && !a.compacting {
+	if a.reservedForCopies && !a.copying {
 		return 0, false // nor from the lists: what is on them may be about to go
 	}
 	size := classBytes(class)
@@ -99,10 +94,10 @@ func wordsOf(n int) ref { return ref(n >> 3) }
 // spare is how many pages a run must leave in the pool: the reserve, and what the
 // shard's own copies may still need. The maintainer may have it all.
 func (a *allocator) spare() int {
-	if a.compacting {
+	if a.copying {
 		return 0
 	}
-	return max(a.pool.reserve, a.toCopy)
+	return max(a.pool.reserve, a.pagesForCopies)
 }
 
 // newBlock gets a block with room for size bytes.
@@ -163,15 +158,15 @@ func (a *allocator) release(r ref, rec *record) {
 		return
 	}
 	a.liveBytes -= classBytes(class)
-	if a.old > 0 {
+	if a.oldBlocks > 0 {
 		// It may lie in a block that is being emptied. Nothing is lost: this
 		// compaction gives it back, or the next.
 		a.freeBytes += classBytes(class)
 		if invariants {
 			mangle(bytesAt(ptr(rec), classBytes(class)))
 		}
-		*(*freeRecord)(ptr(rec)) = a.late
-		a.late = makeFreeRecord(r, class)
+		*(*freeRecord)(ptr(rec)) = a.freedDuring
+		a.freedDuring = makeFreeRecord(r, class)
 		return
 	}
 	a.push(r, class)

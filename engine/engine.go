@@ -41,7 +41,7 @@ func New(opts Options) (*Engine, error) {
 		e.seed, e.simulated = sim.Seed, !sim.background
 		e.pool.mem.refuse, e.pool.step = sim.Refuse, sim.Step
 	}
-	e.maintainer.init()
+	e.maintainer.init(e.shards, &e.pool)
 	e.pool.wake = e.maintainer.wake
 	if err := e.pool.init(opts.MaxBytes, opts.Shards); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func New(opts Options) (*Engine, error) {
 		e.shards[i].init(&e.pool, i, (opts.InitialCapacity+opts.Shards-1)/opts.Shards)
 	}
 	if !e.simulated {
-		e.startMaintainer() // last: it walks through the shards
+		e.maintainer.start() // last: it walks through the shards
 	}
 	return e, nil
 }
@@ -72,7 +72,7 @@ func (e *Engine) Apply(b *Batch) bool {
 		limit = math.MaxInt
 	}
 	ops := b.Ops[b.next:]
-	if offHeap && len(ops) >= minHinted && e.pool.big.Load() {
+	if offHeap && len(ops) >= minHinted && e.pool.hintsPay.Load() {
 		return e.applyHinted(b, ops, limit)
 	}
 	for i := range ops {
@@ -183,20 +183,20 @@ func (e *Engine) Clear() int {
 		e.shards[i].mu.Lock()
 	}
 	n := 0
-	var left []*detached
+	var taken []*detached
 	for i := range e.shards {
 		d, keys := e.shards[i].clearLocked()
 		n += keys
 		if d != nil {
-			left = append(left, d)
+			taken = append(taken, d)
 		}
 	}
 	for i := range e.shards {
 		e.shards[i].mu.Unlock()
 	}
-	if !e.maintainer.tryAdd(left, maxClearsLeft*len(e.shards)) {
-		for _, d := range left {
-			d.releaseAll(e.giveWay)
+	if !e.maintainer.tryAdd(taken, maxPendingClears*len(e.shards)) {
+		for _, d := range taken {
+			d.releaseAll(e.maintainer.giveWay)
 		}
 		e.maintainer.wake()
 	}
@@ -245,7 +245,7 @@ func (e *Engine) Close() error {
 	if e.closed.Swap(true) {
 		return ErrClosed
 	}
-	e.stopMaintainer()
+	e.maintainer.stop()
 	return e.pool.mem.close()
 }
 

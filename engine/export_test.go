@@ -23,7 +23,7 @@ func (o Options) WithFailing(failing func() bool) Options {
 func (e *Engine) CheckInvariants() error {
 	e.maintainer.working.Lock()
 	defer e.maintainer.working.Unlock()
-	e.maintain(true)
+	e.maintainer.maintain(&resting)
 	return e.checkInvariants()
 }
 
@@ -32,14 +32,14 @@ func (e *Engine) CheckAsIs() error { return e.checkInvariants() }
 
 // Settle does what there is to do for the maintainer.
 func (e *Engine) Settle() {
-	e.maintainAlone(true)
+	e.maintainer.round(&resting)
 }
 
 // Compact compacts the first shard, whether or not it needs it.
 func (e *Engine) Compact() {
 	e.maintainer.working.Lock()
 	defer e.maintainer.working.Unlock()
-	e.compact(&e.shards[0], false)
+	e.maintainer.compact(&e.shards[0], false)
 }
 
 // SeededHash is the hash of the store.
@@ -58,7 +58,7 @@ func (e *Engine) HashOf(key string) uint64 { return uint64(e.hashOf([]byte(key))
 func (e *Engine) Closed() bool { return e.closed.Load() }
 
 // ForceHints has e ask for cache lines ahead, small as it is.
-func (e *Engine) ForceHints() { e.pool.big.Store(true) }
+func (e *Engine) ForceHints() { e.pool.hintsPay.Store(true) }
 
 // HoldMaintainer keeps the maintainer from working until release is called.
 func (e *Engine) HoldMaintainer() (release func()) {
@@ -70,7 +70,7 @@ func (e *Engine) HoldMaintainer() (release func()) {
 func (e *Engine) ClearsLeft() int {
 	e.maintainer.mu.Lock()
 	defer e.maintainer.mu.Unlock()
-	return len(e.maintainer.left)
+	return len(e.maintainer.pendingClears)
 }
 
 // Lock is the mutex of a shard.
@@ -85,11 +85,11 @@ func (e *Engine) HoldFilling() (end func(), ok bool) {
 	p := &e.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c, ok := p.fillLocked()
+	c, ok := p.beginPrefaultLocked()
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.endFillLocked(c)
+		p.endPrefaultLocked(c)
 	}, ok
 }
 
@@ -116,7 +116,7 @@ func (e *Engine) ToCopy(pages int) (left int) {
 	s := &e.shards[0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.toCopy = pages
+	s.pagesForCopies = pages
 	return e.pool.left()
 }
 

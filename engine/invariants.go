@@ -112,7 +112,7 @@ func (a *allocator) check(large int, in blockSet) (pages int, err error) {
 			}
 		}
 	}
-	if sum := a.liveBytes + a.freeBytes + int(a.bumpEnd-a.bump)*8; blocks*pageBytes != a.blockBytes || a.old == 0 && sum != a.blockBytes {
+	if sum := a.liveBytes + a.freeBytes + int(a.bumpEnd-a.bump)*8; blocks*pageBytes != a.blockBytes || a.oldBlocks == 0 && sum != a.blockBytes {
 		return 0, fmt.Errorf("%d block bytes, %d counted, %d in use or free", blocks*pageBytes, a.blockBytes, sum)
 	}
 	pages = blocks
@@ -143,8 +143,8 @@ func (p *pool) check(used int) error {
 		if ch.state != chunkNone && ch.state != chunkEmptying {
 			committed++
 		}
-		if (ch.state == chunkFilling) != (i == p.filling && i > 0) {
-			return fmt.Errorf("chunk %d is in state %d, chunk %d is being prefaulted", i, ch.state, p.filling)
+		if (ch.state == chunkPrefaulting) != (i == p.prefaulting && i > 0) {
+			return fmt.Errorf("chunk %d is in state %d, chunk %d is being prefaulted", i, ch.state, p.prefaulting)
 		}
 		if ch.state != chunkReady {
 			continue

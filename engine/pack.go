@@ -4,22 +4,17 @@ package engine
 // free just then, and large records lie where they were put: a round over all
 // shards puts them, and the index, where it is lowest now. What a round can't better,
 // as the rests beside large records, is accepted, and no reason for another.
-func (e *Engine) pack(resting bool) {
-	m := &e.maintainer
-	part, least := churnedScattered, 1024 // pages, 4 MiB
-	if resting {
-		part, least = restingScattered, 256
-	}
-	before, used := e.pool.scattered()
+func (m *maintainer) pack(leaves *effort) {
+	before, used := m.pool.scattered()
 	m.accepted = min(m.accepted, before)
-	for before > max(least, used/part, m.accepted*3/2) && !e.stopping() {
+	for before > max(leaves.leastScattered, used/leaves.scatteredPart, m.accepted*3/2) && !m.stopping() {
 		moved := 0
-		for i := range e.shards {
-			e.compact(&e.shards[i], true)
-			moved += e.packLarge(&e.shards[i])
+		for i := range m.shards {
+			m.compact(&m.shards[i], true)
+			moved += m.packLarge(&m.shards[i])
 		}
 		var after int
-		after, used = e.pool.scattered()
+		after, used = m.pool.scattered()
 		// Not what has been moved, nor what was freed meanwhile.
 		m.accepted = max(0, min(before, after)-moved)
 		before = after
@@ -33,8 +28,8 @@ const packPages = 64
 // packLarge moves the large records of a shard that share their chunk with others
 // to the lowest pages that are free, so that chunks become empty. It returns how many
 // pages it moved.
-func (e *Engine) packLarge(s *shard) (pages int) {
-	for at, group := uint64(0), uint64(0); at < maxDirSize && e.yield(); {
+func (m *maintainer) packLarge(s *shard) (pages int) {
+	for at, group := uint64(0), uint64(0); at < maxDirSize && m.yield(); {
 		var moved int
 		s.mu.Lock()
 		at, group, moved = s.packLocked(at, group)

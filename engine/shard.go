@@ -25,7 +25,7 @@ type shard struct {
 // what every operation reads, from the lock to table.mem.base, is in the first, no
 // line is shared with a neighbour, and the first lines of all shards spread over
 // the sets of a cache, as they would not at a power of two.
-const shardPad = 32
+const shardPad = 24
 
 func (s *shard) init(p *pool, stagger, capacity int) {
 	s.pool = p
@@ -142,43 +142,34 @@ func renameLocked(src, dst *shard, fromHash, toHash hash, from, to []byte) Statu
 	return Renamed
 }
 
-// Garbage up to a sixth of the blocks may lie on the lists before the maintainer is
-// called: with the classes' own waste that keeps a store within 1.3 times what a
-// fresh one takes. Below minGarbage, or a page in a store at rest, it isn't worth the
-// way. The rests of blocks that no record fitted into don't count: a compaction would
-// leave as many.
-const minGarbage = 16 << 10
-
-// checkGarbage calls the maintainer when there is too much; or once when there is more
+// checkGarbage wakes the maintainer when there is too much; or once when there is more
 // than a store at rest should have, so that it comes by when the store is.
 func (s *shard) checkGarbage() {
 	switch {
-	case s.old != 0:
-	case s.hasGarbage(churnedGarbage):
+	case s.oldBlocks != 0:
+	case s.hasGarbage(&churned):
 		if !s.wantCompact.Load() {
 			s.wantCompact.Store(true)
 			s.pool.wake()
 		}
-	case !s.untidy && s.hasGarbage(restingGarbage):
+	case !s.untidy && s.hasGarbage(&resting):
 		s.untidy = true
 		s.pool.wake()
 	}
 }
 
-// hasGarbage tells whether that part of the blocks is garbage.
-func (s *shard) hasGarbage(part int) bool {
-	garbage, least := s.freeBytes-s.restBytes, minGarbage
-	if part == restingGarbage {
-		least = pageBytes
-	}
-	return garbage > least && garbage > s.blockBytes/part && s.freeBytes > s.tried
+// hasGarbage reports whether there is more garbage than an effort leaves. The rests of
+// blocks that no record fitted into don't count: a compaction would leave as many.
+func (s *shard) hasGarbage(leaves *effort) bool {
+	garbage := s.freeBytes - s.restBytes
+	return garbage > leaves.leastGarbage && garbage*leaves.garbagePart > s.blockBytes && s.freeBytes > s.retryAboveBytes
 }
 
-// isUntidy tells whether there is more garbage than a store at rest should have.
+// isUntidy reports whether there is more garbage than a store at rest should have.
 func (s *shard) isUntidy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.untidy = s.hasGarbage(restingGarbage) // not, if it has been used since: tell again
+	s.untidy = s.hasGarbage(&resting) // not, if it has been used since: tell again
 	return s.untidy
 }
 
