@@ -89,30 +89,30 @@ func (e *Engine) Apply(b *Batch) bool {
 // stopped at the limit.
 func (e *Engine) applyHinted(b *Batch, ops []Op, limit int) bool {
 	var w window
-	// blockAt returns block k, which is empty before the first and behind the last.
-	blockAt := func(k int) []Op {
-		if k < 0 || k*blockOps >= len(ops) {
+	// strideAt returns stride k, which is empty before the first and past the last.
+	strideAt := func(k int) []Op {
+		if k < 0 || k*strideOps >= len(ops) {
 			return nil
 		}
-		return ops[k*blockOps : min((k+1)*blockOps, len(ops))]
+		return ops[k*strideOps : min((k+1)*strideOps, len(ops))]
 	}
-	for k := 0; (k-stages)*blockOps < len(ops); k++ {
-		if block := blockAt(k); block != nil {
-			w.hashKeys(e, k, block)
+	for k := 0; (k-stages)*strideOps < len(ops); k++ {
+		if stride := strideAt(k); stride != nil {
+			w.hashKeys(e, k, stride)
 		}
-		if block := blockAt(k - 1); block != nil {
-			w.findGroups(e, k-1, len(block))
+		if stride := strideAt(k - 1); stride != nil {
+			w.findGroups(e, k-1, len(stride))
 		}
-		if block := blockAt(k - 2); block != nil {
-			w.findSlots(e, k-2, len(block))
+		if stride := strideAt(k - 2); stride != nil {
+			w.findSlots(e, k-2, len(stride))
 		}
-		block, hashes := blockAt(k-stages), &w.hashes[(k+1)%windowBlocks]
-		for i := range block {
+		stride, hashes := strideAt(k-stages), &w.hashes[(k+1)%windowStrides]
+		for i := range stride {
 			if len(b.scratch) >= limit {
 				return false
 			}
 			b.next++
-			e.execute(b, &block[i], hashes[i%blockOps])
+			e.execute(b, &stride[i], hashes[i%strideOps])
 		}
 	}
 	return true
