@@ -21,6 +21,7 @@ type Engine struct {
 
 	simulated bool // Maintain is called, instead of a goroutine
 
+	sampler    sampler // of the invariants build: nothing in others
 	pool       pool
 	maintainer maintainer
 }
@@ -72,6 +73,9 @@ func (e *Engine) Apply(b *Batch) bool {
 		limit = math.MaxInt
 	}
 	ops := b.Ops[b.next:]
+	if invariants {
+		defer e.afterBatch(len(ops))
+	}
 	if offHeap && len(ops) >= minHinted && e.pool.hintsPay.Load() {
 		return e.applyHinted(b, ops, limit)
 	}

@@ -35,6 +35,14 @@ func (e *Engine) Settle() {
 	e.maintainer.round(&resting)
 }
 
+// Miscount has the first shard count n segments more than it has.
+func (e *Engine) Miscount(n int) {
+	s := &e.shards[0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table.segments += n
+}
+
 // Compact compacts the first shard, whether or not it needs it.
 func (e *Engine) Compact() {
 	e.maintainer.working.Lock()

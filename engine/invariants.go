@@ -6,7 +6,8 @@ import (
 )
 
 // checkInvariants looks at every word of the store and returns what is wrong.
-// Nothing else may run meanwhile but Gets. The tests call it in every build.
+// Nothing else may run meanwhile, except Gets. The tests call it in every build; the
+// invariants build checks a shard after a sample of the batches, see afterBatch.
 func (e *Engine) checkInvariants() error {
 	used := 1 // pages, page 0 included
 	for i := range e.shards {
@@ -22,7 +23,8 @@ func (e *Engine) checkInvariants() error {
 	return e.pool.check(used)
 }
 
-// checkShardLocked returns how many pages the shard has.
+// checkShardLocked looks at a shard, which may be in the middle of a compaction, and
+// returns how many pages it has.
 func (e *Engine) checkShardLocked(s *shard) (pages int, err error) {
 	t := &s.table
 	keys, segments, live, large := 0, 0, 0, 0
