@@ -4,7 +4,7 @@ import "math/bits"
 
 // A chunk is in one of these states.
 const (
-	chunkNone        = iota // no memory behind it
+	chunkNone        = iota // has no memory
 	chunkPrefaulting        // being prefaulted: used only when nothing else is found
 	chunkReady              // pages are handed out one run at a time
 	chunkWhole              // part of a run of whole chunks

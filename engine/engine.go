@@ -93,7 +93,7 @@ func (e *Engine) Apply(b *Batch) bool {
 // stopped at the limit.
 func (e *Engine) applyHinted(b *Batch, ops []Op, limit int) bool {
 	var w window
-	// strideAt returns stride k, which is empty before the first and past the last.
+	// strideAt returns stride k, which is nil before the first and past the last.
 	strideAt := func(k int) []Op {
 		if k < 0 || k*strideOps >= len(ops) {
 			return nil
@@ -180,8 +180,8 @@ func (e *Engine) Len() int {
 }
 
 // Clear removes all keys, as one atomic step, and returns how many there were.
-// Their memory is given back after it has returned, by the maintainer; only who
-// clears again and again, faster than that, gives back what he cleared himself.
+// The maintainer gives their memory back after it has returned. If Clears arrive
+// faster than the maintainer frees them, Clear frees the memory itself.
 func (e *Engine) Clear() int {
 	for i := range e.shards {
 		e.shards[i].mu.Lock()
@@ -210,7 +210,7 @@ func (e *Engine) Clear() int {
 // Range calls fn for each key and its value until fn returns false. The slices
 // are valid during the call only. fn runs without a lock and may use the Engine.
 //
-// Each segment is copied at one moment, but for large values, which are read one by
+// Each segment is copied at one moment, except large values, which are read one by
 // one. A key that exists all the time is seen exactly once, unless a rename moves
 // it; one that comes or goes may be seen.
 func (e *Engine) Range(fn func(key, value []byte) bool) {

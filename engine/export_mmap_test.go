@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OffHeap says whether this build's memory is mapped.
+// OffHeap reports whether this build's memory is mapped.
 const OffHeap = offHeap
 
 // Resident is how many bytes of e's memory the system has found pages for.

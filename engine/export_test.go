@@ -62,7 +62,7 @@ func (o Options) WithHash(hash func(key []byte) uint64) Options {
 // HashOf returns the hash that e gives to key.
 func (e *Engine) HashOf(key string) uint64 { return uint64(e.hashOf([]byte(key))) }
 
-// Closed tells whether Close has been called.
+// Closed reports whether Close has been called.
 func (e *Engine) Closed() bool { return e.closed.Load() }
 
 // ForceHints has e ask for cache lines ahead, small as it is.
@@ -118,13 +118,13 @@ func (e *Engine) HoldEmptying() (end func(), ok bool) {
 	}, true
 }
 
-// ToCopy makes the first shard keep so many pages for the copies of a compaction, as
-// while it is compacted, and tells how many the pool has left.
-func (e *Engine) ToCopy(pages int) (left int) {
+// ToCopy makes the first shard keep n pages for the copies of a compaction, as
+// while it is compacted, and returns how many the pool has left.
+func (e *Engine) ToCopy(n int) (left int) {
 	s := &e.shards[0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pagesForCopies = pages
+	s.pagesForCopies = n
 	return e.pool.left()
 }
 

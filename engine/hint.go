@@ -16,10 +16,10 @@ import "sync/atomic"
 // that they compute is mapped (see memory). What they saw is not trusted:
 // execution looks again.
 //
-// The locks' lines come first, for writing: another core has most of those that
-// it used last, and to take a line away from it costs as much as a miss.
+// The locks' lines come first, for writing: most of those that another core used last
+// are still in its cache, and to take a line from there costs as much as a miss.
 //
-// The stages read plain memory that others write under their locks, on purpose:
+// The stages read plain memory that other goroutines write under locks, on purpose:
 // a word is read whole on the platforms that have it, and any word will do. The
 // build for the race detector leaves them out with the off-heap memory.
 type window struct {
@@ -74,5 +74,5 @@ func (w *window) findSlots(e *Engine, stride, n int) {
 	prefetch2(addrs, n)
 }
 
-// sink keeps loads that exist for their misses from being removed.
+// sink keeps loads that are there only for their misses from being removed.
 var sink atomic.Uint64

@@ -109,7 +109,7 @@ func (a *allocator) check(large int, in blockSet) (pages int, err error) {
 			if body := bytesAt(add(a.pool.mem.at(r), 8), classBytes(class)-8); invariants && bytes.Count(body, []byte{0xDD}) != len(body) {
 				return 0, fmt.Errorf("a free record of class %d was written to", class)
 			}
-			if listed > a.freeBytes { // said here, for a list may be a ring
+			if listed > a.freeBytes { // reported at once: a list may be a ring
 				return 0, fmt.Errorf("%d bytes on the lists, if not more; %d counted", listed, a.freeBytes)
 			}
 		}

@@ -33,8 +33,7 @@ type maintainer struct {
 	working sync.Mutex // one round at a time: the tests ask for rounds, too
 }
 
-// init comes before the first wake: what calls the maintainer before it is started
-// is kept for it.
+// init comes before the first wake: a call before start is kept for it.
 func (m *maintainer) init(shards []shard, pool *pool) {
 	m.shards, m.pool = shards, pool
 	m.signal = make(chan struct{}, 1)
@@ -63,8 +62,8 @@ func (m *maintainer) tryAdd(d []*detached, limit int) bool {
 	return true
 }
 
-// restAfter is how long nobody must have called the maintainer until it takes the store
-// to be at rest. Not yet measured against other times.
+// restAfter is how long the maintainer waits for a call before it takes the store to be
+// at rest. Not yet measured against other times.
 const restAfter = 50 * time.Millisecond
 
 // effort is how hard a round of maintenance works: what it leaves as it is.

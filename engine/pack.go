@@ -1,9 +1,9 @@
 package engine
 
-// pack gathers what lies about. Where each shard's copies went depended on what was
+// pack gathers what is scattered. Where each shard's copies went depended on what was
 // free just then, and large records lie where they were put: a round over all
-// shards puts them, and the index, where it is lowest now. What a round can't better,
-// as the rests beside large records, is accepted, and no reason for another.
+// shards moves them, and the index, to the lowest pages. What a round can't improve,
+// such as the rests beside large records, is accepted, and no reason for another.
 func (m *maintainer) pack(leaves *effort) {
 	before, used := m.pool.scattered()
 	m.accepted = min(m.accepted, before)
@@ -21,8 +21,8 @@ func (m *maintainer) pack(leaves *effort) {
 	}
 }
 
-// packPages is what packLarge copies with a shard's lock held, or one record more: a
-// record that shares its chunk has less than 2 MiB.
+// packPages is what packLarge copies with a shard's lock held, or up to one record more,
+// which has less than 2 MiB if it shares its chunk.
 const packPages = 64
 
 // packLarge moves the large records of a shard that share their chunk with others
@@ -41,8 +41,8 @@ func (m *maintainer) packLarge(s *shard) (pages int) {
 }
 
 // packLocked does so for the segment at a directory position, from a group on, and
-// returns where to go on and how many pages it moved. If the segment is another by then some records stay where
-// they are.
+// returns where to go on and how many pages it moved. If the segment has been rebuilt by
+// then, some records stay where they are.
 func (s *shard) packLocked(at, group uint64) (nextAt, nextGroup uint64, moved int) {
 	if s.large == 0 {
 		return maxDirSize, 0, 0

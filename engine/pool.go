@@ -20,11 +20,8 @@ var _ [chunkBytes - 1<<chunkShift]struct{}
 var _ [1<<chunkShift - chunkBytes]struct{}
 
 // The pool has chunks prefaulted ahead of use while the store grows, up to
-// readyGrowing of them, fewer while it is small. How long
-// a chunk takes is the system's affair: 0.2 ms where its memory was in use before, 4.5
-// on a virtual machine whose host has to find it first, which is as long as inserts
-// take to fill one. Filling 10 M keys there, batches of 32 that took over 1.5 ms:
-// 38 of 600,000 with 4 ahead, 4 with 16.
+// readyGrowing of them, fewer while it is small. Where the system has to find the
+// memory first, that takes as long as inserts take to fill it; see doc.go.
 const readyGrowing = 16
 
 // hintPages is the store from which hint passes win over the caches: 2 MiB; below
@@ -40,8 +37,8 @@ const runBuckets = 32
 // gathers at the top, where whole chunks can go back to the system.
 //
 // mu guards everything below it; it is taken with a shard's lock held, never
-// the other way, and held for a search of bitmaps, not for a system call, but for
-// what allocChunksLocked does at the ceiling, and endPrefaultLocked if it must.
+// the other way. It is held for a search of bitmaps, and for a system call only by
+// allocChunksLocked at the ceiling and by endPrefaultLocked after a race.
 type pool struct {
 	mem      memory
 	wake     func()      // tells the maintainer that there is work; never blocks
@@ -52,7 +49,7 @@ type pool struct {
 	chunks      []chunkState
 	maxChunks   int             // the ceiling
 	reserve     int             // pages below it that only a compaction may take
-	committed   int             // chunks with memory behind them
+	committed   int             // chunks that have memory
 	prefaulting int             // the one of them that is chunkPrefaulting; 0: none
 	ready       int             // usable chunks with all pages free
 	freePages   int             // in chunkReady chunks
@@ -93,8 +90,8 @@ func runBucket(pages int) int {
 	return 11 + bits.Len(uint(pages-1)) // 17..32 pages: 16
 }
 
-// alloc takes a run of pages and returns the first. Its bytes are anything. So many
-// pages as spare have to be left: the reserve, unless a compaction asks.
+// alloc takes a run of pages and returns the first. Its bytes are anything. At least
+// spare pages have to be left: the reserve, unless a compaction asks.
 func (p *pool) alloc(pages, spare int) (page uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -246,7 +243,7 @@ func (p *pool) release(page uint64, pages int) {
 	c := int(page / chunkPages)
 	if pages > chunkPages {
 		n := (pages + chunkPages - 1) / chunkPages
-		p.mem.release(c, n) // nobody else knows these chunks: no lock
+		p.mem.release(c, n) // no one else knows these chunks: no lock
 		p.mu.Lock()
 		for i := range n {
 			p.chunks[c+i].state = chunkNone
@@ -294,8 +291,8 @@ func (p *pool) wakeIfFreeLocked() {
 	}
 }
 
-// takeWake reports whether there are as many pages left as somebody has been waiting for,
-// and how many. The wake is used up: who goes on waiting calls wakeWhenFree again.
+// takeWake reports whether the pages that wakeWhenFree waits for are there, and how many
+// are left. The wake is used up: a caller that goes on waiting asks for another.
 func (p *pool) takeWake() (left int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -389,10 +386,10 @@ func (p *pool) beginPrefaultLocked() (c int, ok bool) {
 	return c, true
 }
 
-// endPrefaultLocked notes that a chunk has been prefaulted. Who was short of memory may
-// have taken it meanwhile, and given it back: then it goes back to the system again.
-// (While it goes back as a part of several, what was prefaulted behind that stays until
-// the chunk is used again.)
+// endPrefaultLocked notes that a chunk has been prefaulted. A caller that was short of
+// memory may have taken it meanwhile, and given it back: then it goes back to the system
+// again. If it is just going back as a part of several, what was prefaulted after that
+// stays until the chunk is used again.
 func (p *pool) endPrefaultLocked(c int) {
 	if p.prefaulting == c {
 		p.publishPrefaultedLocked()
@@ -401,9 +398,9 @@ func (p *pool) endPrefaultLocked(c int) {
 	}
 }
 
-// publishPrefaultedLocked makes the chunk that is being prefaulted usable, if there is one. Who
-// can't wait for the rest of it faults in what he uses himself: prefaulting changes
-// nothing that is there.
+// publishPrefaultedLocked makes the chunk that is being prefaulted usable, if there is
+// one. A caller that can't wait for the rest of it faults in what it uses itself:
+// prefaulting changes nothing that is there.
 func (p *pool) publishPrefaultedLocked() bool {
 	if p.prefaulting == 0 {
 		return false
@@ -437,8 +434,8 @@ func (p *pool) stepped() {
 }
 
 // takeReadyLocked takes the highest empty chunk, which there must be, out of use. From
-// here on another may be had instead, so that nobody is refused memory that is about
-// to be there: the ceiling may be passed by this one, for as long as the system takes.
+// here on another may be had instead, so that no operation is refused memory that is
+// about to be free: this one may exceed the ceiling, for as long as the system takes.
 func (p *pool) takeReadyLocked() int {
 	c := len(p.chunks) - 1
 	for p.chunks[c].state != chunkReady || p.chunks[c].freePages != chunkPages {

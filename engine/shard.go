@@ -4,10 +4,10 @@ import "sync/atomic"
 
 // shard is a lock and what it guards: an index and the records it refers to.
 //
-// mu guards everything but the counters and flags that are atomic; functions
+// mu guards everything except the counters and flags that are atomic; functions
 // whose names end in Locked need it held. table.dir is written under mu and read
-// by hint passes without. keys is written under mu and read by anyone. Lock order: shards in
-// ascending index, then the pool's lock inside. Must not be copied.
+// by hint passes without; keys is written under mu and read by anyone. Lock order:
+// shards in ascending index, then the pool. Must not be copied.
 type shard struct {
 	mu    lock
 	keys  atomic.Int64
@@ -15,16 +15,16 @@ type shard struct {
 
 	allocator
 	stagger     int         // decides the directory's first size
-	epoch       uint64      // counts Clears, for those who walk in steps
+	epoch       uint64      // counts Clears, for walks in steps
 	wantCompact atomic.Bool // the maintainer is to come by
 
 	_ [shardPad]byte
 }
 
-// shardPad makes a shard an odd number of cache lines (memory_mmap.go checks):
-// what every operation reads, from the lock to table.mem.base, is in the first, no
-// line is shared with a neighbour, and the first lines of all shards spread over
-// the sets of a cache, as they would not at a power of two.
+// shardPad makes a shard an odd number of cache lines; memory_mmap.go checks. What
+// every operation reads, from the lock to table.mem.base, is in the first. No line is
+// shared with a neighbour, and the first lines of all shards spread over the sets of a
+// cache, as they would not at a power of two.
 const shardPad = 24
 
 func (s *shard) init(p *pool, stagger, capacity int) {
@@ -175,8 +175,7 @@ func (s *shard) isUntidy() bool {
 
 // snapshot is what Range copies of a segment under the lock: keys and values, one
 // after the other, and where each ends. Of a large record it has the key only, and
-// less than nothing as the value's end: copying them all would hold the lock for
-// as long as their bytes are many.
+// readLater as the value's end: copying large values would hold the lock for too long.
 type snapshot struct {
 	buf  []byte
 	ends []int
@@ -185,8 +184,8 @@ type snapshot struct {
 const readLater = -1
 
 // take fills the snapshot with the segment at a directory position, and returns the
-// position after it. What an earlier step saw, because a merge has made the
-// segment reach back, is left out.
+// position after it. It leaves out what an earlier step saw: a merge may have made the
+// segment begin before at.
 func (snap *snapshot) take(s *shard, at uint64) (next uint64) {
 	snap.buf, snap.ends = snap.buf[:0], snap.ends[:0]
 	s.mu.Lock()

@@ -27,8 +27,8 @@ type Simulation struct {
 	background bool
 }
 
-// Maintain is one round of the maintainer's work: what it does when it is called, or
-// when nobody has called it for a while, if atRest. Only for an Engine with
+// Maintain is one round of the maintainer's work: what it does when it is called, or, if
+// atRest, when it hasn't been called for a while. Only for an Engine with
 // [Options.Simulation].
 func (e *Engine) Maintain(atRest bool) {
 	if !e.simulated {

@@ -4,8 +4,8 @@ import "unsafe"
 
 // This file and the twins of memory are all that imports unsafe. What they
 // point into is the memory of an Engine: it stays mapped until Close, so a
-// pointer never dangles; whether the bytes are still the same record is what
-// the shard's lock answers. No pointer is kept after the lock is released.
+// pointer never dangles. The shard's lock keeps the bytes the same record: no pointer
+// is used after the lock is released.
 
 // ptr is an address in an Engine's memory.
 type ptr = unsafe.Pointer
