@@ -74,7 +74,7 @@ func (e *Engine) Apply(b *Batch) bool {
 	}
 	ops := b.Ops[b.next:]
 	if invariants {
-		defer e.afterBatch(len(ops))
+		defer e.sampler.afterBatch(e, len(ops))
 	}
 	if offHeap && len(ops) >= minHinted && e.pool.hintsPay.Load() {
 		return e.applyHinted(b, ops, limit)

@@ -32,14 +32,14 @@ const (
 
 // afterBatch checks a shard, one after the other, after a sample of the batches. It may
 // run at any time, in the middle of a compaction, too.
-func (e *Engine) afterBatch(ops int) {
-	executed := e.sampler.executed.Add(int64(ops))
-	s := &e.shards[e.sampler.checks.Load()%uint64(len(e.shards))]
+func (p *sampler) afterBatch(e *Engine, ops int) {
+	executed := p.executed.Add(int64(ops))
+	s := &e.shards[p.checks.Load()%uint64(len(e.shards))]
 	if executed < opsPerCheck+opsPerKey*s.keys.Load() {
 		return
 	}
-	e.sampler.executed.Store(0)
-	e.sampler.checks.Add(1)
+	p.executed.Store(0)
+	p.checks.Add(1)
 	s.mu.Lock()
 	_, err := e.checkShardLocked(s)
 	s.mu.Unlock()

@@ -94,7 +94,7 @@ func (t *table) find(h hash, key []byte) (*slot, *record) {
 				continue
 			}
 			r := t.record(s)
-			if head := r.head; head.isShort() && head.keyBytes() == len(key) {
+			if head := r.head; head.keyBytes() == len(key) && head.isShort() {
 				if equalKey(r.shortKey(), key) {
 					return p, r
 				}
