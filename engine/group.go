@@ -37,16 +37,15 @@ func (r ref) page() uint64    { return uint64(r) / pageWords }
 // slot is what a group keeps of a key.
 type slot uint64
 
-func makeSlot(p position, r ref) slot      { return slot(p)<<refBits | slot(r) }
-func (s slot) position() position          { return position(s >> refBits) }
-func (s slot) ref() ref                    { return ref(s & refMask) }
-func (s slot) withRef(r ref) slot          { return s&^refMask | slot(r) }
-func (s slot) dirPosition() uint64         { return uint64(s) >> (refBits + groupBits) }
-func (s *slot) pointTo(r ref)              { *s = s.withRef(r) }
-func (g *group) slot(i uint64) *slot       { return (*slot)(add(ptr(g), 8+i*8)) }
-func (c control) passed() uint64           { return uint64(c) >> 56 }
-func (c control) tag(i uint64) tag         { return tag(c >> (i * 8) & 0xFF) }
-func (c control) without(i uint64) control { return c &^ (0xFF << (i * 8)) }
+func makeSlot(p position, r ref) slot { return slot(p)<<refBits | slot(r) }
+func (s slot) position() position     { return position(s >> refBits) }
+func (s slot) ref() ref               { return ref(s & refMask) }
+
+// dirPosition is the part of the position that the directory is asked with.
+func (s slot) dirPosition() uint64 { return uint64(s) >> (refBits + groupBits) }
+
+// pointTo has a slot refer to another record of its key.
+func (s *slot) pointTo(r ref) { *s = *s&^refMask | slot(r) }
 
 // group is a line of a segment.
 type group struct {
@@ -54,19 +53,14 @@ type group struct {
 	slots   [groupSlots]slot // reached through slot, which checks no bound
 }
 
+func (g *group) slot(i uint64) *slot { return (*slot)(add(ptr(g), 8+i*8)) }
+
 // control is a group's control word.
 type control uint64
 
-// bitset has the high bit of the control byte of each slot that is meant.
-type bitset uint64
-
-// first is the lowest slot that is meant; rest is the set without it.
-func (b bitset) first() uint64 { return uint64(bits.TrailingZeros64(uint64(b))) >> 3 }
-func (b bitset) rest() bitset  { return b & (b - 1) }
-func (b bitset) count() int    { return bits.OnesCount64(uint64(b)) }
-
-// match returns the slots with a tag. A false one may follow a true one: the
-// subtraction borrows from the byte above one that is zero.
+// match returns the slots with a tag: bytes that are zero after the exclusive or have
+// their high bit set when 1 is subtracted, and had not before. A false one may follow
+// a true one, which the subtraction has borrowed for.
 func (c control) match(t tags) bitset {
 	x := uint64(c) ^ uint64(t)
 	return bitset((x - lowBytes) &^ x & slotHighs)
@@ -75,8 +69,15 @@ func (c control) match(t tags) bitset {
 func (c control) occupied() bitset { return bitset(c & slotHighs) }
 func (c control) empty() bitset    { return bitset(^c & slotHighs) }
 
-// with is c after a tag has been put into an empty slot's byte.
+func (c control) tag(i uint64) tag { return tag(c >> (i * 8) & 0xFF) }
+
+// with is c after a tag has been put into an empty slot's byte; without is c after a
+// slot has become empty.
 func (c control) with(i uint64, t tag) control { return c | control(t)<<(i*8) }
+func (c control) without(i uint64) control     { return c &^ (0xFF << (i * 8)) }
+
+// passed is how many keys have gone past the group.
+func (c control) passed() uint64 { return uint64(c) >> 56 }
 
 // onePast and oneLessPast are c after a key has gone past the group, and after such a
 // key has been removed.
@@ -93,6 +94,14 @@ func (c control) oneLessPast() control {
 	}
 	return c - onePassed
 }
+
+// bitset has the high bit of the control byte of each slot that is meant.
+type bitset uint64
+
+// first is the lowest slot that is meant; rest is the set without it.
+func (b bitset) first() uint64 { return uint64(bits.TrailingZeros64(uint64(b))) >> 3 }
+func (b bitset) rest() bitset  { return b & (b - 1) }
+func (b bitset) count() int    { return bits.OnesCount64(uint64(b)) }
 
 // entry is what a directory says of a segment: its reference, above 8 bits of the
 // binary logarithm of its groups.
