@@ -3,10 +3,11 @@
 GO       ?= go
 FUZZTIME ?= 30s
 SOAKTIME ?= 10m
+SIMTIME  ?= 10s
 NODE_DIR  = netio/testdata/node
 
 # A test that hangs ends with the stacks of all goroutines after so long, a package. On two
-# cores the longest package takes 40 s, and 150 s with the race detector; Go's default of
+# cores the longest package takes 40 s, and 170 s with the race detector; Go's default of
 # ten minutes would have each of several hanging packages wait that long.
 TEST_TIMEOUT ?= 5m
 RACE_TIMEOUT ?= 10m
@@ -19,6 +20,8 @@ ROUNDS   ?= 10
 RIVALS   ?=
 SECTIONS ?=
 COMPAREARGS ?=
+PROFILE_LOAD ?= --keys 10 --depth 16
+PROFILE_SECONDS ?= 10
 FIGURES   = $(GO) -C bench/figures run .
 
 # Modules of their own, so that nobody who builds the server downloads what draws plots
@@ -28,7 +31,7 @@ NESTED = bench/figures bench/report bench/rivals
 nested = set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak bench-engine bench-codec bench-rivals
+.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak sim bench-engine bench-codec bench-rivals
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,16 +111,37 @@ figures: ## measure all that BENCHMARKS.md shows (three quarters of an hour); SE
 report: ## write BENCHMARKS.md's tables and the plots from bench/results
 	$(FIGURES) --report
 
-profile: build ## profiles and a trace of a server under load, into bench/profiles
-	$(GO) run ./bench/profile
+# The CPU is profiled first, with nothing else on; then locks and waits, then the trace.
+profile: build ## profiles and a trace of a server under load, into bench/profiles (PROFILE_LOAD=, PROFILE_SECONDS=)
+	@set -e; dir=bench/profiles; admin=http://127.0.0.1:19871; third=$$(($(PROFILE_SECONDS) / 3 + 1)); rm -rf $$dir; mkdir -p $$dir; \
+	get() { curl -sSf -o $$dir/$$1 "$$admin/debug/pprof/$$2"; }; \
+	load="./bin/keyframe-benchmark --addr 127.0.0.1:19870 --quiet --warm-up 0 $(PROFILE_LOAD)"; \
+	trap 'kill $$server $$client 2> /dev/null || true; wait' EXIT; \
+	./bin/keyframe-server --listen 127.0.0.1:19870 --admin 19871 --loops 1 --log-level error & server=$$!; \
+	curl -sf -o /dev/null --retry 20 --retry-delay 1 --retry-connrefused $$admin/readyz; \
+	$$load --fill --requests 1 > /dev/null; \
+	$$load --duration $$((3 * $(PROFILE_SECONDS) + 60))s & client=$$!; \
+	get cpu.pprof "profile?seconds=$(PROFILE_SECONDS)"; \
+	get mutex.pprof "mutex?seconds=$$third" & get block.pprof "block?seconds=$$third"; wait $$!; \
+	get server.trace "trace?seconds=1"; \
+	get heap.pprof "heap?gc=1"; get allocs.pprof allocs; \
+	kill $$client; wait $$client || [ $$? = 130 ]; kill $$server; wait $$server; \
+	for of in cpu= heap=inuse_space allocs=alloc_space mutex=delay block=delay; do \
+	  echo "== $${of%=*}"; $(GO) tool pprof -top -nodecount 25 -sample_index "$${of#*=}" $$dir/$${of%=*}.pprof; \
+	done > $$dir/top.txt; \
+	sed '/^== heap/,$$d' $$dir/top.txt
 
 node-deps: ## install what the Node test needs
 	npm ci --prefix $(NODE_DIR) --no-audit --no-fund
 
-soak: ## churn a store for 3 minutes, then put hostile clients beside good ones for SOAKTIME
+sim: ## whole servers in one goroutine, from a seed, for SIMTIME; -seed of a failure repeats it
+	$(GO) test ./netio -run TestSimulation -sim $(SIMTIME) -timeout 0 -count 1 -v
+
+soak: ## churn a store for 3 minutes, put hostile clients beside good ones for SOAKTIME, simulate for an hour
 	$(GO) test ./engine -run TestSoak -soak 3m -timeout 10m -v
 	$(GO) test ./netio -run TestSoak -soak $(SOAKTIME) -timeout 0 -v
 	$(GO) test ./engine -tags invariants -run TestSoak -soak 2m -timeout 10m
+	$(MAKE) sim SIMTIME=1h
 
 bench-engine: ## measure the store up to 10 M keys; wants an idle machine
 	$(GO) test ./bench -run '^$$' -bench 'SetOverwrite|GetHit|GetMiss|BaselineOverwrite' -benchtime 1s -count 5 -cpu 1 -timeout 60m -maxkeys 10000000

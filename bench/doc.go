@@ -9,7 +9,6 @@
 //   - figures measures what BENCHMARKS.md shows, into raw files under results;
 //     report writes the document's tables and plots from them. Each is a module of its
 //     own: plots and statistics bring fonts, LaTeX and PDF.
-//   - profile leaves the profiles of a server under load.
 //   - rivals runs the engine's workload on other maps and caches, in a module of its
 //     own, so that the server doesn't depend on them.
 //

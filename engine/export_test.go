@@ -95,6 +95,7 @@ func (e *Engine) HoldFilling() (end func(), ok bool) {
 	defer p.mu.Unlock()
 	c, ok := p.beginPrefaultLocked()
 	return func() {
+		p.mem.populate(c)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.endPrefaultLocked(c)
@@ -116,6 +117,26 @@ func (e *Engine) HoldEmptying() (end func(), ok bool) {
 		defer p.mu.Unlock()
 		p.releasedLocked(c)
 	}, true
+}
+
+// ChunkPages is how many pages a chunk has.
+const ChunkPages = chunkPages
+
+// AllocPages takes a run of pages; ReleasePages gives it back.
+func (e *Engine) AllocPages(pages int) (page uint64, ok bool) { return e.pool.alloc(pages, 0) }
+func (e *Engine) ReleasePages(page uint64, pages int)         { e.pool.release(page, pages) }
+
+// CallAt has the maintainer called once n pages are left. Called reports whether it
+// has been called since it was asked last; CallHeard is what the maintainer does then.
+func (e *Engine) CallAt(n int) { e.pool.wakeWhenFree(n) }
+func (e *Engine) CallHeard()   { e.maintainer.retryPostponed() }
+func (e *Engine) Called() bool {
+	select {
+	case <-e.maintainer.signal:
+		return true
+	default:
+		return false
+	}
 }
 
 // ToCopy makes the first shard keep n pages for the copies of a compaction, as

@@ -9,50 +9,57 @@ import (
 // Nothing else may run meanwhile, except Gets. The tests call it in every build; the
 // invariants build checks a shard after a sample of the batches, see afterBatch.
 func (e *Engine) checkInvariants() error {
-	used := 1 // pages, page 0 included
+	used, small := 1, 0 // pages, page 0 included; and bytes of small pieces of index
 	for i := range e.shards {
 		s := &e.shards[i]
 		s.mu.Lock()
-		n, err := e.checkShardLocked(s)
+		pages, pieces, err := e.checkShardLocked(s)
 		s.mu.Unlock()
 		if err != nil {
 			return fmt.Errorf("shard %d: %w", i, err)
 		}
-		used += n
+		used += pages
+		small += pieces
 	}
-	return e.pool.check(used)
+	return e.pool.check(used, small)
 }
 
 // checkShardLocked looks at a shard, which may be in the middle of a compaction, and
-// returns how many pages it has.
-func (e *Engine) checkShardLocked(s *shard) (pages int, err error) {
+// returns how many pages it has, and how many bytes of pages that are cut into small
+// pieces of index.
+func (e *Engine) checkShardLocked(s *shard) (pages, small int, err error) {
+	hold := func(bytes int) { // of index
+		if bytes <= pageBytes/2 {
+			small += 512 << smallKind(bytes)
+		} else {
+			pages += (bytes + pageBytes - 1) / pageBytes
+		}
+	}
 	t := &s.table
 	keys, segments, live, large := 0, 0, 0, 0
 	blocks := newBlockSet(s.blocks)
 	d := t.directory()
 	size := d.size()
 	if e := entry(t.soleEntry.Load()); e != 0 && (e != *t.entry(d, 0) || e != *t.entry(d, size-1)) {
-		return 0, fmt.Errorf("the only segment is said to be %x", e)
+		return 0, 0, fmt.Errorf("the only segment is said to be %x", e)
 	}
 	for i := uint64(0); i < size; {
 		in := t.spanOf(d, i)
 		if in.lo != i {
-			return 0, fmt.Errorf("the segment of entry %d begins at %d", i, in.lo)
+			return 0, 0, fmt.Errorf("the segment of entry %d begins at %d", i, in.lo)
 		}
 		to := *t.entry(d, i)
 		seg := t.segment(to)
 		if to != emptyEntry {
 			segments++
-			if n := groupBytes << to.log(); n >= pageBytes {
-				pages += n / pageBytes
-			}
+			hold(groupBytes << to.log())
 		}
 		passed := make([]int, seg.groups())
 		for at := range seg.slots(0, seg.groups()) {
 			keys++
 			pos := at.position()
 			if i := pos.dirIndex(size); i < in.lo || i >= in.hi {
-				return 0, fmt.Errorf("a slot of entry %d lies in the segment of %d to %d", i, in.lo, in.hi)
+				return 0, 0, fmt.Errorf("a slot of entry %d lies in the segment of %d to %d", i, in.lo, in.hi)
 			}
 			for g := seg.home(pos); g != at.group; g = seg.after(g) {
 				passed[g]++
@@ -61,37 +68,37 @@ func (e *Engine) checkShardLocked(s *shard) (pages int, err error) {
 			key := rec.key()
 			h := e.hashOf(key)
 			if e.shardOf(h) != s || h.position() != pos || h.tag() != at.tag {
-				return 0, fmt.Errorf("the slot of key %.40q has position %x and tag %x, its hash is %x", key, pos, at.tag, h)
+				return 0, 0, fmt.Errorf("the slot of key %.40q has position %x and tag %x, its hash is %x", key, pos, at.tag, h)
 			}
 			if found, _ := t.find(h, key); found != at.slot {
-				return 0, fmt.Errorf("key %.40q isn't found in its slot", key)
+				return 0, 0, fmt.Errorf("key %.40q isn't found in its slot", key)
 			}
 			n, _ := recordBytes(len(key), len(rec.value()))
 			if room := s.room(at.ref(), rec); n > room {
-				return 0, fmt.Errorf("a record of %d bytes has room for %d", n, room)
+				return 0, 0, fmt.Errorf("a record of %d bytes has room for %d", n, room)
 			}
 			if class := rec.class(); class == largeClass {
 				large++
 			} else if live += classBytes(class); !blocks.has(at.ref()) {
-				return 0, fmt.Errorf("the record of key %.40q lies in none of the shard's blocks", key)
+				return 0, 0, fmt.Errorf("the record of key %.40q lies in none of the shard's blocks", key)
 			}
 		}
 		for g := range seg.groups() {
 			if n := seg.group(g).control.passed(); n != manyPassed && int(n) != passed[g] {
-				return 0, fmt.Errorf("group %d counts %d keys that pass, there are %d", g, n, passed[g])
+				return 0, 0, fmt.Errorf("group %d counts %d keys that pass, there are %d", g, n, passed[g])
 			}
 		}
 		i = in.hi
 	}
 	if keys != int(s.keys.Load()) || segments != t.segments || live != s.liveBytes {
-		return 0, fmt.Errorf("%d keys, %d segments, %d live bytes; counted %d, %d, %d",
+		return 0, 0, fmt.Errorf("%d keys, %d segments, %d live bytes; counted %d, %d, %d",
 			s.keys.Load(), t.segments, s.liveBytes, keys, segments, live)
 	}
-	if d != emptyDir && int(size)*8 > pageBytes/2 {
-		pages += (int(size)*8 + pageBytes - 1) / pageBytes
+	if d != emptyDir {
+		hold(int(size) * 8)
 	}
 	n, err := s.check(large, blocks)
-	return pages + n, err
+	return pages + n, small, err
 }
 
 // check returns how many pages the allocator has, the set of whose blocks it is given.
@@ -134,9 +141,10 @@ func (a *allocator) check(large int, in blockSet) (pages int, err error) {
 	return pages, nil
 }
 
-// check compares the bitmaps with the counts, and with the pages that the
-// shards say they have; the pages of small pieces of index come on top.
-func (p *pool) check(used int) error {
+// check compares the bitmaps with the counts, and with the pages that the shards say they
+// have; the pages of small pieces of index come on top, all bytes of which are the shards'
+// or free.
+func (p *pool) check(used, small int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	free, ready, committed, usable := 0, 0, 0, 0
@@ -164,6 +172,14 @@ func (p *pool) check(used int) error {
 	if free != p.freePages || ready != p.ready || committed != p.committed || committed > p.maxChunks {
 		return fmt.Errorf("%d free pages, %d ready and %d committed chunks; counted %d, %d, %d",
 			p.freePages, p.ready, p.committed, free, ready, committed)
+	}
+	for k, r := range p.small {
+		for ; r != 0 && small <= p.smallPages*pageBytes; r = *(*ref)(p.mem.at(r)) {
+			small += 512 << k
+		}
+	}
+	if small != p.smallPages*pageBytes {
+		return fmt.Errorf("%d bytes of small pieces of index, used and free, in %d pages", small, p.smallPages)
 	}
 	if in := usable*chunkPages - free; in != used+p.smallPages {
 		return fmt.Errorf("%d pages in use, the shards have %d and pieces of index %d", in, used, p.smallPages)

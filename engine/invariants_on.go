@@ -41,7 +41,7 @@ func (p *sampler) afterBatch(e *Engine, ops int) {
 	p.executed.Store(0)
 	p.checks.Add(1)
 	s.mu.Lock()
-	_, err := e.checkShardLocked(s)
+	_, _, err := e.checkShardLocked(s)
 	s.mu.Unlock()
 	if err != nil {
 		panic(fmt.Sprint("BUG: engine: after a batch: ", err))

@@ -228,6 +228,9 @@ func TestCeilingGivesFillingChunk(t *testing.T) {
 	}
 	removeSome(e, "eleven", 1, 1)
 	end()
+	if n, err := e.Resident(); err != nil || n > e.Stats().ReservedBytes {
+		t.Errorf("%d bytes are resident, %d reserved (%v)", n, e.Stats().ReservedBytes, err)
+	}
 }
 
 // TestClearStorm: clearing faster than memory is given back must not heap up what is

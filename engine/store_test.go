@@ -114,6 +114,27 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+// TestProbesStayShort: however full the segments are just then, a lookup passes few groups
+// by: they grow before they are full.
+func TestProbesStayShort(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{Seed: 1}})
+	worst, farthest := 0.0, 0
+	for i := range 40 {
+		setAll(t, e, fmt.Sprint("key", i, "-"), 1000, nil)
+		st := e.Stats()
+		worst = max(worst, st.Passed)
+		for groups, n := range st.Probes {
+			if n > 0 {
+				farthest = max(farthest, groups)
+			}
+		}
+	}
+	t.Logf("at worst %.2f groups on average, %d the farthest", worst, farthest)
+	if worst > 0.5 {
+		t.Errorf("at worst keys lie %.2f groups from their own", worst)
+	}
+}
+
 // TestIndexBytes bounds the index of stores of several sizes, many shards and few: the
 // bits of a hash that choose the shard must not be those that choose its segment, or a
 // shard's keys crowd in a part of its directory.
@@ -346,6 +367,42 @@ func TestIndexFull(t *testing.T) {
 			}
 		}
 		checkSame(t, e, o)
+	}
+}
+
+// TestIndexFullOfManyShards has the first directory or segment of a shard find no room
+// when its first record has: whatever number of pages and of pieces of a page are left.
+func TestIndexFullOfManyShards(t *testing.T) {
+	const shards, inFirst = 1024, 60 // enough that its segment is a piece of another size
+	hash := func(key []byte) uint64 {
+		h := engine.SeededHash(1, key)
+		if key[0] == 'f' {
+			h &= 1<<63/(shards/2) - 1
+		}
+		return h
+	}
+	for ballast := 1; ballast <= 8; ballast++ {
+		for _, first := range []int{0, inFirst} {
+			opts := engine.Options{Shards: shards, MaxBytes: 2 << 20, Simulation: &engine.Simulation{}}
+			e, o := newEngine(t, opts.WithHash(hash)), oracle{}
+			page, ok := e.AllocPages(ballast)
+			if !ok {
+				t.Fatal("no pages")
+			}
+			for i, refused := 0, 0; refused < 200; i++ {
+				key := fmt.Sprint("key", i)
+				if i < first {
+					key = fmt.Sprint("first", i)
+				}
+				if st, _ := one(e, engine.Set, key, ""); st == engine.OutOfMemory {
+					refused++
+				} else {
+					o[key] = ""
+				}
+			}
+			e.ReleasePages(page, ballast)
+			checkSame(t, e, o)
+		}
 	}
 }
 

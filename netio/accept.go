@@ -1,15 +1,11 @@
 package netio
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"time"
-
-	"keyframe/codec"
 )
 
 const (
@@ -81,7 +77,7 @@ func (s *Server) refuse(nc net.Conn) {
 	case s.refusing <- struct{}{}:
 	default:
 		_ = nc.SetDeadline(time.Now().Add(refuseAtOnce))
-		_, _ = nc.Write(refusalLine())
+		_, _ = nc.Write(refusalLine(tooManyConns))
 		_ = nc.Close()
 		return
 	}
@@ -117,17 +113,12 @@ func refusal(nc net.Conn) []byte {
 	for {
 		n, err := nc.Read(buf)
 		got = append(got, buf[:n]...)
-		kind := chooseFraming(got)
-		whole := bytes.Contains(got, []byte("\r\n\r\n")) || len(got) >= maxRequestBytes
+		row := chooseFraming(got)
 		switch {
-		case kind == framingLines, err != nil && kind == framingUnknown:
-			return refusalLine()
-		case whole, err != nil:
-			return httpError(http.StatusServiceUnavailable, tooManyConns)
+		case row != nil && (err != nil || row.asked(got)):
+			return row.refuse(tooManyConns)
+		case err != nil:
+			return refusalLine(tooManyConns)
 		}
 	}
-}
-
-func refusalLine() []byte {
-	return append(codec.AppendServerError(nil, 5, tooManyConns), '\n')
 }

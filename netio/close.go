@@ -5,40 +5,29 @@ import (
 	"io"
 	"time"
 
-	"keyframe/codec"
 	"keyframe/netio/frame"
 )
 
 // This file is the end of a connection: who may end it, and how the last bytes
 // reach the client.
 
-// close begins the end of a connection: the last bytes are appended to the
-// output, and nothing more is read. Whatever is in the batch must be flushed.
-func (l *loop) close(c *conn, err error) {
-	var why *frame.CloseError
-	if !errors.As(err, &why) {
-		panic("BUG: netio: close without a code: " + err.Error())
+// closeNow begins the end of a connection that is not in a turn, and says why.
+func (l *loop) closeNow(c *conn, why *frame.CloseError) {
+	if c.framing != nil {
+		l.pipe.out = c.framing.appendEnd(l.pipe.out, why)
 	}
-	switch {
-	case c.framing == framingWebSocket && why.Code == frame.CloseNoCode:
-		l.out = frame.AppendControl(l.out, frame.Close, nil)
-	case c.framing == framingWebSocket:
-		l.out = frame.AppendClose(l.out, why.Code, why.Reason)
-	case why.Code == frame.CloseTooBig:
-		l.out = codec.AppendServerError(l.out, 5, why.Reason)
-		l.out = append(l.out, '\n')
-	}
-	l.count.countClose(why)
-	c.phase = phaseLinger
-	c.deadline = time.Time{} // send sets it, or the outbox when it has drained
-}
-
-// closeNow is close for a connection that is not in a turn.
-func (l *loop) closeNow(c *conn, err error) {
-	l.close(c, err)
+	l.count.countEnd(why)
+	l.linger(c)
 	if l.send(c) != nil {
 		l.drop(c)
 	}
+}
+
+// linger begins the end of a connection to which the last bytes are on their way: nothing
+// more is read.
+func (l *loop) linger(c *conn) {
+	c.phase = phaseLinger
+	c.deadline = time.Time{} // send sets it, or the outbox when it has drained
 }
 
 // slowConsumer closes a connection whose client does not read, or not enough.
@@ -98,7 +87,7 @@ func (l *loop) drop(c *conn) {
 	l.conns = l.conns[:last]
 	c.out.abandon()
 	c.pending, c.start = nil, 0
-	c.releaseMessage()
+	c.release()
 	l.srv.counters.conns.Add(-1)
 	if c.gc != nil {
 		gc := c.gc

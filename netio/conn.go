@@ -7,7 +7,6 @@ import (
 	"github.com/panjf2000/gnet/v2"
 
 	"keyframe/codec"
-	"keyframe/netio/frame"
 )
 
 // phase is where a connection is in its life.
@@ -37,20 +36,13 @@ type conn struct {
 	remote net.Addr
 	out    outbox
 
-	framing framing
+	framing framing // nil until the first bytes have chosen it
 	phase   phase
 	index   int // in loop.conns
 
 	// The input that could not be served yet: pending[start:].
 	pending []byte
 	start   int
-	// How many bytes of it hold no newline (framingLines).
-	scanned int
-
-	// ws joins fragments. assembled: a whole message is in it, being served.
-	ws        frame.Reader
-	assembled bool
-
 	// resume is set (More) when the first frame of the input is a command of
 	// which a part has been executed.
 	resume codec.Command
@@ -70,13 +62,23 @@ type conn struct {
 	deadline    time.Time // of the handshake, of lingering; zero: none
 }
 
-// hasPending tells whether there is input that no turn has used up.
-func (c *conn) hasPending() bool { return c.start < len(c.pending) || c.assembled }
+// hasPending reports whether there is input that no turn has used up.
+func (c *conn) hasPending() bool {
+	if c.start < len(c.pending) {
+		return true
+	}
+	if c.framing == nil {
+		return false
+	}
+	_, ok := c.framing.joined()
+	return ok
+}
 
-// releaseMessage gives back the memory of what ws has joined.
-func (c *conn) releaseMessage() {
-	mangle(c.ws.Fragments())
-	c.ws.Release()
+// release gives back what the framing holds of unfinished messages.
+func (c *conn) release() {
+	if c.framing != nil {
+		c.framing.release()
+	}
 }
 
 // keep stores what a turn has left of src, of which it used n bytes. src is

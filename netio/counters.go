@@ -111,13 +111,18 @@ func elementKind(st codec.Status) ErrorKind {
 	return ErrorValueType
 }
 
-// countClose counts the end of a connection, if its reason is an error that the
-// server has found: a client may tell of one of its own.
-func (n *Counters) countClose(why *frame.CloseError) {
-	if why.Echo {
+// countEnd counts the end of a connection, if its reason is an error that the server has
+// found: a client may tell of one of its own.
+func (n *Counters) countEnd(why error) {
+	if _, ok := why.(*upgradeError); ok {
+		n.Errors[ErrorUpgrade]++
 		return
 	}
-	switch why.Code {
+	err := closeErrorOf(why)
+	if err == nil || err.Echo {
+		return
+	}
+	switch err.Code {
 	case frame.CloseProtocolError:
 		n.Errors[ErrorProtocol]++
 	case frame.CloseUnsupported:

@@ -241,8 +241,8 @@ func TestApplyTime(t *testing.T) {
 	h := newHarness(t, Options{})
 	h.startDiscarding()
 	now := time.Now()
-	h.srv.now = func() time.Time { return now }
-	h.srv.store = slowStore{h.store, &now}
+	h.loop.pipe.now = func() time.Time { return now }
+	h.loop.pipe.store = slowStore{h.store, &now}
 	for range 10 * sampleEvery {
 		h.feed([]byte("{\"SET\":{\"first_key\":1}}\n"))
 	}

@@ -1,10 +1,14 @@
 // Package netio is the way of a frame: from a socket to the codec and the engine,
-// and of the responses back. It is the only package that sees gnet.
+// and of the responses back. It is the only package of the server that sees gnet. (The I/O
+// limit that benchmarks compare it with, bench/iolimit, has loops of its own.)
 //
 // # Terms
 //
-//   - A framing is how commands are cut out of a connection's bytes: JSON Lines
-//     or WebSocket. The first bytes of a connection choose it.
+//   - A framing is how commands are cut out of a connection's bytes, and how answers
+//     are put around: JSON Lines or WebSocket. The first bytes of a connection choose
+//     it, from one table (framing.go). It is an interface of functions over bytes.
+//   - The pipeline is the road of commands through a loop: decoded, executed, answered.
+//     It knows neither gnet nor connections.
 //   - An event loop is a goroutine of gnet's that waits for all its connections
 //     at once. Each connection belongs to one loop for life.
 //   - A turn is what a loop does for one connection at a time: take what has
@@ -15,14 +19,14 @@
 //
 //	accept (Go's listeners) ── EnrollContext ──► an event loop
 //
-//	socket ─► gnet's read buffer ─► serve ─► turn ─► nextLine / frame.ParseFromClient, Open
-//	                                                      │ payload
-//	              codec.Decode ◄──────────────────────────┘ take
+//	socket ─► gnet's read buffer ─► loop.serve ─► pipeline.run ─► framing.next
+//	                                                                  │ payload
+//	              codec.Decode ◄──────────────────────────────────────┘ take
 //	                   │ arguments that alias the payload
-//	              engine.Apply                              flush
+//	              store.Apply                                           flush
 //	                   │ statuses, values read
-//	              codec.Append… ─► loop.out ─► outbox.send ─► one write(2)
-//	                                               └─► writer goroutine, when the client is slow
+//	              framing.append… ─► pipeline.out ─► outbox.send ─► one write(2)
+//	                                                     └─► writer goroutine, when the client is slow
 //
 // All complete commands that have arrived go through together, whether they are
 // a hundred pipelined commands or one of a hundred keys. The bytes are lent: they
@@ -44,7 +48,7 @@
 // order of its keys. Commands about the whole store (COUNT, CLEAR, SERVER_INFO)
 // end the batch before them. So do control frames and fragments of a WebSocket:
 // a batch that stops half way makes the turn go back to the command that it
-// stopped in, and only plain text frames and lines may be read twice.
+// stopped in, and only plain text frames and lines may be looked at twice.
 //
 // # Back pressure
 //

@@ -1,30 +1,123 @@
 package netio
 
-// framing is how commands and responses are cut out of a connection's bytes.
-// The first bytes of the connection choose it.
-type framing uint8
+import (
+	"bytes"
+	"net/http"
+
+	"keyframe/codec"
+	"keyframe/netio/frame"
+)
+
+// framing is how commands and answers are cut out of a connection's bytes. It belongs to
+// one connection and keeps what it has to remember between turns. It knows neither
+// sockets nor gnet. A new one is a file, and a row of framings.
+type framing interface {
+	// next looks at the unit that begins at src[at]: what it is, how many bytes it takes
+	// up, and a command's payload. It changes nothing but a mask, since a turn that stops
+	// half way looks at units once more. frame.ErrIncomplete: its end has not come. Any
+	// other error ends the connection. (What it returns fits the registers.)
+	next(src []byte, at int) (payload []byte, size int, kind unitKind, err error)
+	// take takes in the unit at src[at], of which next has said that it is unitOther.
+	// What comes before it has been executed and answered.
+	take(src []byte, at int) (unit, error)
+	// joined is a message that has been put together from several units and has not been
+	// served, if there is one. release forgets it.
+	joined() (payload []byte, ok bool)
+	release()
+	// done tells how much of src the turn has used: the next one's begins there.
+	done(used int)
+
+	// condemn returns the reason to end the connection for a payload that the codec has
+	// refused, nil if the refusal is to be answered.
+	condemn(payload []byte) error
+
+	// What is sent. appendEnd says to the client why the connection ends, if the framing
+	// has a way to. appendPing has ok false if it has no pings.
+	appendStatus(dst []byte, op codec.Opcode, arg *codec.Arg, st codec.Status) []byte
+	appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, value []byte) []byte
+	appendText(dst, text []byte) []byte
+	appendEnd(dst []byte, why error) []byte
+	appendPing(dst []byte) (_ []byte, ok bool)
+
+	// settled reports whether commands may come; else it is still a handshake.
+	settled() bool
+}
+
+// unitKind is what next has found.
+type unitKind uint8
 
 const (
-	framingUnknown   framing = iota // not enough bytes yet
-	framingLines                    // JSON Lines
-	framingHandshake                // an HTTP request that will become a WebSocket
-	framingWebSocket                // RFC 6455
+	unitCommand unitKind = iota // a whole command, which may wait in a batch with others
+	unitBlank                   // nothing, but it was there
+	unitOther                   // what only take can say
 )
+
+// unit is what take has found: a part of a message, or what is no command.
+type unit struct {
+	size    int     // what it takes up
+	answer  []byte  // what is sent for it
+	becomes framing // what the connection goes on with, after a handshake; or nil
+}
+
+// framings are those that the first bytes of a connection choose from, in this order.
+var framings = []framingRow{
+	{
+		match:  httpMethod,
+		make:   func(opts *Options) framing { return &handshake{opts: opts} },
+		asked:  func(b []byte) bool { return bytes.Contains(b, []byte("\r\n\r\n")) || len(b) >= maxRequestBytes },
+		refuse: func(reason string) []byte { return httpError(http.StatusServiceUnavailable, reason) },
+	},
+	{
+		make:   func(opts *Options) framing { return &lineFraming{maxBytes: opts.MaxFrameBytes} },
+		asked:  func([]byte) bool { return true },
+		refuse: refusalLine,
+	},
+}
+
+// framingRow is how a framing is chosen and made, and how a client of it is turned away.
+type framingRow struct {
+	match  string // how its connections begin
+	make   func(opts *Options) framing
+	asked  func(b []byte) bool // reports whether the client has said enough to be answered
+	refuse func(reason string) []byte
+}
 
 // httpMethod is how a WebSocket's upgrade request begins. No JSON text begins
 // with a G, so four bytes tell the two apart.
 const httpMethod = "GET "
 
-// chooseFraming tells the framing by the first bytes of a connection, or
-// framingUnknown when they could still become either.
-func chooseFraming(first []byte) framing {
-	n := min(len(first), len(httpMethod))
-	switch {
-	case string(first[:n]) != httpMethod[:n]:
-		return framingLines
-	case n == len(httpMethod):
-		return framingHandshake
-	default:
-		return framingUnknown
+// chooseFraming returns the row for a connection with these first bytes, nil when they
+// could still become either.
+func chooseFraming(first []byte) *framingRow {
+	for i := range framings {
+		row := &framings[i]
+		n := min(len(first), len(row.match))
+		if string(first[:n]) != row.match[:n] {
+			continue
+		}
+		if n == len(row.match) && len(first) > 0 {
+			return row
+		}
+		return nil
 	}
+	return nil
+}
+
+func refusalLine(reason string) []byte {
+	return append(codec.AppendServerError(nil, 5, reason), '\n')
+}
+
+// noMessages is what framings share whose commands are never in pieces.
+type noMessages struct{}
+
+func (noMessages) take([]byte, int) (unit, error) { panic("BUG: netio: take of a whole unit") }
+func (noMessages) joined() ([]byte, bool)         { return nil, false }
+func (noMessages) release()                       {}
+
+// closeErrorOf returns err if it has a close code, else nil.
+func closeErrorOf(err error) *frame.CloseError {
+	if why, ok := err.(*frame.CloseError); ok {
+		return why
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"keyframe/codec"
 	"keyframe/netio/frame"
 )
 
@@ -46,6 +47,60 @@ func upgrade(b []byte) (answer []byte, size int, err error) {
 	}
 	return out.Bytes(), size, nil
 }
+
+// handshake is the framing of a connection that begins as HTTP: one request, which makes
+// it a WebSocket or is refused.
+type handshake struct {
+	noMessages
+	opts *Options
+}
+
+// upgradeError is why an upgrade was refused, and what the client is told.
+type upgradeError struct {
+	err    error
+	answer []byte
+}
+
+func (e *upgradeError) Error() string { return e.err.Error() }
+
+// next leaves everything to take.
+func (f *handshake) next([]byte, int) (_ []byte, _ int, kind unitKind, err error) {
+	return nil, 0, unitOther, nil
+}
+
+func (f *handshake) take(src []byte, at int) (u unit, err error) {
+	answer, size, err := upgrade(src[at:])
+	switch {
+	case err == frame.ErrIncomplete:
+		return u, err
+	case err != nil:
+		return u, &upgradeError{err, answer}
+	}
+	return unit{size, answer, newWSFraming(f.opts)}, nil
+}
+
+func (f *handshake) done(int)             {}
+func (f *handshake) condemn([]byte) error { return nil }
+
+// There are no commands, and so no answers.
+func (f *handshake) appendStatus(dst []byte, _ codec.Opcode, _ *codec.Arg, _ codec.Status) []byte {
+	return dst
+}
+func (f *handshake) appendValue(dst []byte, _ codec.Opcode, _ *codec.Arg, _ []byte) []byte {
+	return dst
+}
+func (f *handshake) appendText(dst, _ []byte) []byte { return dst }
+
+func (f *handshake) appendEnd(dst []byte, why error) []byte {
+	if refused, ok := why.(*upgradeError); ok {
+		dst = append(dst, refused.answer...)
+	}
+	return dst
+}
+
+func (f *handshake) appendPing(dst []byte) ([]byte, bool) { return dst, false }
+
+func (f *handshake) settled() bool { return false }
 
 type readWriter struct {
 	io.Reader

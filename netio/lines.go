@@ -3,6 +3,8 @@ package netio
 import (
 	"bytes"
 
+	"keyframe/codec"
+
 	"keyframe/netio/frame"
 )
 
@@ -43,3 +45,63 @@ func isBlank(line []byte) bool {
 	}
 	return true
 }
+
+// lineFraming is JSON Lines.
+type lineFraming struct {
+	noMessages
+	maxBytes int
+	// src[from:to] is known to hold no newline, so that a long line is not searched
+	// again from its start each time.
+	from, to int
+}
+
+func (f *lineFraming) next(src []byte, at int) (_ []byte, _ int, kind unitKind, err error) {
+	searched := 0
+	if at == f.from {
+		searched = f.to - at
+	}
+	line, size, err := nextLine(src[at:], searched, f.maxBytes)
+	f.from, f.to = at, at+len(line)
+	if err != nil {
+		f.to = len(src)
+		return nil, 0, 0, err
+	}
+	if isBlank(line) {
+		kind = unitBlank
+	}
+	return line, size, kind, nil
+}
+
+func (f *lineFraming) done(used int) {
+	if used != f.from {
+		f.to = used
+	}
+	f.from, f.to = 0, f.to-used
+}
+
+func (f *lineFraming) condemn([]byte) error { return nil }
+
+func (f *lineFraming) appendStatus(dst []byte, op codec.Opcode, arg *codec.Arg, st codec.Status) []byte {
+	return append(codec.AppendResponse(dst, op, arg, st), '\n')
+}
+
+func (f *lineFraming) appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, value []byte) []byte {
+	return append(codec.AppendValue(dst, op, arg, value), '\n')
+}
+
+func (f *lineFraming) appendText(dst, text []byte) []byte {
+	return append(append(dst, text...), '\n')
+}
+
+// appendEnd tells of a line that is too long. Whatever else ends a connection ends it
+// without a word.
+func (f *lineFraming) appendEnd(dst []byte, why error) []byte {
+	if err := closeErrorOf(why); err != nil && err.Code == frame.CloseTooBig {
+		dst = f.appendText(dst, codec.AppendServerError(nil, 5, err.Reason))
+	}
+	return dst
+}
+
+func (f *lineFraming) appendPing(dst []byte) ([]byte, bool) { return dst, false }
+
+func (f *lineFraming) settled() bool { return true }

@@ -34,23 +34,32 @@ func drainLines(maxBytes int, pieces ...[]byte) (got []string, err error) {
 }
 
 func TestChooseFraming(t *testing.T) {
-	for first, want := range map[string]framing{
-		"":           framingUnknown,
-		"G":          framingUnknown,
-		"GE":         framingUnknown,
-		"GET":        framingUnknown,
-		"GET ":       framingHandshake,
-		"GET /x":     framingHandshake,
-		"GETX":       framingLines,
-		"get ":       framingLines,
-		"{":          framingLines,
-		"\n":         framingLines,
-		" GET ":      framingLines,
-		"\xef\xbb":   framingLines,
-		"POST / HTT": framingLines,
+	for first, want := range map[string]string{
+		"":           "unknown",
+		"G":          "unknown",
+		"GE":         "unknown",
+		"GET":        "unknown",
+		"GET ":       "handshake",
+		"GET /x":     "handshake",
+		"GETX":       "lines",
+		"get ":       "lines",
+		"{":          "lines",
+		"\n":         "lines",
+		" GET ":      "lines",
+		"\xef\xbb":   "lines",
+		"POST / HTT": "lines",
 	} {
-		if got := chooseFraming([]byte(first)); got != want {
-			t.Errorf("%q: framing %d, want %d", first, got, want)
+		got := "unknown"
+		if row := chooseFraming([]byte(first)); row != nil {
+			switch row.make(&Options{}).(type) {
+			case *handshake:
+				got = "handshake"
+			case *lineFraming:
+				got = "lines"
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %s, want %s", first, got, want)
 		}
 	}
 }

@@ -1,45 +1,29 @@
 package netio
 
 import (
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
 
 	"keyframe/codec"
-	"keyframe/engine"
 	"keyframe/netio/frame"
 )
 
-// loop is what one event loop owns: the scratch that all its connections use in
-// turn, and the list of them.
+// loop is what one event loop owns: its connections, and the pipeline that they use in
+// turn.
 //
-// Every method runs on the event loop's goroutine, except those that say
-// otherwise. Scratch lives here and not in conn, so that an idle connection
-// costs next to nothing and a busy one finds the scratch warm.
+// Every method runs on the event loop's goroutine, except those that say otherwise.
 type loop struct {
-	srv    *Server
-	el     eventLoop
-	shares shares
-
-	// Scratch of a turn.
-	dec      *codec.Decoder
-	args     []codec.Arg
-	queue    []queued
-	refusals []*codec.Refusal // of the refused ones in the queue
-	batch    engine.Batch
-	out      []byte // responses, sent at the end of the turn
-	text     []byte // one response that is not framed yet
-	ops      int    // operations and commands of the turn so far
-	stop     int    // where a turn that had to stop goes on
+	srv  *Server
+	el   eventLoop
+	pipe *pipeline
 
 	conns   []*conn
 	ready   []*conn       // connections with work left, for their next turn
 	running bool          // runReady is at work
 	kick    chan struct{} // wakes the kicker; capacity 1
 	count   Counters
-	untimed int // batches since the last one that was timed
 
 	// published is what other goroutines may read. A copy under a lock that
 	// is nearly always free costs a turn 20 ns; an atomic store for each
@@ -60,11 +44,14 @@ const maxKeptOutput = 4 << 20
 const maxKeptText = 64 << 10
 
 func (s *Server) newLoop(el eventLoop) *loop {
-	dec, err := codec.NewDecoder(codec.Options{AnyValues: s.opts.AnyValues})
-	if err != nil {
-		panic("BUG: netio: " + err.Error()) // the options are ours
+	l := &loop{srv: s, el: el, kick: make(chan struct{}, 1)}
+	l.pipe = newPipeline(s, &l.count)
+	l.pipe.info = func() codec.Object {
+		l.publish()
+		st := s.Stats() // other loops' counts may lag by the turns that they are in
+		return infoMembers(&st)
 	}
-	return &loop{srv: s, el: el, shares: s.shares, dec: dec, kick: make(chan struct{}, 1)}
+	return l
 }
 
 // open takes in a connection that has been accepted: gc is what gnet calls it, sock its
@@ -72,7 +59,6 @@ func (s *Server) newLoop(el eventLoop) *loop {
 func (l *loop) open(c *conn, gc gnet.Conn, sock socket) {
 	now := l.srv.now()
 	c.gc, c.loop = gc, l
-	c.ws.MaxMessage = l.srv.opts.MaxFrameBytes
 	c.lastSeen = now
 	c.deadline = now.Add(l.srv.opts.HandshakeTimeout)
 	c.out.sock = sock
@@ -112,7 +98,7 @@ func (l *loop) serve(c *conn, in []byte) {
 	if int(c.out.unread.Load()) >= l.srv.opts.MaxOutputBytes {
 		c.paused = true
 	}
-	if (c.paused || more) && len(c.pending)-c.start > l.shares.parkBytes {
+	if (c.paused || more) && len(c.pending)-c.start > l.srv.shares.parkBytes {
 		l.park(c)
 	}
 	switch {
@@ -132,177 +118,38 @@ func (l *loop) serve(c *conn, in []byte) {
 // turn serves what it can of src and returns how much of it is used up, and
 // whether there is work left that needs no further bytes.
 func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
-	l.ops = 0
-	for {
-		framing := c.framing
-		switch framing {
-		case framingUnknown:
-			c.framing = chooseFraming(src)
-		case framingHandshake:
-			used = l.serveHandshake(c, src)
-		case framingLines:
-			used, more = l.serveLines(c, src)
-		case framingWebSocket:
-			n, m := l.serveWebSocket(c, src[used:])
-			used, more = used+n, m
+	if c.framing == nil {
+		row := chooseFraming(src)
+		if row == nil {
+			return 0, false
 		}
-		if c.framing == framing || c.phase != phaseOpen {
-			return used, more
-		}
+		c.framing = row.make(&l.srv.opts)
 	}
-}
-
-// serveHandshake answers an upgrade request.
-func (l *loop) serveHandshake(c *conn, src []byte) (used int) {
-	answer, used, err := upgrade(src)
-	if errors.Is(err, frame.ErrIncomplete) {
-		return 0
+	t, next, end := l.pipe.run(c.framing, src, c.pending != nil, c.resume)
+	c.framing, c.resume = next, t.resume
+	if end != nil {
+		if _, refused := end.(*upgradeError); refused {
+			l.srv.log.Debug("upgrade refused", "remote", c.remote, "reason", end)
+		}
+		l.linger(c)
 	}
-	l.out = append(l.out, answer...)
-	if err != nil {
-		l.count.Errors[ErrorUpgrade]++
-		l.srv.log.Debug("upgrade refused", "remote", c.remote, "reason", err)
-		c.phase = phaseLinger
-		return used
-	}
-	c.framing = framingWebSocket
-	return used
-}
-
-// serveLines serves JSON Lines.
-func (l *loop) serveLines(c *conn, src []byte) (used int, more bool) {
-	for c.phase == phaseOpen {
-		if l.spent() {
-			more = used < len(src)
-			break
-		}
-		line, size, err := nextLine(src[used:], c.scanned, l.srv.opts.MaxFrameBytes)
-		if err == frame.ErrIncomplete {
-			c.scanned = len(src) - used
-			break
-		}
-		c.scanned = 0
-		if err != nil {
-			l.count.Frames++
-			if !l.flush(c) {
-				return l.stop, true
-			}
-			l.close(c, errLineTooLong)
-			return len(src), false
-		}
-		if isBlank(line) {
-			l.ops++ // a share of the turn, though nothing is answered
-			l.count.Frames++
-			used += size
-			continue
-		}
-		if !l.take(c, line, used) {
-			if l.stop == used {
-				c.scanned = len(line) // known to hold no newline
-			}
-			return l.stop, true
-		}
-		used += size
-	}
-	if !l.flush(c) {
-		c.scanned = 0
-		return l.stop, true
-	}
-	return used, more
-}
-
-// serveWebSocket serves WebSocket frames.
-func (l *loop) serveWebSocket(c *conn, src []byte) (used int, more bool) {
-	if c.assembled && !l.takeAssembled(c, used) {
-		return l.stop, true
-	}
-	for c.phase == phaseOpen {
-		if l.spent() {
-			more = used < len(src)
-			break
-		}
-		h, err := frame.ParseFromClient(src[used:], l.srv.opts.MaxFrameBytes)
-		if err == nil && h.Fin && h.Opcode == frame.Text && !c.ws.Joining() {
-			// A plain text message: these gather in the batch.
-			if len(src)-used < h.Size+h.Length {
-				break
-			}
-			at := used
-			used += h.Size + h.Length
-			if !l.take(c, frame.Open(src[at:], h), at) {
-				return l.stop, true
-			}
-			continue
-		}
-		if err == frame.ErrIncomplete {
-			break
-		}
-		if err == nil && h.Opcode == frame.Binary {
-			err = &frame.CloseError{Code: frame.CloseUnsupported, Reason: "commands are text messages"}
-		}
-		// Whatever else comes must not be taken before the batch is through:
-		// if the batch stops half way, the turn goes back to the command it
-		// stopped in, and what follows that command is read once more.
-		if !l.flush(c) {
-			return l.stop, true
-		}
-		var m frame.Message
-		var size int
-		if err == nil {
-			m, size, err = c.ws.Take(src[used:], h)
-		}
-		if err == frame.ErrIncomplete {
-			break
-		}
-		l.ops++
-		l.count.Frames++
-		if err != nil {
-			l.close(c, err)
-			return len(src), false
-		}
-		used += size
-		switch {
-		case m.Joined:
-			c.assembled = true
-			if !l.takeAssembled(c, used) {
-				return l.stop, true
-			}
-		case m.Opcode == frame.Ping:
-			l.out = frame.AppendControl(l.out, frame.Pong, m.Payload)
-		case m.Opcode == frame.Close:
-			l.close(c, frame.CloseReply(m.Payload))
-		}
-	}
-	if !l.flush(c) {
-		return l.stop, true
-	}
-	return used, more
-}
-
-// takeAssembled serves the message that c.ws has joined from fragments. It goes
-// through the batch alone: the next fragment would overwrite it.
-func (l *loop) takeAssembled(c *conn, at int) bool {
-	if !l.take(c, c.ws.Fragments(), at) || !l.flush(c) {
-		return false
-	}
-	c.assembled = false
-	c.releaseMessage()
-	return true
+	return t.used, t.more
 }
 
 // send sends the turn's output, and with the last of a connection's output
 // begins its lingering.
 func (l *loop) send(c *conn) error {
-	l.count.BytesOut += uint64(len(l.out))
+	out := l.pipe.out
+	l.count.BytesOut += uint64(len(out))
 	l.publish()
-	err := c.out.send(l.out)
-	l.out = l.out[:0]
-	if cap(l.out) > maxKeptOutput {
-		l.out = nil
+	err := c.out.send(out)
+	l.pipe.out = out[:0]
+	if cap(out) > maxKeptOutput {
+		l.pipe.out = nil
 	}
 	if err == nil && c.phase == phaseLinger {
 		c.pending, c.start = nil, 0
-		c.releaseMessage()
+		c.release()
 		c.out.finish()
 		if !c.out.writing.Load() {
 			c.deadline = l.srv.now().Add(lingerTimeout)

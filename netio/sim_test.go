@@ -330,7 +330,7 @@ func (s *sim) ended(c *simClient, before phase) {
 	case s.draining && c.conn.phase == phaseLinger:
 		s.mustBeServed(c)
 		c.excused = "the server stops"
-		if c.conn.framing == framingWebSocket {
+		if c.speaksWebSocket() {
 			c.farewell = []byte(closeFrame(1001, "the server is stopping"))
 		}
 	case !c.halved && !(c.ending && c.conn.phase == phaseLinger):
@@ -461,7 +461,7 @@ func (s *sim) onOutbox(c *simClient, e outboxEvent) {
 // slow notes that a client was closed because it doesn't read.
 func (s *sim) slow(c *simClient) {
 	c.excuse("a slow consumer")
-	if c.conn.framing == framingWebSocket {
+	if c.speaksWebSocket() {
 		c.farewell = []byte(closeFrame(1008, "slow consumer: responses are not being read"))
 	}
 }
@@ -535,7 +535,7 @@ func (s *sim) sweep() {
 					s.mustBeServed(c)
 				}
 				c.excuse("it was idle")
-				if c.conn.framing == framingWebSocket {
+				if c.speaksWebSocket() {
 					c.farewell = []byte(closeFrame(1001, "idle"))
 				}
 			case el.loop.count.Errors[ErrorHandshakeTimeout] > shake:

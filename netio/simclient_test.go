@@ -499,6 +499,12 @@ func (c *simClient) takeInfo(b []byte, w *simWant) int {
 	return n
 }
 
+// speaksWebSocket reports whether the server has upgraded the connection.
+func (c *simClient) speaksWebSocket() bool {
+	_, ok := c.conn.framing.(*wsFraming)
+	return ok
+}
+
 // excuse notes why not all of what the client has sent need be answered.
 func (c *simClient) excuse(why string) {
 	c.excused = why

@@ -41,7 +41,7 @@ func (l *loop) sweep() {
 
 func (l *loop) sweepConn(c *conn, now time.Time) {
 	opts := &l.srv.opts
-	settled := c.framing == framingLines || c.framing == framingWebSocket
+	settled := c.framing != nil && c.framing.settled()
 	unread := c.out.unread.Load()
 	// A client that reads its answers is no more idle than one that sends.
 	active := c.active || unread != c.lastUnread
@@ -64,12 +64,14 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 	case now.Sub(c.lastSeen) >= opts.IdleTimeout:
 		l.count.Errors[ErrorIdleTimeout]++
 		l.closeNow(c, &frame.CloseError{Code: frame.CloseGoingAway, Reason: "idle"})
-	case c.framing == framingWebSocket && !c.pinged && c.gc != nil && now.Sub(c.lastSeen) >= opts.IdleTimeout/2:
+	case !c.pinged && c.gc != nil && now.Sub(c.lastSeen) >= opts.IdleTimeout/2:
 		// A client that is there answers, and is not idle.
-		c.pinged = true
-		l.out = frame.AppendControl(l.out, frame.Ping, nil)
-		if l.send(c) != nil {
-			l.drop(c)
+		var ok bool
+		if l.pipe.out, ok = c.framing.appendPing(l.pipe.out); ok {
+			c.pinged = true
+			if l.send(c) != nil {
+				l.drop(c)
+			}
 		}
 	}
 }

@@ -16,7 +16,7 @@ func BenchmarkTurn(b *testing.B) {
 		for _, shape := range []struct{ keys, depth int }{{1, 1}, {1, 64}, {10, 16}, {100, 4}} {
 			b.Run(fmt.Sprintf("framing=%s/keys=%d/depth=%d", name, shape.keys, shape.depth), func(b *testing.B) {
 				h := newHarness(b, Options{})
-				h.conn.framing = map[string]framing{"lines": framingLines, "websocket": framingWebSocket}[name]
+				h.conn.framing = map[string]framing{"lines": &lineFraming{maxBytes: 1 << 20}, "websocket": newWSFraming(&h.srv.opts)}[name]
 				rng := rand.New(rand.NewPCG(1, 1))
 				var turns, lent [][]byte
 				for range 100 {
@@ -49,7 +49,7 @@ func BenchmarkTurn(b *testing.B) {
 					if used != len(in) || more {
 						b.Fatal("the turn is not over")
 					}
-					h.loop.out = h.loop.out[:0]
+					h.loop.pipe.out = h.loop.pipe.out[:0]
 					done += perTurn
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(done), "ns/key")

@@ -420,8 +420,8 @@ func TestPartialLineIsScannedOnce(t *testing.T) {
 	h.startReading()
 	for i := range 50 {
 		h.feed(bytes.Repeat([]byte("x"), 1000))
-		if h.conn.scanned != 1000*(i+1) {
-			t.Fatalf("%d bytes scanned of %d", h.conn.scanned, 1000*(i+1))
+		if f := h.conn.framing.(*lineFraming); f.from != 0 || f.to != 1000*(i+1) {
+			t.Fatalf("bytes %d to %d scanned of %d", f.from, f.to, 1000*(i+1))
 		}
 	}
 	h.conn.pending[h.conn.start+10] = '\n'

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,6 +65,12 @@ func startAdmin(address string, srv *netio.Server, log *slog.Logger) (*http.Serv
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.Handle("/debug/pprof/mutex", whileTaken(pprof.Handler("mutex"), func(on bool) {
+			runtime.SetMutexProfileFraction(rateIf(on, 1)) // each contended lock
+		}))
+		mux.Handle("/debug/pprof/block", whileTaken(pprof.Handler("block"), func(on bool) {
+			runtime.SetBlockProfileRate(rateIf(on, int(time.Microsecond))) // what waits as long
+		}))
 	}
 	admin := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	go func() {
@@ -72,6 +80,40 @@ func startAdmin(address string, srv *netio.Server, log *slog.Logger) (*http.Serv
 	}()
 	log.Info("serving metrics and health", "url", "http://"+ln.Addr().String(), "profiles", loopback)
 	return admin, nil
+}
+
+// whileTaken is the handler of a profile for which the runtime gathers nothing unless it
+// is told to, because that costs every lock: it is told to while a profile of some time,
+// ?seconds=N, is being taken.
+func whileTaken(profile http.Handler, gather func(on bool)) http.Handler {
+	var mu sync.Mutex
+	takers := 0
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("seconds") == "" {
+			profile.ServeHTTP(w, r)
+			return
+		}
+		mu.Lock()
+		if takers++; takers == 1 {
+			gather(true)
+		}
+		mu.Unlock()
+		defer func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if takers--; takers == 0 {
+				gather(false)
+			}
+		}()
+		profile.ServeHTTP(w, r)
+	})
+}
+
+func rateIf(on bool, rate int) int {
+	if on {
+		return rate
+	}
+	return 0
 }
 
 // guardLoopback keeps web pages from what is served at a loopback address, where a

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net"
@@ -137,6 +138,13 @@ func TestAdmin(t *testing.T) {
 	}
 	if _, body := get(t, admin+"/debug/pprof/goroutine?debug=1"); !strings.Contains(body, "goroutine profile") {
 		t.Errorf("no profile: %.200s", body)
+	}
+	// The handler itself waits for the second to pass.
+	_, zipped := get(t, admin+"/debug/pprof/block?seconds=1")
+	if r, err := gzip.NewReader(strings.NewReader(zipped)); err != nil {
+		t.Error(err)
+	} else if profile, err := io.ReadAll(r); err != nil || !strings.Contains(string(profile), "serveDeltaProfile") {
+		t.Errorf("nothing of a second's waiting in a profile of %d bytes, %v", len(profile), err)
 	}
 	if status, _ := get(t, admin+"/"); status != http.StatusNotFound {
 		t.Errorf("/: %d", status)

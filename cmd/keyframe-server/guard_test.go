@@ -3,6 +3,8 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"sync"
 	"testing"
 )
 
@@ -33,5 +35,37 @@ func TestGuardKnowsTheConfiguredHost(t *testing.T) {
 		if answer.Code != tt.status {
 			t.Errorf("--admin %s, a request for %q: %d, want %d", tt.address, tt.host, answer.Code, tt.status)
 		}
+	}
+}
+
+// TestLocksAreProfiledWhileTaken: the runtime gathers from the first of the profiles that
+// are being taken to the last, and for none that is of no time.
+func TestLocksAreProfiledWhileTaken(t *testing.T) {
+	var gathered []bool
+	begun, end := make(chan bool), make(chan bool)
+	profile := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("seconds") != "" {
+			begun <- true
+			<-end
+		}
+	})
+	h := whileTaken(profile, func(on bool) { gathered = append(gathered, on) })
+	take := func(query string) {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/debug/pprof/mutex"+query, nil))
+	}
+	take("")
+	for range 2 {
+		var taking sync.WaitGroup
+		taking.Go(func() { take("?seconds=1") })
+		<-begun
+		taking.Go(func() { take("?seconds=2") })
+		<-begun
+		take("?debug=1")
+		end <- true
+		end <- true
+		taking.Wait()
+	}
+	if want := []bool{true, false, true, false}; !slices.Equal(gathered, want) {
+		t.Errorf("gathering went %v, want %v", gathered, want)
 	}
 }

@@ -12,10 +12,7 @@ import (
 // BenchmarkAnswer is what one response costs with its framing. In a WebSocket those of
 // up to 125 bytes have a header of two bytes, longer ones of four or ten.
 func BenchmarkAnswer(b *testing.B) {
-	for _, framing := range []struct {
-		name string
-		framing
-	}{{"lines", framingLines}, {"websocket", framingWebSocket}} {
+	for name, framing := range map[string]framing{"lines": &lineFraming{}, "websocket": &wsFraming{}} {
 		for _, keyBytes := range []int{16, 200} {
 			for _, valueBytes := range []int{0, 20, 1024} {
 				payload := `{"GET":["` + string(bytes.Repeat([]byte("k"), keyBytes)) + `"]}`
@@ -27,7 +24,7 @@ func BenchmarkAnswer(b *testing.B) {
 				if valueBytes == 0 { // of a SET
 					cmd.Op, op.Status = codec.OpSet, engine.Updated
 				}
-				b.Run(fmt.Sprintf("framing=%s/key=%d/value=%d", framing.name, keyBytes, valueBytes), func(b *testing.B) {
+				b.Run(fmt.Sprintf("framing=%s/key=%d/value=%d", name, keyBytes, valueBytes), func(b *testing.B) {
 					b.ReportAllocs()
 					out := make([]byte, 0, 64<<10)
 					for b.Loop() {
@@ -35,9 +32,9 @@ func BenchmarkAnswer(b *testing.B) {
 							out = out[:0]
 						}
 						if op.Status == engine.Found {
-							out = appendValue(out, framing.framing, cmd.Op, &args[0], op.Value)
+							out = framing.appendValue(out, cmd.Op, &args[0], op.Value)
 						} else {
-							out = appendStatus(out, framing.framing, cmd.Op, &args[0], statuses[op.Status])
+							out = framing.appendStatus(out, cmd.Op, &args[0], statuses[op.Status])
 						}
 					}
 				})

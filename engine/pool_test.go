@@ -1,0 +1,137 @@
+package engine_test
+
+import (
+	"testing"
+
+	"keyframe/engine"
+)
+
+// poolModel is what the pool must behave like: the lowest run of free pages that there is
+// within a chunk, or else the lowest chunk without memory; for more than a chunk, the
+// lowest chunks without memory. Of each chunk it has the pages in use, nil for a chunk
+// without memory.
+type poolModel [][]bool
+
+func (m *poolModel) alloc(pages int) (page uint64) {
+	if pages > engine.ChunkPages {
+		return m.commit((pages+engine.ChunkPages-1)/engine.ChunkPages, engine.ChunkPages)
+	}
+	for c, used := range *m {
+		for at, run := 0, 0; at < len(used); at++ {
+			if run++; used[at] {
+				run = 0
+			}
+			if run == pages {
+				mark(used[at+1-pages:at+1], true)
+				return uint64(c*engine.ChunkPages + at + 1 - pages)
+			}
+		}
+	}
+	return m.commit(1, pages)
+}
+
+// commit takes n neighbouring chunks, and so many pages of each.
+func (m *poolModel) commit(n, pages int) (page uint64) {
+	run := 0
+	for c := 0; ; c++ {
+		if c == len(*m) {
+			*m = append(*m, nil)
+		}
+		if run++; (*m)[c] != nil {
+			run = 0
+		}
+		if run == n {
+			for i := c + 1 - n; i <= c; i++ {
+				(*m)[i] = make([]bool, engine.ChunkPages)
+				mark((*m)[i][:pages], true)
+			}
+			return uint64((c + 1 - n) * engine.ChunkPages)
+		}
+	}
+}
+
+func (m *poolModel) release(page uint64, pages int) {
+	c, at := int(page)/engine.ChunkPages, int(page)%engine.ChunkPages
+	if pages > engine.ChunkPages {
+		clear((*m)[c : c+(pages+engine.ChunkPages-1)/engine.ChunkPages])
+		return
+	}
+	mark((*m)[c][at:at+pages], false)
+}
+
+func mark(used []bool, as bool) {
+	for i := range used {
+		used[i] = as
+	}
+}
+
+// TestPoolModel takes and gives back runs of all lengths: each lies where the model has it,
+// so what is free is found again, and memory gathers at the bottom.
+func TestPoolModel(t *testing.T) {
+	type run struct {
+		page  uint64
+		pages int
+	}
+	r := newRand(t)
+	e := newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{}})
+	m := &poolModel{make([]bool, engine.ChunkPages)}
+	mark((*m)[0][:1], true) // page 0
+	var runs []run
+	for i := range 20_000 {
+		if len(runs) > 0 && r.IntN(400) < len(runs) {
+			k := r.IntN(len(runs))
+			e.ReleasePages(runs[k].page, runs[k].pages)
+			m.release(runs[k].page, runs[k].pages)
+			runs[k] = runs[len(runs)-1]
+			runs = runs[:len(runs)-1]
+			continue
+		}
+		pages := 1 + r.IntN(20)
+		switch r.IntN(40) {
+		case 0:
+			pages = 1 + r.IntN(engine.ChunkPages)
+		case 1:
+			pages = 1 + r.IntN(3*engine.ChunkPages)
+		case 2, 3, 4, 5:
+			pages = 17 + r.IntN(40)
+		}
+		page, ok := e.AllocPages(pages)
+		if want := m.alloc(pages); !ok || page != want {
+			t.Fatalf("run %d, of %d pages: at %d (%v), want %d", i, pages, page, ok, want)
+		}
+		runs = append(runs, run{page, pages})
+	}
+	for _, run := range runs {
+		e.ReleasePages(run.page, run.pages)
+	}
+	if st := e.Stats(); st.ReservedBytes > len(*m)*engine.ChunkBytes {
+		t.Errorf("%d bytes are reserved, for %d chunks", st.ReservedBytes, len(*m))
+	}
+}
+
+// TestPoolCalls: who waits for pages has the maintainer called when they are left, to the
+// page, and once.
+func TestPoolCalls(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 1, MaxBytes: 4 * engine.ChunkBytes, Simulation: &engine.Simulation{}})
+	left := e.ToCopy(0)
+	page, ok := e.AllocPages(10)
+	if !ok {
+		t.Fatal("no pages")
+	}
+	e.CallAt(left - 3)
+	e.CallAt(left - 5) // the least counts
+	for i := range uint64(10) {
+		e.Called()
+		e.ReleasePages(page+i, 1)
+		if called := e.Called(); called != (i == 4) {
+			t.Errorf("%d pages given back: called is %v", i+1, called)
+		}
+		if i == 4 {
+			e.CallHeard()
+		}
+	}
+	e.CallAt(left)
+	if !e.Called() {
+		t.Error("as many as are waited for are left already, and nobody is called")
+	}
+}
