@@ -48,7 +48,7 @@ type (
 
 func (h hash) position() position { return position(h >> posShift & posMask) }
 func (h hash) tag() tag           { return tag(h&(1<<tagBits-1) | 0x80) }
-func (h hash) tags() tags         { return tags(h.tag() * lowBytes) }
+func (h hash) tags() tags         { return tags((h&(1<<tagBits-1) | 0x80) * lowBytes) }
 
 // dirIndex is the entry of a position in a directory of a size.
 func (p position) dirIndex(size uint64) uint64 { return uint64(p) >> groupBits * size >> dirBits }

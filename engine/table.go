@@ -63,7 +63,7 @@ func (t *table) entry(d directory, i uint64) *entry {
 	return (*entry)(add(t.mem.at(d.ref()), i*8))
 }
 
-func (t *table) segment(e entry) segment { return segment{t.mem.at(e.ref()), e.mask()} }
+func (t *table) segment(e entry) segment { return segment{t.mem.at(ref(e >> 8)), 1<<(e&63) - 1} }
 
 // entryOf returns the entry of a position.
 func (t *table) entryOf(p position) entry {
@@ -72,18 +72,20 @@ func (t *table) entryOf(p position) entry {
 }
 
 // record returns the record that a slot refers to.
-func (t *table) record(s slot) *record { return (*record)(t.mem.at(s.ref())) }
+func (t *table) record(s slot) *record { return (*record)(t.mem.at(ref(s & refMask))) }
 
 // find returns the slot of a key and its record; nil if there is none. It is
-// where the time goes: entryOf, slots and hasKey are written out in it.
+// where the time goes: entryOf, slots and what is passed are written out in it. The
+// compiler may leave a NOP for a call that it inlines.
 func (t *table) find(h hash, key []byte) (*slot, *record) {
 	pos, tags := h.position(), h.tags()
 	e := entry(t.soleEntry.Load())
 	if e == 0 {
-		e = t.entryOf(pos)
+		d := directory(t.dir.Load())
+		e = *t.entry(d, pos.dirIndex(d.size()))
 	}
 	seg := t.segment(e)
-	group := seg.home(pos)
+	group := uint64(pos) & seg.mask
 	for i := uint64(0); ; {
 		g := seg.group(group)
 		c := g.control
@@ -102,13 +104,13 @@ func (t *table) find(h hash, key []byte) (*slot, *record) {
 				return p, r
 			}
 		}
-		if c.passed() == 0 {
+		if c < onePassed {
 			return nil, nil
 		}
 		if i++; i > seg.mask {
 			return nil, nil
 		}
-		group = seg.after(group)
+		group = (group + 1) & seg.mask
 	}
 }
 
