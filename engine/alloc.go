@@ -17,13 +17,10 @@ type run struct {
 type allocator struct {
 	pool *pool
 
-	bump, bumpEnd uint64 // references: the rest of the newest block
-	free          [smallClasses]uint64
-	kept          [smallClasses]uint64 // during a compaction: the lists of the old blocks, moved records' places included
-	late          uint64               // during a compaction: what others freed, the class above the reference
-	blocks        []run                // all blocks, the newest last
-	old           int                  // how many of them are being emptied
-	large         uint64               // list of large records
+	bump, bumpEnd ref // the rest of the newest block
+	free          [smallClasses]ref
+	blocks        []run // all blocks, the newest last
+	large         ref   // list of large records
 
 	blockBytes int // in blocks
 	largeBytes int // in runs of large records
@@ -31,12 +28,10 @@ type allocator struct {
 	liveBytes  int // room in small records
 	restBytes  int // of freeBytes, about: rests of blocks that nothing fitted into
 
-	tried      int  // a compaction that was postponed is tried again when freeBytes passes this
-	short      int  // or when the pool has so many pages left; 0: none was postponed
-	untidy     bool // the maintainer knows of garbage that may wait until the store is at rest
-	compacting bool // the maintainer is copying: it may have the pool's reserve
-	closed     bool // to all others for now: memory is short, and a compaction needs the rest
-	toCopy     int  // pages that a compaction under way may still need
+	evacuation
+	retryAboveBytes int  // a compaction that was postponed is tried again when freeBytes passes this
+	retryAtPages    int  // or when the pool has this many pages left; 0: none was postponed
+	untidy          bool // the maintainer knows of garbage that may wait until the store is at rest
 }
 
 // Blocks grow with the shard, so that small stores stay small and large ones
@@ -47,45 +42,62 @@ const (
 	maxBlockPages = 16
 )
 
+// freeRecord is a free record of a list that isn't of one class: the class above its
+// reference.
+type freeRecord uint64
+
+func makeFreeRecord(r ref, class int) freeRecord {
+	return freeRecord(class)<<refBits | freeRecord(r)
+}
+func (f freeRecord) ref() ref   { return ref(f & refMask) }
+func (f freeRecord) class() int { return int(f >> refBits) }
+
+// recordAt is the record at a reference; nextFree is where a free one has the reference
+// of the next on its list.
+func (a *allocator) recordAt(r ref) *record { return (*record)(a.pool.mem.at(r)) }
+func (a *allocator) nextFree(r ref) *ref    { return (*ref)(a.pool.mem.at(r)) }
+
 // alloc returns room for a record of n bytes.
-func (a *allocator) alloc(n int) (ref uint64, class int, ok bool) {
+func (a *allocator) alloc(n int) (r ref, class int, ok bool) {
 	if n > maxSmall {
-		ref, ok = a.allocLarge(n)
-		return ref, largeClass, ok
+		r, ok = a.allocLarge(n)
+		return r, largeClass, ok
 	}
 	class = classOf(n)
-	ref, ok = a.allocClass(class)
-	return ref, class, ok
+	r, ok = a.allocClass(class)
+	return r, class, ok
 }
 
-func (a *allocator) allocClass(class int) (ref uint64, ok bool) {
-	if a.closed && !a.compacting {
+func (a *allocator) allocClass(class int) (r ref, ok bool) {
+	if a.reservedForCopies && !a.copying {
 		return 0, false // nor from the lists: what is on them may be about to go
 	}
-	if ref = a.free[class]; ref != 0 {
-		a.free[class] = *word(a.pool.mem.at(ref))
-		size := classBytes(class)
+	size := classBytes(class)
+	if r = a.free[class]; r != 0 {
+		a.free[class] = *a.nextFree(r)
 		a.freeBytes -= size
 		a.liveBytes += size
-		return ref, true
+		return r, true
 	}
-	size := classBytes(class)
-	if a.bump+uint64(size>>3) > a.bumpEnd && !a.newBlock(size) {
+	if a.bump+wordsOf(size) > a.bumpEnd && !a.newBlock(size) {
 		return 0, false
 	}
-	ref = a.bump
-	a.bump += uint64(size >> 3)
+	r = a.bump
+	a.bump += wordsOf(size)
 	a.liveBytes += size
-	return ref, true
+	return r, true
 }
+
+// wordsOf is how far apart references are that have n bytes between them.
+func wordsOf(n int) ref { return ref(n >> 3) }
 
 // spare is how many pages a run must leave in the pool: the reserve, and what the
 // shard's own copies may still need. The maintainer may have it all.
 func (a *allocator) spare() int {
-	if a.compacting {
+	if a.copying {
 		return 0
 	}
-	return max(a.pool.reserve, a.toCopy)
+	return max(a.pool.reserve, a.pagesForCopies)
 }
 
 // newBlock gets a block with room for size bytes.
@@ -111,8 +123,7 @@ func (a *allocator) newBlock(size int) bool {
 	a.retireBump()
 	a.blocks = append(a.blocks, run{page, pages})
 	a.blockBytes += pages * pageBytes
-	a.bump = page * pageWords
-	a.bumpEnd = a.bump + uint64(pages)*pageWords
+	a.bump, a.bumpEnd = pageRef(page), pageRef(page+uint64(pages))
 	return true
 }
 
@@ -121,95 +132,103 @@ func (a *allocator) retireBump() {
 	a.restBytes += int(a.bumpEnd-a.bump) * 8
 	for a.bump < a.bumpEnd {
 		class := classOf(int(min((a.bumpEnd-a.bump)*8, maxSmall)))
-		if a.bump+uint64(classBytes(class)>>3) > a.bumpEnd {
+		if a.bump+wordsOf(classBytes(class)) > a.bumpEnd {
 			class--
 		}
 		a.push(a.bump, class)
-		a.bump += uint64(classBytes(class) >> 3)
+		a.bump += wordsOf(classBytes(class))
 	}
 }
 
-func (a *allocator) push(ref uint64, class int) {
-	p := a.pool.mem.at(ref)
+func (a *allocator) push(r ref, class int) {
+	next := a.nextFree(r)
 	if invariants {
-		mangle(bytesAt(p, classBytes(class)))
+		mangle(bytesAt(ptr(next), classBytes(class)))
 	}
-	*word(p) = a.free[class]
-	a.free[class] = ref
+	*next = a.free[class]
+	a.free[class] = r
 	a.freeBytes += classBytes(class)
 }
 
 // release takes a record back.
-func (a *allocator) release(ref uint64, rec ptr) {
-	class := recordClass(rec)
+func (a *allocator) release(r ref, rec *record) {
+	class := rec.class()
 	if class == largeClass {
-		a.releaseLarge(ref)
+		a.releaseLarge(r)
 		return
 	}
 	a.liveBytes -= classBytes(class)
-	if a.old > 0 {
+	if a.oldBlocks > 0 {
 		// It may lie in a block that is being emptied. Nothing is lost: this
 		// compaction gives it back, or the next.
 		a.freeBytes += classBytes(class)
 		if invariants {
-			mangle(bytesAt(rec, classBytes(class)))
+			mangle(bytesAt(ptr(rec), classBytes(class)))
 		}
-		*word(rec) = a.late
-		a.late = uint64(class)<<refBits | ref
+		*(*freeRecord)(ptr(rec)) = a.freedDuring
+		a.freedDuring = makeFreeRecord(r, class)
 		return
 	}
-	a.push(ref, class)
+	a.push(r, class)
 }
 
-// A large record's run begins with the references of the next and the previous
-// large record of the shard and the number of its pages.
-func (a *allocator) allocLarge(n int) (uint64, bool) {
+// A large record's run begins with a link: the references of the next and the previous
+// large record's runs of the shard, and the number of its pages.
+type largeLink struct {
+	next, prev ref
+	pages      int64
+}
+
+// largeAt is the link at the beginning of a run.
+func (a *allocator) largeAt(run ref) *largeLink { return (*largeLink)(a.pool.mem.at(run)) }
+
+// runOf is where the run of a large record begins, and largeRef the record of a run.
+func runOf(r ref) ref      { return r - largePrefix/8 }
+func largeRef(run ref) ref { return run + largePrefix/8 }
+
+func (a *allocator) allocLarge(n int) (ref, bool) {
 	pages := (n + largePrefix + pageBytes - 1) / pageBytes
 	page, ok := a.pool.alloc(pages, a.spare())
 	if !ok {
 		return 0, false
 	}
-	a.linkLarge(page*pageWords, pages)
-	return page*pageWords + largePrefix/8, true
+	a.linkLarge(pageRef(page), pages)
+	return largeRef(pageRef(page)), true
 }
 
-func (a *allocator) linkLarge(at uint64, pages int) {
-	p := a.pool.mem.at(at)
-	*word(p) = a.large
-	*word(add(p, 8)) = 0
-	*word(add(p, 16)) = uint64(pages)
+func (a *allocator) linkLarge(run ref, pages int) {
+	*a.largeAt(run) = largeLink{next: a.large, pages: int64(pages)}
 	if a.large != 0 {
-		*word(add(a.pool.mem.at(a.large), 8)) = at
+		a.largeAt(a.large).prev = run
 	}
-	a.large = at
+	a.large = run
 	a.largeBytes += pages * pageBytes
 }
 
-func (a *allocator) releaseLarge(ref uint64) {
-	at := ref - largePrefix/8
-	p := a.pool.mem.at(at)
-	next, prev, pages := *word(p), *word(add(p, 8)), int(*word(add(p, 16)))
+func (a *allocator) releaseLarge(r ref) {
+	run := runOf(r)
+	link := a.largeAt(run)
+	next, prev, pages := link.next, link.prev, int(link.pages)
 	if next != 0 {
-		*word(add(a.pool.mem.at(next), 8)) = prev
+		a.largeAt(next).prev = prev
 	}
 	if prev != 0 {
-		*word(a.pool.mem.at(prev)) = next
+		a.largeAt(prev).next = next
 	} else {
 		a.large = next
 	}
 	a.largeBytes -= pages * pageBytes
 	if invariants {
-		mangle(bytesAt(p, min(pages*pageBytes, chunkBytes)))
+		mangle(bytesAt(ptr(link), min(pages*pageBytes, chunkBytes)))
 	}
-	a.pool.release(at/pageWords, pages)
+	a.pool.release(run.page(), pages)
 }
 
 // room returns how many bytes a record could have without moving.
-func (a *allocator) room(ref uint64, rec ptr) int {
-	class := recordClass(rec)
+func (a *allocator) room(r ref, rec *record) int {
+	class := rec.class()
 	if class != largeClass {
 		return classBytes(class)
 	}
-	pages := int(*word(add(a.pool.mem.at(ref-largePrefix/8), 16)))
-	return pages*pageBytes - largePrefix
+	return int(a.largeAt(runOf(r)).pages)*pageBytes - largePrefix
 }

@@ -9,7 +9,7 @@ const (
 	Add                      // store Value under Key unless Key exists
 	Get                      // read the value of Key into Value
 	Remove                   // remove Key
-	Contains                 // tell whether Key exists
+	Contains                 // report whether Key exists
 	Rename                   // move the value of Key to the key in Value
 )
 

@@ -4,11 +4,11 @@ import "math/bits"
 
 // A chunk is in one of these states.
 const (
-	chunkNone     = iota // no memory behind it
-	chunkFilling         // being prefaulted: not used yet, but by who finds nothing else
-	chunkReady           // pages are handed out one run at a time
-	chunkWhole           // part of a run of whole chunks
-	chunkEmptying        // being given back to the system: no longer counted
+	chunkNone        = iota // has no memory
+	chunkPrefaulting        // being prefaulted: used only when nothing else is found
+	chunkReady              // pages are handed out one run at a time
+	chunkWhole              // part of a run of whole chunks
+	chunkEmptying           // being given back to the system: no longer counted
 )
 
 // chunkState is the pool's note of one chunk.

@@ -2,11 +2,10 @@ package engine
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 )
 
-// compact copies all small records of a shard into new blocks, a segment at a
+// compaction copies all small records of a shard into new blocks, a segment at a
 // time, merges segments that have become sparse, and gives the old blocks back.
 //
 // Blocks that exist at the start are old. From then on new records go to new
@@ -14,207 +13,341 @@ import (
 // back on the lists when there is no memory for the copies. The walk goes by directory
 // position, so it meets every slot that existed at the start, however segments
 // split on the way; after it no slot refers to an old block.
-// With all, segments that stay as they are move, too.
-func (e *Engine) compact(s *shard, all bool) {
-	if e.stopping() {
+//
+// It is the maintainer's; what the shard has to know meanwhile is its evacuation.
+type compaction struct {
+	m   *maintainer
+	s   *shard
+	all bool // move segments that stay as they are, too
+
+	epoch  uint64   // of the shard at the start: another one after a Clear
+	pages  int      // that the pool had left at the start
+	copies int      // bytes that the copies may take, all of them
+	old    blockSet // the blocks to be emptied
+	taken  blockSet // to be emptied by revert: those that the copies went to
+}
+
+// evacuation is what a compaction makes of a shard's allocator: the first of its blocks
+// are being emptied. The shard's lock guards it. If it is zero no compaction is under way.
+type evacuation struct {
+	oldBlocks   int               // how many are being emptied
+	oldFree     [smallClasses]ref // free records in them, moved records' places included
+	freedDuring freeRecord        // the list of what others have freed since
+
+	copying           bool // the maintainer is copying: it may have the pool's reserve
+	reservedForCopies bool // it alone may have memory: there is hardly more than it needs
+	pagesForCopies    int  // that it may still need
+}
+
+// compact is one compaction, from begin to end.
+func (m *maintainer) compact(s *shard, all bool) {
+	c := compaction{m: m, s: s, all: all}
+	if m.stopping() || !c.begin() {
 		return
 	}
+	how := copied
+	if !c.copy() {
+		how = abandoned
+		if c.revert() {
+			how = reverted
+		}
+	}
+	for _, b := range c.end(how) {
+		m.pool.release(b.page, b.pages)
+		m.yield()
+	}
+	for m.pool.releaseOne(&churned) || m.pool.prefaultOne() {
+	}
+}
+
+// outcome is how a compaction ended.
+type outcome int
+
+const (
+	abandoned outcome = iota // in the middle: old blocks and new ones serve on
+	copied                   // the old blocks are empty
+	reverted                 // the new blocks are empty again
+)
+
+// begin makes all blocks old. It reports false if the copies wouldn't find room: at
+// the ceiling they take the pool's reserve, and if that can't suffice the compaction
+// waits for more garbage.
+func (c *compaction) begin() bool {
+	s := c.s
 	s.mu.Lock()
 	s.wantCompact.Store(false)
-	// At the ceiling the copies take the pool's reserve. If it can't suffice the
-	// compaction waits for more garbage.
-	copies := s.liveBytes + s.liveBytes/3
-	room, need := e.pool.left()*pageBytes, copies+maxBlockPages*pageBytes
-	if room < need {
-		e.postponeLocked(s, (need+need/32)/pageBytes+1) // not to be tried in vain whenever a large value goes
+	c.copies = s.liveBytes + s.liveBytes/3
+	c.pages = c.m.pool.left()
+	if need := c.copies + maxBlockPages*pageBytes; c.pages*pageBytes < need {
+		// Not to be tried in vain whenever a large value goes.
+		c.m.postponeLocked(s, (need+need/32)/pageBytes+1)
 		s.mu.Unlock()
-		return
+		return false
 	}
-	e.maintainer.compactions.Add(1)
-	epoch := s.epoch
+	c.m.compactions.Add(1)
+	c.epoch = s.epoch
 	s.retireBump()
-	s.kept, s.free = s.free, [smallClasses]uint64{}
+	// What is on the lists now goes with the old blocks. What is freed from here on
+	// stays counted until then, too.
+	s.evacuation = evacuation{oldBlocks: len(s.blocks), oldFree: s.free}
+	s.free = [smallClasses]ref{}
 	s.bump, s.bumpEnd = 0, 0
-	s.old = len(s.blocks)
-	s.restBytes, s.tried, s.short, s.untidy = 0, 0, 0, false
-	s.closeIfShortLocked(copies)
+	s.restBytes, s.retryAboveBytes, s.retryAtPages, s.untidy = 0, 0, 0, false
+	s.reserveIfShort(c.copies)
 	blocks := slices.Clone(s.blocks)
-	// What is on the lists now goes with the old blocks; what is freed from
-	// here on stays counted until then, too.
 	s.mu.Unlock()
+	c.old = newBlockSet(blocks)
+	return true
+}
 
-	old := newBlockSet(blocks)
-	there := func() bool { return s.epoch == epoch } // or Clear took everything
-	ok := e.walk(s, there, func(at uint64) (uint64, bool) {
-		s.closeIfShortLocked(copies - int(uint64(copies)*at/maxDirSize))
-		return s.compactLocked(at, all, old)
+// copy empties the old blocks. It reports false if it couldn't empty all of them.
+func (c *compaction) copy() bool {
+	return c.walk(func(at uint64) (uint64, bool) {
+		c.s.reserveIfShort(c.copies - int(uint64(c.copies)*at/maxDirSize))
+		return c.s.compactLocked(at, c.all, c.old)
 	})
-	back := false
-	if !ok && !e.stopping() {
-		s.mu.Lock()
-		if !there() {
-			s.mu.Unlock()
-			return
-		}
-		taken := newBlockSet(s.blocks[s.old:])
-		s.closed = true // or a new record could lie in a block that is given back
-		s.mu.Unlock()
-		back = e.walk(s, there, func(at uint64) (uint64, bool) { return s.revertLocked(at, taken) })
-	}
+}
 
+// revert puts what was copied back, when there is no memory for the rest, and reports
+// whether it could put all of it back.
+func (c *compaction) revert() bool {
+	if c.m.stopping() {
+		return false
+	}
+	c.s.mu.Lock()
+	if !c.there() {
+		c.s.mu.Unlock()
+		return false
+	}
+	c.taken = newBlockSet(c.s.blocks[c.s.oldBlocks:])
+	c.s.reservedForCopies = true // or a new record could lie in a block that is given back
+	c.s.mu.Unlock()
+	return c.walk(func(at uint64) (uint64, bool) { return c.s.revertLocked(at, c.taken) })
+}
+
+// end has the shard go on with the blocks that aren't empty now, and returns the
+// others, for the pool.
+func (c *compaction) end(how outcome) []run {
+	s := c.s
 	s.mu.Lock()
-	if !there() {
-		s.mu.Unlock()
-		return
+	defer s.mu.Unlock()
+	if !c.there() {
+		return nil // Clear took everything
 	}
 	var given []run
-	switch {
-	case ok:
-		given = slices.Clone(s.blocks[:s.old])
-		s.blocks = append(s.blocks[:0], s.blocks[s.old:]...)
-		s.late = 0
-	case back:
-		e.maintainer.reverts.Add(1)
-		given = slices.Clone(s.blocks[s.old:])
-		s.blocks = s.blocks[:s.old]
-		s.free, s.bump, s.bumpEnd = s.kept, 0, 0
-		s.takeLate(newBlockSet(given))
-	default: // what was free, and what was moved, serves on
-		for class, ref := range s.kept {
-			for ref != 0 {
-				ref = s.relink(ref, class)
+	switch how {
+	case copied:
+		given = slices.Clone(s.blocks[:s.oldBlocks])
+		s.blocks = append(s.blocks[:0], s.blocks[s.oldBlocks:]...)
+	case reverted:
+		c.m.reverts.Add(1)
+		given = slices.Clone(s.blocks[s.oldBlocks:])
+		s.blocks = s.blocks[:s.oldBlocks]
+		s.free, s.bump, s.bumpEnd = s.oldFree, 0, 0
+		s.relinkFreedDuring(newBlockSet(given))
+	case abandoned: // what was free, and what was moved, serves on
+		for class, r := range s.oldFree {
+			for r != 0 {
+				r = s.relink(r, class)
 			}
 		}
-		s.takeLate(nil)
+		s.relinkFreedDuring(nil)
 	}
-	s.kept = [smallClasses]uint64{}
-	s.old, s.closed, s.toCopy = 0, false, 0
+	s.evacuation = evacuation{}
 	for _, b := range given {
 		s.blockBytes -= b.pages * pageBytes
 	}
 	// What isn't live is garbage: on the lists, or freed during the walk in blocks
 	// that stay.
 	s.freeBytes = s.blockBytes - s.liveBytes - int(s.bumpEnd-s.bump)*8
-	if ok {
+	if how == copied {
 		s.checkGarbage() // what was freed meanwhile may be too much already
 	} else {
-		e.postponeLocked(s, max(room/pageBytes, e.pool.left())+s.blockBytes/32/pageBytes+1)
+		c.m.postponeLocked(s, max(c.pages, c.m.pool.left())+s.blockBytes/32/pageBytes+1)
 	}
-	s.mu.Unlock()
-	for _, b := range given {
-		e.pool.release(b.page, b.pages)
-		e.yield()
-	}
-	for e.pool.releaseOne(false) || e.pool.prefaultOne() {
-	}
+	return given
 }
 
-// closeIfShortLocked keeps what the copies to come may need from the shard's new records.
-// They may take no pages of it, and nothing at all while there is hardly more left: or
-// else they would eat what is left of the copies' blocks, one of which they may fill up
-// before this is asked again.
-func (s *shard) closeIfShortLocked(copies int) {
-	s.toCopy = copies/pageBytes + 1
-	s.closed = s.pool.left()*pageBytes < copies+2*maxBlockPages*pageBytes
-}
+// there reports whether the shard still has what it had at the start.
+func (c *compaction) there() bool { return c.s.epoch == c.epoch }
 
 // walk calls step for one segment after the other, with the shard's lock held,
-// while there is true and step reports success.
-func (e *Engine) walk(s *shard, there func() bool, step func(at uint64) (next uint64, ok bool)) bool {
-	ok := true
+// until there is nothing to go through any more or step reports false.
+func (c *compaction) walk(step func(at uint64) (next uint64, ok bool)) bool {
+	s, ok := c.s, true
 	for at := uint64(0); at < maxDirSize && ok; {
 		s.mu.Lock()
-		if ok = there(); ok {
-			s.compacting = true
+		if ok = c.there(); ok {
+			s.copying = true
 			at, ok = step(at)
-			s.compacting = false
+			s.copying = false
 		}
 		s.mu.Unlock()
 		s.mu.letOthers()
-		ok = e.yield() && ok
+		ok = c.m.yield() && ok
 	}
 	return ok
 }
 
 // postponeLocked has the next compaction wait for a thirty-second of garbage more, or
-// for the pool to have so many pages left.
-func (e *Engine) postponeLocked(s *shard, pages int) {
-	e.maintainer.postponed.Add(1)
-	s.tried, s.short = s.freeBytes+s.blockBytes/32, pages
-	e.pool.callAt(pages)
+// for the pool to have pages left.
+func (m *maintainer) postponeLocked(s *shard, pages int) {
+	m.postponed.Add(1)
+	s.retryAboveBytes, s.retryAtPages = s.freeBytes+s.blockBytes/32, pages
+	m.pool.wakeWhenFree(pages)
 }
 
 // retryPostponed has the compactions asked for again that were postponed for want of
 // memory that is there now.
-func (e *Engine) retryPostponed() {
-	left, ok := e.pool.called()
+func (m *maintainer) retryPostponed() {
+	left, ok := m.pool.takeWake()
 	if !ok {
 		return
 	}
-	for i := range e.shards {
-		s := &e.shards[i]
+	for i := range m.shards {
+		s := &m.shards[i]
 		s.mu.Lock()
-		if s.short > left {
-			e.pool.callAt(s.short)
-		} else if s.short > 0 {
-			s.tried, s.short = 0, 0
+		if s.retryAtPages > left {
+			m.pool.wakeWhenFree(s.retryAtPages)
+		} else if s.retryAtPages > 0 {
+			s.retryAboveBytes, s.retryAtPages = 0, 0
 			s.checkGarbage()
 		}
 		s.mu.Unlock()
 	}
 }
 
+// reserveIfShort keeps what the copies to come may need, in bytes, from the shard's new
+// records. They may take no pages of it, and nothing at all while there is hardly more
+// left: they would eat what is left of the copies' blocks, one of which they may fill
+// up before this is asked again.
+func (a *allocator) reserveIfShort(copies int) {
+	a.pagesForCopies = copies/pageBytes + 1
+	a.reservedForCopies = a.pool.left()*pageBytes < copies+2*maxBlockPages*pageBytes
+}
+
 // relink puts a free record that is on some list on that of its class, and returns
 // the next of the list that it was on. Its bytes are counted already.
-func (s *shard) relink(ref uint64, class int) (next uint64) {
-	p := s.pool.mem.at(ref)
-	next = *word(p)
-	*word(p) = s.free[class]
-	s.free[class] = ref
+func (a *allocator) relink(r ref, class int) (next ref) {
+	next = *a.nextFree(r)
+	*a.nextFree(r) = a.free[class]
+	a.free[class] = r
 	return next
 }
 
-// takeLate puts what was freed during a compaction on the lists, but for what lies
-// in the blocks that are given back.
-func (s *shard) takeLate(given blockSet) {
-	for s.late != 0 {
-		ref, class := s.late&refMask, int(s.late>>refBits)
-		s.late = *word(s.pool.mem.at(ref))
-		if !given.has(ref) {
-			s.relink(ref, class)
+// relinkFreedDuring puts what was freed during a compaction on the lists, except what
+// lies in the blocks that are given back.
+func (a *allocator) relinkFreedDuring(given blockSet) {
+	for a.freedDuring != 0 {
+		r, class := a.freedDuring.ref(), a.freedDuring.class()
+		a.freedDuring = *(*freeRecord)(a.pool.mem.at(r))
+		if !given.has(r) {
+			a.relink(r, class)
 		}
 	}
+}
+
+// compactLocked moves the records of the segment at a directory position that lie in
+// the old blocks and returns the position after it.
+func (s *shard) compactLocked(at uint64, all bool, old blockSet) (next uint64, ok bool) {
+	if s.table.directory() == emptyDir {
+		return maxDirSize, true
+	}
+	seg, in := s.table.segmentAt(at)
+	keys := 0
+	for g := uint64(0); g < seg.groups(); g += touchGroups {
+		end := min(g+touchGroups, seg.groups())
+		s.touchRecords(seg, g, end)
+		for from := range seg.slots(g, end) {
+			keys++
+			rec := s.table.record(*from.slot)
+			class := rec.class()
+			if class == largeClass || !old.has(from.ref()) {
+				continue
+			}
+			to, got := s.allocClass(class)
+			if !got {
+				return at, false
+			}
+			n := classBytes(class)
+			s.liveBytes -= n // the copy replaces it
+			copy(bytesAt(s.pool.mem.at(to), n), bytesAt(ptr(rec), n))
+			if invariants {
+				mangle(bytesAt(ptr(rec), n))
+			}
+			*s.nextFree(from.ref()) = s.oldFree[class]
+			s.oldFree[class] = from.ref()
+			from.pointTo(to)
+		}
+	}
+	next = in.next()
+	if !s.shrinkLocked(in, keys) && all {
+		log := s.table.entry(in.dir, in.lo).log()
+		s.table.rebuild(s.pool, in.lo, in.hi, in.hi, log)
+	}
+	return next, true
+}
+
+// touchGroups is how many groups' records are asked for before the first of them is
+// copied. Not yet measured against other numbers.
+const touchGroups = 8
+
+// touchRecords loads a byte of each record of some groups, so that their cache
+// misses overlap.
+func (s *shard) touchRecords(seg segment, from, to uint64) {
+	n := uint64(0)
+	for g := from; g < to; g++ {
+		for i := range uint64(groupSlots) {
+			n += *word(s.table.mem.at(seg.group(g).slot(i).ref()))
+		}
+	}
+	sink.Store(n)
+}
+
+// shrinkLocked halves a segment that has become sparse, or merges it with the
+// one before it, and reports whether it did. What it makes is at most three quarters
+// full, so that it doesn't have to grow again at once.
+func (s *shard) shrinkLocked(in span, keys int) bool {
+	t := &s.table
+	log := t.entry(in.dir, in.lo).log()
+	if log == splitSegLog && in.lo > 0 {
+		before := t.spanOf(in.dir, in.lo-1)
+		e := *t.entry(in.dir, before.lo)
+		if e.log() == splitSegLog && keys+t.segment(e).countKeys() <= groupSlots<<splitSegLog*3/4 {
+			return t.rebuild(s.pool, before.lo, in.hi, in.hi, splitSegLog)
+		}
+	}
+	if in.lo > 0 || in.hi < in.dir.size() {
+		return false
+	}
+	small := log
+	for small > minSegLog && keys <= groupSlots<<(small-1)*3/4 {
+		small--
+	}
+	return small < log && t.rebuild(s.pool, in.lo, in.hi, in.hi, small)
 }
 
 // revertLocked moves the records of the segment at a directory position that are in
 // the taken blocks back to where there was room at the start, and returns the
 // position after it. Each that was moved has left its old place on the lists.
 func (s *shard) revertLocked(at uint64, taken blockSet) (next uint64, ok bool) {
-	t := &s.table
-	d := t.dir.Load()
-	size := dirSize(d)
-	lo, hi := t.span(d, at*size>>dirBits)
-	e := *t.entry(d, lo)
-	seg := t.mem.at(e >> 8)
-	for g := range uint64(1) << (e & 63) {
-		for m := *word(add(seg, g*groupBytes)) & slotHighs; m != 0; m &= m - 1 {
-			slot := add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7)
-			from := *word(slot) & refMask
-			class := recordClass(t.mem.at(from))
-			if class == largeClass || !taken.has(from) {
-				continue
-			}
-			to := s.kept[class]
-			if to == 0 {
-				return at, false
-			}
-			s.kept[class] = *word(t.mem.at(to))
-			n := classBytes(class)
-			copy(bytesAt(t.mem.at(to), n), bytesAt(t.mem.at(from), n))
-			*word(slot) = *word(slot)&^refMask | to
+	seg, in := s.table.segmentAt(at)
+	for from := range seg.slots(0, seg.groups()) {
+		rec := s.table.record(*from.slot)
+		class := rec.class()
+		if class == largeClass || !taken.has(from.ref()) {
+			continue
 		}
+		to := s.oldFree[class]
+		if to == 0 {
+			return at, false
+		}
+		s.oldFree[class] = *s.nextFree(to)
+		n := classBytes(class)
+		copy(bytesAt(s.pool.mem.at(to), n), bytesAt(ptr(rec), n))
+		from.pointTo(to)
 	}
-	return (hi<<dirBits + size - 1) / size, true
+	return in.next(), true
 }
 
 // A blockSet is blocks in the order of their addresses.
@@ -226,92 +359,9 @@ func newBlockSet(blocks []run) blockSet {
 	return set
 }
 
-// has tells whether a record lies in one of the blocks.
-func (set blockSet) has(ref uint64) bool {
-	page := ref / pageWords
+// has reports whether a record lies in one of the blocks.
+func (set blockSet) has(r ref) bool {
+	page := r.page()
 	i, exact := slices.BinarySearchFunc(set, page, func(b run, page uint64) int { return cmp.Compare(b.page, page) })
 	return exact || i > 0 && page < set[i-1].page+uint64(set[i-1].pages)
-}
-
-// compactLocked moves the records of the segment at a directory position that lie in
-// the old blocks and returns the position after it.
-func (s *shard) compactLocked(at uint64, all bool, old blockSet) (next uint64, ok bool) {
-	t := &s.table
-	d := t.dir.Load()
-	if d == emptyDir {
-		return maxDirSize, true
-	}
-	size := dirSize(d)
-	lo, hi := t.span(d, at*size>>dirBits)
-	e := *t.entry(d, lo)
-	seg, groups := t.mem.at(e>>8), uint64(1)<<(e&63)
-	keys := 0
-	for g := range groups {
-		if g%8 == 0 {
-			s.touchRecords(seg, g, min(g+8, groups))
-		}
-		control := *word(add(seg, g*groupBytes))
-		for m := control & slotHighs; m != 0; m &= m - 1 {
-			keys++
-			slot := add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7)
-			rec := t.mem.at(*word(slot) & refMask)
-			class := recordClass(rec)
-			if class == largeClass || !old.has(*word(slot)&refMask) {
-				continue
-			}
-			ref, got := s.allocClass(class)
-			if !got {
-				return at, false
-			}
-			n := classBytes(class)
-			s.liveBytes -= n // the copy replaces it
-			copy(bytesAt(t.mem.at(ref), n), bytesAt(rec, n))
-			if invariants {
-				mangle(bytesAt(rec, n))
-			}
-			*word(rec) = s.kept[class]
-			s.kept[class] = *word(slot) & refMask
-			*word(slot) = *word(slot)&^refMask | ref
-		}
-	}
-	next = (hi<<dirBits + size - 1) / size
-	if !s.shrinkLocked(d, lo, hi, keys) && all {
-		t.rebuild(s.pool, lo, hi, hi, e&63)
-	}
-	return next, true
-}
-
-// touchRecords loads a byte of each record of some groups, so that their cache
-// misses overlap.
-func (s *shard) touchRecords(seg ptr, from, to uint64) {
-	n := uint64(0)
-	for g := from; g < to; g++ {
-		for i := range uint64(groupSlots) {
-			n += *word(s.table.mem.at(*word(add(seg, g*groupBytes+8+i*8)) & refMask))
-		}
-	}
-	sink.Store(n)
-}
-
-// shrinkLocked halves a segment that has become sparse, or merges it with the
-// one before it, and tells if it did. What it makes is at most three quarters
-// full, so that it doesn't have to grow again at once.
-func (s *shard) shrinkLocked(d, lo, hi uint64, keys int) bool {
-	t := &s.table
-	log := *t.entry(d, lo) & 63
-	if log == splitSegLog && lo > 0 {
-		before, _ := t.span(d, lo-1)
-		e := *t.entry(d, before)
-		if e&63 == splitSegLog && keys+countKeys(t.mem.at(e>>8), 1<<splitSegLog-1) <= groupSlots<<splitSegLog*3/4 {
-			return t.rebuild(s.pool, before, hi, hi, splitSegLog)
-		}
-	}
-	if lo > 0 || hi < dirSize(d) {
-		return false
-	}
-	small := log
-	for small > minSegLog && keys <= groupSlots<<(small-1)*3/4 {
-		small--
-	}
-	return small < log && t.rebuild(s.pool, lo, hi, hi, small)
 }

@@ -21,6 +21,7 @@ type Engine struct {
 
 	simulated bool // Maintain is called, instead of a goroutine
 
+	sampler    sampler // of the invariants build: nothing in others
 	pool       pool
 	maintainer maintainer
 }
@@ -41,17 +42,17 @@ func New(opts Options) (*Engine, error) {
 		e.seed, e.simulated = sim.Seed, !sim.background
 		e.pool.mem.refuse, e.pool.step = sim.Refuse, sim.Step
 	}
-	e.maintainer.init()
+	e.maintainer.init(e.shards, &e.pool)
 	e.pool.wake = e.maintainer.wake
 	if err := e.pool.init(opts.MaxBytes, opts.Shards); err != nil {
 		return nil, err
 	}
-	*word(e.pool.mem.at(emptyDir >> dirSizeBits)) = emptyEntry // the rest of page 0 is zero
+	*(*entry)(e.pool.mem.at(emptyDir.ref())) = emptyEntry // the rest of page 0 is zero
 	for i := range e.shards {
 		e.shards[i].init(&e.pool, i, (opts.InitialCapacity+opts.Shards-1)/opts.Shards)
 	}
 	if !e.simulated {
-		e.startMaintainer() // last: it walks through the shards
+		e.maintainer.start() // last: it walks through the shards
 	}
 	return e, nil
 }
@@ -72,7 +73,10 @@ func (e *Engine) Apply(b *Batch) bool {
 		limit = math.MaxInt
 	}
 	ops := b.Ops[b.next:]
-	if offHeap && len(ops) >= minHinted && e.pool.big.Load() {
+	if invariants {
+		defer e.sampler.afterBatch(e, len(ops))
+	}
+	if offHeap && len(ops) >= minHinted && e.pool.hintsPay.Load() {
 		return e.applyHinted(b, ops, limit)
 	}
 	for i := range ops {
@@ -89,30 +93,30 @@ func (e *Engine) Apply(b *Batch) bool {
 // stopped at the limit.
 func (e *Engine) applyHinted(b *Batch, ops []Op, limit int) bool {
 	var w window
-	// blockAt returns block k, which is empty before the first and behind the last.
-	blockAt := func(k int) []Op {
-		if k < 0 || k*blockOps >= len(ops) {
+	// strideAt returns stride k, which is nil before the first and past the last.
+	strideAt := func(k int) []Op {
+		if k < 0 || k*strideOps >= len(ops) {
 			return nil
 		}
-		return ops[k*blockOps : min((k+1)*blockOps, len(ops))]
+		return ops[k*strideOps : min((k+1)*strideOps, len(ops))]
 	}
-	for k := 0; (k-stages)*blockOps < len(ops); k++ {
-		if block := blockAt(k); block != nil {
-			w.hashKeys(e, k, block)
+	for k := 0; (k-stages)*strideOps < len(ops); k++ {
+		if stride := strideAt(k); stride != nil {
+			w.hashKeys(e, k, stride)
 		}
-		if block := blockAt(k - 1); block != nil {
-			w.findGroups(e, k-1, len(block))
+		if stride := strideAt(k - 1); stride != nil {
+			w.findGroups(e, k-1, len(stride))
 		}
-		if block := blockAt(k - 2); block != nil {
-			w.findSlots(e, k-2, len(block))
+		if stride := strideAt(k - 2); stride != nil {
+			w.findSlots(e, k-2, len(stride))
 		}
-		block, hashes := blockAt(k-stages), &w.hashes[(k+1)%windowBlocks]
-		for i := range block {
+		stride, hashes := strideAt(k-stages), &w.hashes[(k+1)%windowStrides]
+		for i := range stride {
 			if len(b.scratch) >= limit {
 				return false
 			}
 			b.next++
-			e.execute(b, &block[i], hashes[i%blockOps])
+			e.execute(b, &stride[i], hashes[i%strideOps])
 		}
 	}
 	return true
@@ -120,19 +124,19 @@ func (e *Engine) applyHinted(b *Batch, ops []Op, limit int) bool {
 
 // execute executes one operation, whose key has the hash h. The two that are
 // most of a store's work are spelled out for keys and values as they mostly are.
-func (e *Engine) execute(b *Batch, op *Op, h uint64) {
+func (e *Engine) execute(b *Batch, op *Op, h hash) {
 	if op.Kind == Rename {
 		op.Status = e.rename(h, op.Key, op.Value)
 		return
 	}
-	s := &e.shards[h>>e.shift]
+	s := e.shardOf(h)
 	s.mu.Lock()
 	switch op.Kind {
 	case Set:
 		slot, rec := s.table.find(h, op.Key)
 		if rec != nil {
-			if head := *half(rec); head&0xFF != longKey && int(head>>16) == len(op.Value) {
-				copyTo(add(rec, shortHeader+uint64(head&0xFF)), op.Value)
+			if at, n, ok := rec.shortValue(); ok && n == len(op.Value) {
+				copyTo(at, op.Value)
 				op.Status = Updated
 				break
 			}
@@ -145,10 +149,10 @@ func (e *Engine) execute(b *Batch, op *Op, h uint64) {
 			break
 		}
 		from := len(b.scratch)
-		if head := *half(rec); head&0xFF != longKey {
-			b.scratch = appendFrom(b.scratch, add(rec, shortHeader+uint64(head&0xFF)), int(head>>16))
+		if at, n, ok := rec.shortValue(); ok {
+			b.scratch = appendFrom(b.scratch, at, n)
 		} else {
-			b.scratch = append(b.scratch, recordValue(rec)...)
+			b.scratch = append(b.scratch, rec.value()...)
 		}
 		// Cut from the scratch as it is now: when it grows later, this
 		// slice goes on naming the bytes that were read.
@@ -176,27 +180,27 @@ func (e *Engine) Len() int {
 }
 
 // Clear removes all keys, as one atomic step, and returns how many there were.
-// Their memory is given back after it has returned, by the maintainer; only who
-// clears again and again, faster than that, gives back what he cleared himself.
+// The maintainer gives their memory back after it has returned. If Clears arrive
+// faster than the maintainer frees them, Clear frees the memory itself.
 func (e *Engine) Clear() int {
 	for i := range e.shards {
 		e.shards[i].mu.Lock()
 	}
 	n := 0
-	var left []*detached
+	var taken []*detached
 	for i := range e.shards {
 		d, keys := e.shards[i].clearLocked()
 		n += keys
 		if d != nil {
-			left = append(left, d)
+			taken = append(taken, d)
 		}
 	}
 	for i := range e.shards {
 		e.shards[i].mu.Unlock()
 	}
-	if !e.maintainer.tryAdd(left, maxClearsLeft*len(e.shards)) {
-		for _, d := range left {
-			d.releaseAll(e.giveWay)
+	if !e.maintainer.tryAdd(taken, maxPendingClears*len(e.shards)) {
+		for _, d := range taken {
+			d.releaseAll(e.maintainer.giveWay)
 		}
 		e.maintainer.wake()
 	}
@@ -206,7 +210,7 @@ func (e *Engine) Clear() int {
 // Range calls fn for each key and its value until fn returns false. The slices
 // are valid during the call only. fn runs without a lock and may use the Engine.
 //
-// Each segment is copied at one moment, but for large values, which are read one by
+// Each segment is copied at one moment, except large values, which are read one by
 // one. A key that exists all the time is seen exactly once, unless a rename moves
 // it; one that comes or goes may be seen.
 func (e *Engine) Range(fn func(key, value []byte) bool) {
@@ -245,12 +249,12 @@ func (e *Engine) Close() error {
 	if e.closed.Swap(true) {
 		return ErrClosed
 	}
-	e.stopMaintainer()
+	e.maintainer.stop()
 	return e.pool.mem.close()
 }
 
 // rename moves the value of from, which has the hash h, to the key to.
-func (e *Engine) rename(h uint64, from, to []byte) Status {
+func (e *Engine) rename(h hash, from, to []byte) Status {
 	toHash := e.hashOf(to)
 	src, dst := h>>e.shift, toHash>>e.shift
 	first, second := min(src, dst), max(src, dst)
@@ -263,9 +267,11 @@ func (e *Engine) rename(h uint64, from, to []byte) Status {
 	return renameLocked(&e.shards[src], &e.shards[dst], h, toHash, from, to)
 }
 
-func (e *Engine) hashOf(key []byte) uint64 {
+func (e *Engine) hashOf(key []byte) hash {
 	if e.hash != nil {
-		return e.hash(key)
+		return hash(e.hash(key))
 	}
-	return seededHash(e.seed, key)
+	return hash(seededHash(e.seed, key))
 }
+
+func (e *Engine) shardOf(h hash) *shard { return &e.shards[h>>e.shift] }

@@ -2,7 +2,7 @@
 
 package engine
 
-// OffHeap says whether this build's memory is mapped.
+// OffHeap reports whether this build's memory is mapped.
 const OffHeap = offHeap
 
 // Resident is how many bytes of e's chunks the garbage collector has to keep.

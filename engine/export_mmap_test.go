@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OffHeap says whether this build's memory is mapped.
+// OffHeap reports whether this build's memory is mapped.
 const OffHeap = offHeap
 
 // Resident is how many bytes of e's memory the system has found pages for.
@@ -20,7 +20,7 @@ func (e *Engine) Resident() (bytes int, err error) {
 	p.mu.Unlock()
 	vec := make([]byte, chunkBytes/unix.Getpagesize())
 	for c := range chunks {
-		_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(p.mem.at(uint64(c)*chunkBytes/8)), chunkBytes, uintptr(unsafe.Pointer(&vec[0])))
+		_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(p.mem.at(ref(c*chunkBytes/8))), chunkBytes, uintptr(unsafe.Pointer(&vec[0])))
 		if errno != 0 {
 			return 0, fmt.Errorf("mincore: %w", errno)
 		}

@@ -23,7 +23,7 @@ func (o Options) WithFailing(failing func() bool) Options {
 func (e *Engine) CheckInvariants() error {
 	e.maintainer.working.Lock()
 	defer e.maintainer.working.Unlock()
-	e.maintain(true)
+	e.maintainer.maintain(&resting)
 	return e.checkInvariants()
 }
 
@@ -32,14 +32,22 @@ func (e *Engine) CheckAsIs() error { return e.checkInvariants() }
 
 // Settle does what there is to do for the maintainer.
 func (e *Engine) Settle() {
-	e.maintainAlone(true)
+	e.maintainer.round(&resting)
+}
+
+// Miscount has the first shard count n segments more than it has.
+func (e *Engine) Miscount(n int) {
+	s := &e.shards[0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table.segments += n
 }
 
 // Compact compacts the first shard, whether or not it needs it.
 func (e *Engine) Compact() {
 	e.maintainer.working.Lock()
 	defer e.maintainer.working.Unlock()
-	e.compact(&e.shards[0], false)
+	e.maintainer.compact(&e.shards[0], false)
 }
 
 // SeededHash is the hash of the store.
@@ -52,13 +60,13 @@ func (o Options) WithHash(hash func(key []byte) uint64) Options {
 }
 
 // HashOf returns the hash that e gives to key.
-func (e *Engine) HashOf(key string) uint64 { return e.hashOf([]byte(key)) }
+func (e *Engine) HashOf(key string) uint64 { return uint64(e.hashOf([]byte(key))) }
 
-// Closed tells whether Close has been called.
+// Closed reports whether Close has been called.
 func (e *Engine) Closed() bool { return e.closed.Load() }
 
 // ForceHints has e ask for cache lines ahead, small as it is.
-func (e *Engine) ForceHints() { e.pool.big.Store(true) }
+func (e *Engine) ForceHints() { e.pool.hintsPay.Store(true) }
 
 // HoldMaintainer keeps the maintainer from working until release is called.
 func (e *Engine) HoldMaintainer() (release func()) {
@@ -70,7 +78,7 @@ func (e *Engine) HoldMaintainer() (release func()) {
 func (e *Engine) ClearsLeft() int {
 	e.maintainer.mu.Lock()
 	defer e.maintainer.mu.Unlock()
-	return len(e.maintainer.left)
+	return len(e.maintainer.pendingClears)
 }
 
 // Lock is the mutex of a shard.
@@ -85,12 +93,12 @@ func (e *Engine) HoldFilling() (end func(), ok bool) {
 	p := &e.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c, ok := p.fillLocked()
+	c, ok := p.beginPrefaultLocked()
 	return func() {
 		p.mem.populate(c)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.endFillLocked(c)
+		p.endPrefaultLocked(c)
 	}, ok
 }
 
@@ -118,10 +126,10 @@ const ChunkPages = chunkPages
 func (e *Engine) AllocPages(pages int) (page uint64, ok bool) { return e.pool.alloc(pages, 0) }
 func (e *Engine) ReleasePages(page uint64, pages int)         { e.pool.release(page, pages) }
 
-// CallAt has the maintainer called once so many pages are left. Called reports whether it
+// CallAt has the maintainer called once n pages are left. Called reports whether it
 // has been called since it was asked last; CallHeard is what the maintainer does then.
-func (e *Engine) CallAt(pages int) { e.pool.callAt(pages) }
-func (e *Engine) CallHeard()       { e.retryPostponed() }
+func (e *Engine) CallAt(n int) { e.pool.wakeWhenFree(n) }
+func (e *Engine) CallHeard()   { e.maintainer.retryPostponed() }
 func (e *Engine) Called() bool {
 	select {
 	case <-e.maintainer.signal:
@@ -131,13 +139,13 @@ func (e *Engine) Called() bool {
 	}
 }
 
-// ToCopy makes the first shard keep so many pages for the copies of a compaction, as
-// while it is compacted, and tells how many the pool has left.
-func (e *Engine) ToCopy(pages int) (left int) {
+// ToCopy makes the first shard keep n pages for the copies of a compaction, as
+// while it is compacted, and returns how many the pool has left.
+func (e *Engine) ToCopy(n int) (left int) {
 	s := &e.shards[0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.toCopy = pages
+	s.pagesForCopies = n
 	return e.pool.left()
 }
 

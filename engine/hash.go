@@ -32,11 +32,26 @@ var (
 	_ [64 - shardBits - posShift - posBits]struct{}
 )
 
-// posOf is what a slot keeps of a hash.
-func posOf(h uint64) uint64 { return h >> posShift & posMask }
+// hash is the seeded hash of a key.
+type hash uint64
 
-// tagOf is what a control byte keeps of a hash; the high bit says occupied.
-func tagOf(h uint64) uint64 { return h&(1<<tagBits-1) | 0x80 }
+// position is what a slot keeps of a hash: which entry of the directory, and which
+// group of the segment there.
+type position uint64
+
+// tag is what a control byte keeps of a hash; its high bit says occupied. tags is the
+// same in each byte of a word, to be compared with a control word.
+type (
+	tag  uint64
+	tags uint64
+)
+
+func (h hash) position() position { return position(h >> posShift & posMask) }
+func (h hash) tag() tag           { return tag(h&(1<<tagBits-1) | 0x80) }
+func (h hash) tags() tags         { return tags((h&(1<<tagBits-1) | 0x80) * lowBytes) }
+
+// dirIndex is the entry of a position in a directory of a size.
+func (p position) dirIndex(size uint64) uint64 { return uint64(p) >> groupBits * size >> dirBits }
 
 // newSeed returns a seed that clients can't guess: the top-level functions of
 // math/rand/v2 draw from a ChaCha8 generator that the runtime seeds from the

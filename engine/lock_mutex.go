@@ -11,8 +11,8 @@ type lock struct {
 	_ [4]byte // as large as its twin: the size of a shard counts on it
 }
 
-// waitsLocked would be how often somebody had to wait; sync.Mutex doesn't tell.
+// waitsLocked would be how often a goroutine had to wait; sync.Mutex doesn't count.
 func (*lock) waitsLocked() int { return 0 }
 
-// letOthers is nothing to do: sync.Mutex hands over to who waits long.
+// letOthers has nothing to do: sync.Mutex hands over to a goroutine that waits long.
 func (*lock) letOthers() {}

@@ -12,19 +12,15 @@ import (
 // methods of sync.Mutex, and must not be copied once it is in use.
 //
 // It spins where sync.Mutex would park, because it can then be given back with a
-// plain store: nobody sleeps who would have to be woken. An atomic instruction
-// costs this machine 6 ns, and worse, the processor starts nothing behind it
-// before it is through, so that the misses of neighbouring operations don't
-// overlap. With one instead of two, batches of 32 overwrites, Xeon, medians of
-// three in turn: 10 k keys 23.7 ns a key instead of 26.7, 1 M 41.8 instead of 51.3,
-// 10 M 81.9 instead of 85.3.
+// plain store: no goroutine sleeps that would have to be woken. An atomic instruction
+// costs 6 ns, and the processor starts nothing after it until it is done, so that the
+// misses of neighbouring operations don't overlap. doc.go has what sync.Mutex costs.
 //
-// Who waits asks again after ever longer pauses, of the processor, then of the
-// scheduler, then of the clock: the holder may have been put off the processor in
-// the middle, and may need this one to go on. So a waiter costs next to nothing
-// however long it waits, but nothing makes waiters take turns: who takes the lock
-// again and again, as the maintainer does, has to call letOthers in between, or the
-// others starve.
+// A waiter asks again after ever longer pauses, of the processor, then of the
+// scheduler, then of the clock: the holder may have been put off its processor, and may
+// need this one to go on. So waiting costs next to nothing, however long it takes. But
+// nothing makes waiters take turns: a goroutine that takes the lock again and again, as
+// the maintainer does, has to call letOthers in between, or the others starve.
 type lock struct {
 	held    uint32
 	waits   uint32 // how many acquisitions had to wait; guarded by the lock itself
@@ -71,12 +67,12 @@ func (l *lock) lockSlow() {
 	}
 }
 
-// letOthers gives those who wait for the lock the time to wake up and take it, but not
-// for ever: they may have been put off the processor. The caller must not hold it.
+// letOthers gives waiters the time to wake up and take the lock, for a while: they may
+// have been put off the processor. The caller must not hold it.
 //
 // It doesn't sleep: when all of a process sleeps the scheduler rounds the time up to a
-// millisecond, the waiters' too, and Gosched is what makes it look for those whose
-// time has come.
+// millisecond, the waiters' too, and Gosched makes it look for those whose time has
+// come.
 func (l *lock) letOthers() {
 	if l.waiting.Load() == 0 {
 		return
@@ -86,7 +82,7 @@ func (l *lock) letOthers() {
 	}
 }
 
-// waitsLocked is how often somebody had to wait for the lock.
+// waitsLocked is how often a goroutine had to wait for the lock.
 func (l *lock) waitsLocked() int { return int(l.waits) }
 
 // storeRelease is *p = 0, in assembly so that it is more than a hope: the

@@ -11,14 +11,18 @@ import (
 // should wait for: it faults memory in ahead of use, copies shards that hold
 // much garbage into new blocks, and gives back what Clear left and what is empty.
 //
-// mu guards left. wake may be called with any lock held; it never blocks.
+// mu guards pendingClears, working the rounds. wake may be called with any lock held; it
+// never blocks.
 type maintainer struct {
-	signal chan struct{}
-	stop   chan struct{}
-	done   sync.WaitGroup
+	shards []shard // the Engine's
+	pool   *pool
 
-	mu   sync.Mutex
-	left []*detached // by Clear
+	signal  chan struct{}
+	closing chan struct{}
+	done    sync.WaitGroup
+
+	mu            sync.Mutex
+	pendingClears []*detached // what Clear took out of the shards
 
 	// Since the start, of a shard: compactions begun, those of them that ran out of memory
 	// and put back what they had moved, and those put off until there is more memory.
@@ -29,11 +33,11 @@ type maintainer struct {
 	working sync.Mutex // one round at a time: the tests ask for rounds, too
 }
 
-// init comes before the first wake: what calls the maintainer before it is started
-// is kept for it.
-func (m *maintainer) init() {
+// init comes before the first wake: a call before start is kept for it.
+func (m *maintainer) init(shards []shard, pool *pool) {
+	m.shards, m.pool = shards, pool
 	m.signal = make(chan struct{}, 1)
-	m.stop = make(chan struct{})
+	m.closing = make(chan struct{})
 }
 
 func (m *maintainer) wake() {
@@ -43,105 +47,131 @@ func (m *maintainer) wake() {
 	}
 }
 
-// maxClearsLeft is how many Clears of a full store may wait to be given back.
-const maxClearsLeft = 2
+// maxPendingClears is how many Clears of a full store may wait to be given back.
+const maxPendingClears = 2
 
-// tryAdd takes in what a Clear left, unless as much as limit waits already.
+// tryAdd takes in what a Clear took out of the shards, unless that makes more than limit.
 func (m *maintainer) tryAdd(d []*detached, limit int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.left)+len(d) > limit {
+	if len(m.pendingClears)+len(d) > limit {
 		return false
 	}
-	m.left = append(m.left, d...)
+	m.pendingClears = append(m.pendingClears, d...)
 	m.wake()
 	return true
 }
 
-// restAfter is how long nobody must have called the maintainer until it takes the store
-// to be at rest, and tidies up what isn't worth the work while memory is churned. Not
-// yet measured against other times.
+// restAfter is how long the maintainer waits for a call before it takes the store to be
+// at rest. Not yet measured against other times.
 const restAfter = 50 * time.Millisecond
 
-// How much may lie unused, as a part of what is in use, before it is gathered. In all a
-// store keeps within 1.3 times a fresh one's size (10 M keys of which nine tenths
-// were removed: 1.4 without the second pair).
-const (
-	churnedGarbage, churnedScattered = 6, 8
-	restingGarbage, restingScattered = 16, 32
+// effort is how hard a round of maintenance works: what it leaves as it is.
+type effort struct {
+	prefaults  bool // make chunks ready ahead of their use
+	everyShard bool // look at all shards, not only at those that ask for it
+
+	// Of a shard's blocks, garbage up to one part in garbagePart stays, and up to
+	// leastGarbage bytes, which aren't worth the way.
+	garbagePart, leastGarbage int
+	// Of the pages in use, as many free ones between them as one in scatteredPart, and up
+	// to leastScattered.
+	scatteredPart, leastScattered int
+	// Empty chunks: keptChunks, and one for each keptPart that are in use, so that churn
+	// doesn't fault its pages again.
+	keptChunks, keptPart int
+}
+
+// While a store is used, what costs more than it gives can wait: churned keeps it within
+// 1.3 times a fresh one's size, the classes' own waste included. Without resting, 10 M
+// keys of which nine tenths were removed stayed at 1.4.
+var (
+	churned = effort{
+		prefaults:   true,
+		garbagePart: 6, leastGarbage: 16 << 10,
+		scatteredPart: 8, leastScattered: 1024,
+		keptChunks: readyGrowing, keptPart: 32,
+	}
+	resting = effort{
+		everyShard:  true,
+		garbagePart: 16, leastGarbage: pageBytes,
+		scatteredPart: 32, leastScattered: 256,
+		keptChunks: 4, keptPart: 64,
+	}
 )
 
-func (e *Engine) startMaintainer() {
-	e.maintainer.done.Go(func() {
+// start has the maintainer work in a goroutine, until stop.
+func (m *maintainer) start() {
+	m.done.Go(func() {
 		rest := time.NewTimer(restAfter)
 		for {
 			select {
-			case <-e.maintainer.stop:
+			case <-m.closing:
 				rest.Stop()
 				return
-			case <-e.maintainer.signal:
-				e.maintainAlone(false)
+			case <-m.signal:
+				m.round(&churned)
 				rest.Reset(restAfter)
 			case <-rest.C:
-				e.maintainAlone(true)
+				m.round(&resting)
 			}
 		}
 	})
 }
 
-func (e *Engine) stopMaintainer() {
-	close(e.maintainer.stop)
-	e.maintainer.done.Wait()
+func (m *maintainer) stop() {
+	close(m.closing)
+	m.done.Wait()
 }
 
-// maintainAlone is one round of work, at a time.
-func (e *Engine) maintainAlone(resting bool) {
-	e.maintainer.working.Lock()
-	defer e.maintainer.working.Unlock()
-	e.maintain(resting)
+// round is one round of work; a second one waits for it.
+func (m *maintainer) round(how *effort) {
+	m.working.Lock()
+	defer m.working.Unlock()
+	m.maintain(how)
 }
 
 // maintain works until there is nothing to do.
-func (e *Engine) maintain(resting bool) {
-	for !resting && e.pool.prefaultOne() {
+func (m *maintainer) maintain(how *effort) {
+	for how.prefaults && m.pool.prefaultOne() {
 	}
-	e.maintainer.mu.Lock()
-	left := e.maintainer.left
-	e.maintainer.left = nil
-	e.maintainer.mu.Unlock()
-	for _, d := range left {
-		d.releaseAll(e.yield)
-		for e.pool.releaseOne(resting) {
+	m.mu.Lock()
+	clears := m.pendingClears
+	m.pendingClears = nil
+	m.mu.Unlock()
+	for _, d := range clears {
+		d.releaseAll(m.yield)
+		for m.pool.releaseOne(how) {
 		}
 	}
-	e.retryPostponed()
-	for i := range e.shards {
-		if s := &e.shards[i]; s.wantCompact.Load() || resting && s.isUntidy() {
-			e.compact(s, false)
+	m.retryPostponed()
+	for i := range m.shards {
+		if s := &m.shards[i]; s.wantCompact.Load() || how.everyShard && s.isUntidy() {
+			m.compact(s, false)
 		}
 	}
-	e.pack(resting)
-	for e.pool.releaseOne(resting) {
+	m.pack(how)
+	for m.pool.releaseOne(how) {
 	}
 }
 
-func (e *Engine) stopping() bool {
+func (m *maintainer) stopping() bool {
 	select {
-	case <-e.maintainer.stop:
+	case <-m.closing:
 		return true
 	default:
 		return false
 	}
 }
 
-// yield comes between the steps of maintenance, and tells whether to go on.
-func (e *Engine) yield() bool {
-	e.pool.stepped()
-	return e.giveWay()
+// yield comes between the steps of maintenance, and reports whether to go on.
+func (m *maintainer) yield() bool {
+	m.pool.stepped()
+	return m.giveWay()
 }
 
-// giveWay lets others have the processor, and tells whether to go on.
-func (e *Engine) giveWay() bool {
+// giveWay lets others have the processor, and reports whether to go on.
+func (m *maintainer) giveWay() bool {
 	runtime.Gosched()
-	return !e.stopping()
+	return !m.stopping()
 }

@@ -38,13 +38,13 @@ func (m *memory) close() error {
 }
 
 // at returns the address of a reference: a count of 8-byte words.
-func (m *memory) at(ref uint64) unsafe.Pointer {
-	p := m.table[ref>>(chunkShift-3)].Load()
-	return unsafe.Add(unsafe.Pointer(p), ref<<3&(chunkBytes-1))
+func (m *memory) at(r ref) unsafe.Pointer {
+	p := m.table[r>>(chunkShift-3)].Load()
+	return unsafe.Add(unsafe.Pointer(p), r<<3&(chunkBytes-1))
 }
 
 // hintAt is not called: without a fixed range, stale references may fault.
-func (m *memory) hintAt(uint64) unsafe.Pointer { return nil }
+func (m *memory) hintAt(ref) unsafe.Pointer { return nil }
 
 func (m *memory) chunks() int { return maxHeapChunks }
 

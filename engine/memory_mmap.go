@@ -63,11 +63,11 @@ func (m *memory) reserve() error {
 func (m *memory) close() error { return unix.Munmap(m.mapping) }
 
 // at returns the address of a reference: a count of 8-byte words from base.
-func (m *memory) at(ref uint64) unsafe.Pointer { return unsafe.Add(m.base, ref<<3) }
+func (m *memory) at(r ref) unsafe.Pointer { return unsafe.Add(m.base, r<<3) }
 
 // hintAt is at for a reference that may be garbage: always a mapped address.
-func (m *memory) hintAt(ref uint64) unsafe.Pointer {
-	return unsafe.Add(m.base, ref<<3&(m.limit-1))
+func (m *memory) hintAt(r ref) unsafe.Pointer {
+	return unsafe.Add(m.base, uint64(r)<<3&(m.limit-1))
 }
 
 func (m *memory) chunks() int { return int(m.limit / chunkBytes) }

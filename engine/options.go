@@ -51,11 +51,7 @@ func (o Options) withDefaults() Options {
 }
 
 // defaultShards is enough that two CPUs seldom ask for the same lock's cache line
-// while one of them holds it or is about to. Two goroutines, batches of 32
-// overwrites, Xeon, million keys a second with 64, 256, 512 and 1024 for each of the
-// two CPUs: 10 k keys 27, 49, 51, 53; 1 M 32, 34, 32, 41; 10 M 18.9, 20.2, 21.1, 20.5; and a
-// single one at 10 M: 12.4, 11.8, 11.4, 10.5. Memory at 10 M, bytes a key: 58.9,
-// 59.9, 62.3 with 1024 in all.
+// while one of them holds it or is about to. doc.go has what fewer and more cost.
 func defaultShards(procs int) int {
 	if procs == 1 {
 		return 64

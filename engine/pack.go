@@ -1,42 +1,35 @@
 package engine
 
-import "math/bits"
-
-// pack gathers what lies about. Where each shard's copies went depended on what was
+// pack gathers what is scattered. Where each shard's copies went depended on what was
 // free just then, and large records lie where they were put: a round over all
-// shards puts them, and the index, where it is lowest now. What a round can't better,
-// as the rests beside large records, is accepted, and no reason for another.
-func (e *Engine) pack(resting bool) {
-	m := &e.maintainer
-	part, least := churnedScattered, 1024 // pages, 4 MiB
-	if resting {
-		part, least = restingScattered, 256
-	}
-	before, used := e.pool.scattered()
+// shards moves them, and the index, to the lowest pages. What a round can't improve,
+// such as the rests beside large records, is accepted, and no reason for another.
+func (m *maintainer) pack(leaves *effort) {
+	before, used := m.pool.scattered()
 	m.accepted = min(m.accepted, before)
-	for before > max(least, used/part, m.accepted*3/2) && !e.stopping() {
+	for before > max(leaves.leastScattered, used/leaves.scatteredPart, m.accepted*3/2) && !m.stopping() {
 		moved := 0
-		for i := range e.shards {
-			e.compact(&e.shards[i], true)
-			moved += e.packLarge(&e.shards[i])
+		for i := range m.shards {
+			m.compact(&m.shards[i], true)
+			moved += m.packLarge(&m.shards[i])
 		}
 		var after int
-		after, used = e.pool.scattered()
+		after, used = m.pool.scattered()
 		// Not what has been moved, nor what was freed meanwhile.
 		m.accepted = max(0, min(before, after)-moved)
 		before = after
 	}
 }
 
-// packPages is what packLarge copies with a shard's lock held, or one record more: a
-// record that shares its chunk has less than 2 MiB.
+// packPages is what packLarge copies with a shard's lock held, or up to one record more,
+// which has less than 2 MiB if it shares its chunk.
 const packPages = 64
 
 // packLarge moves the large records of a shard that share their chunk with others
 // to the lowest pages that are free, so that chunks become empty. It returns how many
 // pages it moved.
-func (e *Engine) packLarge(s *shard) (pages int) {
-	for at, group := uint64(0), uint64(0); at < maxDirSize && e.yield(); {
+func (m *maintainer) packLarge(s *shard) (pages int) {
+	for at, group := uint64(0), uint64(0); at < maxDirSize && m.yield(); {
 		var moved int
 		s.mu.Lock()
 		at, group, moved = s.packLocked(at, group)
@@ -48,39 +41,31 @@ func (e *Engine) packLarge(s *shard) (pages int) {
 }
 
 // packLocked does so for the segment at a directory position, from a group on, and
-// returns where to go on and how many pages it moved. If the segment is another by then some records stay where
-// they are.
+// returns where to go on and how many pages it moved. If the segment has been rebuilt by
+// then, some records stay where they are.
 func (s *shard) packLocked(at, group uint64) (nextAt, nextGroup uint64, moved int) {
-	t := &s.table
-	d := t.dir.Load()
 	if s.large == 0 {
 		return maxDirSize, 0, 0
 	}
-	size := dirSize(d)
-	lo, hi := t.span(d, at*size>>dirBits)
-	e := *t.entry(d, lo)
-	seg := t.mem.at(e >> 8)
-	for ; group < 1<<(e&63); group++ {
+	seg, in := s.table.segmentAt(at)
+	for ; group < seg.groups(); group++ {
 		if moved >= packPages {
 			return at, group, moved
 		}
-		g := add(seg, group*groupBytes)
-		for m := *word(g) & slotHighs; m != 0; m &= m - 1 {
-			slot := add(g, 8+uint64(bits.TrailingZeros64(m))&^7)
-			if recordClass(t.mem.at(*word(slot)&refMask)) == largeClass {
-				moved += s.lowerLocked(slot)
+		for from := range seg.slots(group, group+1) {
+			if s.table.record(*from.slot).class() == largeClass {
+				moved += s.lowerLocked(from.slot)
 			}
 		}
 	}
-	return (hi<<dirBits + size - 1) / size, 0, moved
+	return in.next(), 0, moved
 }
 
 // lowerLocked moves a large record to lower pages, if there are any, and returns
 // how many pages it has.
-func (s *shard) lowerLocked(slot ptr) int {
-	ref := *word(slot) & refMask
-	old := s.pool.mem.at(ref - largePrefix/8)
-	pages := int(*word(add(old, 16)))
+func (s *shard) lowerLocked(slot *slot) int {
+	from := slot.ref()
+	pages := int(s.largeAt(runOf(from)).pages)
 	if pages > chunkPages {
 		return 0
 	}
@@ -88,15 +73,15 @@ func (s *shard) lowerLocked(slot ptr) int {
 	if !ok {
 		return 0
 	}
-	if page*pageWords >= ref {
+	if pageRef(page) >= from {
 		s.pool.release(page, pages)
 		return 0
 	}
 	n := pages*pageBytes - largePrefix
-	newRef := page*pageWords + largePrefix/8
-	copy(bytesAt(s.pool.mem.at(newRef), n), bytesAt(s.pool.mem.at(ref), n))
-	s.linkLarge(page*pageWords, pages)
-	*word(slot) = *word(slot)&^refMask | newRef
-	s.releaseLarge(ref)
+	to := largeRef(pageRef(page))
+	copy(bytesAt(s.pool.mem.at(to), n), bytesAt(s.pool.mem.at(from), n))
+	s.linkLarge(pageRef(page), pages)
+	slot.pointTo(to)
+	s.releaseLarge(from)
 	return pages
 }

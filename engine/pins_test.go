@@ -30,9 +30,10 @@ func TestInlining(t *testing.T) {
 	for reason, names := range map[string][]string{
 		"its way without waiting is one instruction":   {"(*lock).Lock", "(*lock).Unlock"},
 		"every reference that is followed":             {"(*memory).at", "(*memory).hintAt", "word", "half", "add", "bytesAt", "addrOf", "ptrTo"},
-		"every key's way to its group":                 {"posOf", "tagOf", "dirIndex", "dirSize", "(*table).entry"},
-		"every group that is prefetched":               {"(*Engine).lockAddr", "(*Engine).applyHinted.func1"},
-		"every record that is written or read":         {"recordClass", "recordParts", "recordBytes", "classOf", "classBytes", "copyTo"},
+		"every key's way to its group":                 {"hash.position", "hash.tags", "position.dirIndex", "directory.size", "(*table).entry", "(*table).entryOf", "(*table).segment", "segment.group"},
+		"every group that is looked into":              {"control.match", "control.passed", "bitset.first", "bitset.rest", "(*group).slot", "(*table).record", "groupOf"},
+		"every group that is prefetched":               {"(*Engine).lockAddr", "(*Engine).shardOf", "(*Engine).applyHinted.func1"},
+		"every record that is written or read":         {"(*record).class", "(*record).parts", "(*record).shortValue", "(*record).shortKey", "recordBytes", "classOf", "classBytes", "copyTo"},
 		"every 8 bytes of a key that is hashed":        {"load64", "load32"},
 		"every operation that is decoded into a batch": {"(*Batch).Add"},
 		"every record that is allocated or freed":      {"(*allocator).push", "(*allocator).spare"},

@@ -20,15 +20,9 @@ var _ [chunkBytes - 1<<chunkShift]struct{}
 var _ [1<<chunkShift - chunkBytes]struct{}
 
 // The pool has chunks prefaulted ahead of use while the store grows, up to
-// readyGrowing of them, fewer while it is small; at rest it keeps readyResting. How long
-// a chunk takes is the system's affair: 0.2 ms where its memory was in use before, 4.5
-// on a virtual machine whose host has to find it first, which is as long as inserts
-// take to fill one. Filling 10 M keys there, batches of 32 that took over 1.5 ms:
-// 38 of 600,000 with 4 ahead, 4 with 16.
-const (
-	readyGrowing = 16
-	readyResting = 4
-)
+// readyGrowing of them, fewer while it is small. Where the system has to find the
+// memory first, that takes as long as inserts take to fill it; see doc.go.
+const readyGrowing = 16
 
 // hintPages is the store from which hint passes win over the caches: 2 MiB; below
 // that they cost 2 to 4 ns a key (10 k keys: 46 ns with, 43 without). A store that
@@ -43,27 +37,27 @@ const runBuckets = 32
 // gathers at the top, where whole chunks can go back to the system.
 //
 // mu guards everything below it; it is taken with a shard's lock held, never
-// the other way, and held for a search of bitmaps, not for a system call, but for
-// what allocChunksLocked does at the ceiling, and endFillLocked if it must.
+// the other way. It is held for a search of bitmaps, and for a system call only by
+// allocChunksLocked at the ceiling and by endPrefaultLocked after a race.
 type pool struct {
-	mem  memory
-	wake func()      // tells the maintainer that there is work; never blocks
-	step func()      // called between the steps of maintenance; nil: see Simulation
-	big  atomic.Bool // more pages than hintPages have been in use: hints pay
+	mem      memory
+	wake     func()      // tells the maintainer that there is work; never blocks
+	step     func()      // called between the steps of maintenance; nil: see Simulation
+	hintsPay atomic.Bool // more pages than hintPages have been in use
 
-	mu         sync.Mutex
-	chunks     []chunkState
-	maxChunks  int             // the ceiling
-	reserve    int             // pages below it that only a compaction may take
-	committed  int             // chunks with memory behind them
-	filling    int             // the one of them that is chunkFilling; 0: none
-	ready      int             // usable chunks with all pages free
-	freePages  int             // in chunkReady chunks
-	first      [runBuckets]int // no chunk below has a free run of the bucket's size
-	firstNone  int             // no chunk below is chunkNone
-	small      [3]uint64       // lists of free index pieces of 512, 1024, 2048 bytes
-	smallPages int             // pages cut into such pieces
-	callFrom   int             // pages left from which on the maintainer is called; 0: never
+	mu          sync.Mutex
+	chunks      []chunkState
+	maxChunks   int             // the ceiling
+	reserve     int             // pages below it that only a compaction may take
+	committed   int             // chunks that have memory
+	prefaulting int             // the one of them that is chunkPrefaulting; 0: none
+	ready       int             // usable chunks with all pages free
+	freePages   int             // in chunkReady chunks
+	first       [runBuckets]int // no chunk below has a free run of the bucket's size
+	firstNone   int             // no chunk below is chunkNone
+	small       [3]ref          // lists of free index pieces of 512, 1024, 2048 bytes
+	smallPages  int             // pages cut into such pieces
+	wakeAtPages int             // pages left from which on the maintainer is woken; 0: never
 }
 
 func (p *pool) init(maxBytes, shards int) error {
@@ -96,8 +90,8 @@ func runBucket(pages int) int {
 	return 11 + bits.Len(uint(pages-1)) // 17..32 pages: 16
 }
 
-// alloc takes a run of pages and returns the first. Its bytes are anything. So many
-// pages as spare have to be left: the reserve, unless a compaction asks.
+// alloc takes a run of pages and returns the first. Its bytes are anything. At least
+// spare pages have to be left: the reserve, unless a compaction asks.
 func (p *pool) alloc(pages, spare int) (page uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,7 +126,7 @@ func (p *pool) allocLocked(pages, spare int) (uint64, bool) {
 			return uint64(c*chunkPages + at), true
 		}
 	}
-	c := p.filling
+	c := p.prefaulting
 	if p.committed < p.maxChunks {
 		var ok bool
 		if c, ok = p.nextNoneLocked(1); !ok || !p.mem.commit(c, 1) {
@@ -140,7 +134,7 @@ func (p *pool) allocLocked(pages, spare int) (uint64, bool) {
 		}
 		p.addReadyLocked(c)
 		p.committed++
-	} else if !p.filledLocked() {
+	} else if !p.publishPrefaultedLocked() {
 		return 0, false
 	}
 	p.takeLocked(c, 0, pages)
@@ -156,7 +150,7 @@ func (p *pool) left() int {
 
 func (p *pool) leftLocked() int {
 	n := (p.maxChunks-p.committed)*chunkPages + p.freePages
-	if p.filling != 0 {
+	if p.prefaulting != 0 {
 		n += chunkPages
 	}
 	return n
@@ -174,8 +168,8 @@ func (p *pool) takeLocked(c, at, pages int) {
 	ch.mark(at, pages, false)
 	ch.freePages -= uint16(pages)
 	p.freePages -= pages
-	if (p.committed-p.ready)*chunkPages > hintPages && !p.big.Load() {
-		p.big.Store(true)
+	if (p.committed-p.ready)*chunkPages > hintPages && !p.hintsPay.Load() {
+		p.hintsPay.Store(true)
 	}
 }
 
@@ -223,7 +217,7 @@ func (p *pool) addReadyLocked(c int) {
 // with the lock held.
 func (p *pool) allocChunksLocked(n int) (uint64, bool) {
 	if p.committed-p.ready+n > p.maxChunks {
-		p.filledLocked()
+		p.publishPrefaultedLocked()
 	}
 	if p.committed-p.ready+n > p.maxChunks {
 		return 0, false
@@ -249,14 +243,14 @@ func (p *pool) release(page uint64, pages int) {
 	c := int(page / chunkPages)
 	if pages > chunkPages {
 		n := (pages + chunkPages - 1) / chunkPages
-		p.mem.release(c, n) // nobody else knows these chunks: no lock
+		p.mem.release(c, n) // no one else knows these chunks: no lock
 		p.mu.Lock()
 		for i := range n {
 			p.chunks[c+i].state = chunkNone
 		}
 		p.firstNone = min(p.firstNone, c)
 		p.committed -= n
-		p.callLocked()
+		p.wakeIfFreeLocked()
 		p.mu.Unlock()
 		return
 	}
@@ -274,44 +268,44 @@ func (p *pool) release(page uint64, pages int) {
 	}
 	if ch.freePages == chunkPages {
 		p.ready++
-		if p.tooManyReadyLocked(false) {
+		if p.tooManyReadyLocked(&churned) {
 			p.wake()
 		}
 	}
-	p.callLocked()
+	p.wakeIfFreeLocked()
 }
 
-// callAt has the maintainer called once so many pages are left.
-func (p *pool) callAt(pages int) {
+// wakeWhenFree has the maintainer woken once there are n pages left.
+func (p *pool) wakeWhenFree(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.callFrom == 0 || pages < p.callFrom {
-		p.callFrom = pages
+	if p.wakeAtPages == 0 || n < p.wakeAtPages {
+		p.wakeAtPages = n
 	}
-	p.callLocked()
+	p.wakeIfFreeLocked()
 }
 
-func (p *pool) callLocked() {
-	if p.callFrom > 0 && p.leftLocked() >= p.callFrom {
+func (p *pool) wakeIfFreeLocked() {
+	if p.wakeAtPages > 0 && p.leftLocked() >= p.wakeAtPages {
 		p.wake()
 	}
 }
 
-// called tells whether as many pages are left as somebody has been waiting for, and how
-// many there are. Who goes on waiting has to say so again.
-func (p *pool) called() (left int, ok bool) {
+// takeWake reports whether the pages that wakeWhenFree waits for are there, and how many
+// are left. The wake is used up: a caller that goes on waiting asks for another.
+func (p *pool) takeWake() (left int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	left = p.leftLocked()
-	if p.callFrom == 0 || left < p.callFrom {
+	if p.wakeAtPages == 0 || left < p.wakeAtPages {
 		return 0, false
 	}
-	p.callFrom = 0
+	p.wakeAtPages = 0
 	return left, true
 }
 
 // allocSmall takes a piece of 512 << k bytes, k < 3, for a small index.
-func (p *pool) allocSmall(k int) (ref uint64, ok bool) {
+func (p *pool) allocSmall(k int) (r ref, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.small[k] == 0 {
@@ -320,26 +314,26 @@ func (p *pool) allocSmall(k int) (ref uint64, ok bool) {
 			return 0, false
 		}
 		p.smallPages++
-		step := uint64(64) << k // words
-		for at := uint64(0); at < pageWords; at += step {
-			p.pushSmallLocked(page*pageWords+at, k)
+		step := ref(64) << k // words
+		for at := pageRef(page); at < pageRef(page+1); at += step {
+			p.pushSmallLocked(at, k)
 		}
 	}
-	ref = p.small[k]
-	p.small[k] = *word(p.mem.at(ref))
-	return ref, true
+	r = p.small[k]
+	p.small[k] = *(*ref)(p.mem.at(r))
+	return r, true
 }
 
 // releaseSmall gives a piece back; its page stays with the small pieces.
-func (p *pool) releaseSmall(ref uint64, k int) {
+func (p *pool) releaseSmall(r ref, k int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pushSmallLocked(ref, k)
+	p.pushSmallLocked(r, k)
 }
 
-func (p *pool) pushSmallLocked(ref uint64, k int) {
-	*word(p.mem.at(ref)) = p.small[k]
-	p.small[k] = ref
+func (p *pool) pushSmallLocked(r ref, k int) {
+	*(*ref)(p.mem.at(r)) = p.small[k]
+	p.small[k] = r
 }
 
 // wantReadyLocked is how many chunks to prefault.
@@ -348,14 +342,10 @@ func (p *pool) wantReadyLocked() int {
 	return min(min(readyGrowing, used/2)-p.ready, p.maxChunks-p.committed)
 }
 
-// tooManyReadyLocked says whether empty chunks should go back to the system: a
-// thirty-second of the store may stay, so that churn doesn't fault its pages again.
-func (p *pool) tooManyReadyLocked(resting bool) bool {
+// tooManyReadyLocked reports whether there are more empty chunks than an effort keeps.
+func (p *pool) tooManyReadyLocked(keeps *effort) bool {
 	used := p.committed - p.ready
-	if resting {
-		return p.ready > readyResting+used/64
-	}
-	return p.ready > readyGrowing+used/32
+	return p.ready > keeps.keptChunks+used/keeps.keptPart
 }
 
 // scattered returns how many free pages lie about in chunks that are in use, and how
@@ -371,7 +361,7 @@ func (p *pool) scattered() (free, used int) {
 func (p *pool) prefaultOne() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c, ok := p.fillLocked()
+	c, ok := p.beginPrefaultLocked()
 	if !ok {
 		return false
 	}
@@ -379,11 +369,11 @@ func (p *pool) prefaultOne() bool {
 	p.mem.populate(c)
 	p.stepped()
 	p.mu.Lock()
-	p.endFillLocked(c)
+	p.endPrefaultLocked(c)
 	return true
 }
 
-func (p *pool) fillLocked() (c int, ok bool) {
+func (p *pool) beginPrefaultLocked() (c int, ok bool) {
 	if p.wantReadyLocked() <= 0 {
 		return 0, false
 	}
@@ -391,40 +381,40 @@ func (p *pool) fillLocked() (c int, ok bool) {
 		return 0, false
 	}
 	p.committed++
-	p.chunks[c].state = chunkFilling
-	p.filling = c
+	p.chunks[c].state = chunkPrefaulting
+	p.prefaulting = c
 	return c, true
 }
 
-// endFillLocked notes that a chunk has been prefaulted. Who was short of memory may
-// have taken it meanwhile, and given it back: then it goes back to the system again.
-// (While it goes back as a part of several, what was prefaulted behind that stays until
-// the chunk is used again.)
-func (p *pool) endFillLocked(c int) {
-	if p.filling == c {
-		p.filledLocked()
+// endPrefaultLocked notes that a chunk has been prefaulted. A caller that was short of
+// memory may have taken it meanwhile, and given it back: then it goes back to the system
+// again. If it is just going back as a part of several, what was prefaulted after that
+// stays until the chunk is used again.
+func (p *pool) endPrefaultLocked(c int) {
+	if p.prefaulting == c {
+		p.publishPrefaultedLocked()
 	} else if p.chunks[c].state == chunkNone {
 		p.mem.release(c, 1)
 	}
 }
 
-// filledLocked makes the chunk that is being prefaulted usable, if there is one. Who
-// can't wait for the rest of it faults in what he uses himself: prefaulting changes
-// nothing that is there.
-func (p *pool) filledLocked() bool {
-	if p.filling == 0 {
+// publishPrefaultedLocked makes the chunk that is being prefaulted usable, if there is
+// one. A caller that can't wait for the rest of it faults in what it uses itself:
+// prefaulting changes nothing that is there.
+func (p *pool) publishPrefaultedLocked() bool {
+	if p.prefaulting == 0 {
 		return false
 	}
-	p.addReadyLocked(p.filling)
-	p.filling = 0
+	p.addReadyLocked(p.prefaulting)
+	p.prefaulting = 0
 	return true
 }
 
 // releaseOne gives the highest empty chunk back, if there are too many.
-func (p *pool) releaseOne(resting bool) bool {
+func (p *pool) releaseOne(keeps *effort) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.tooManyReadyLocked(resting) {
+	if !p.tooManyReadyLocked(keeps) {
 		return false
 	}
 	c := p.takeReadyLocked()
@@ -444,8 +434,8 @@ func (p *pool) stepped() {
 }
 
 // takeReadyLocked takes the highest empty chunk, which there must be, out of use. From
-// here on another may be had instead, so that nobody is refused memory that is about
-// to be there: the ceiling may be passed by this one, for as long as the system takes.
+// here on another may be had instead, so that no operation is refused memory that is
+// about to be free: this one may exceed the ceiling, for as long as the system takes.
 func (p *pool) takeReadyLocked() int {
 	c := len(p.chunks) - 1
 	for p.chunks[c].state != chunkReady || p.chunks[c].freePages != chunkPages {

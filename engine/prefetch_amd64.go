@@ -3,15 +3,15 @@ package engine
 // prefetch asks for the cache lines at n addresses; it never faults.
 //
 //go:noescape
-func prefetch(at *[blockOps]uintptr, n int)
+func prefetch(at *[strideOps]uintptr, n int)
 
 // prefetch2 asks also for the lines 39 bytes further on.
 //
 //go:noescape
-func prefetch2(at *[blockOps]uintptr, n int)
+func prefetch2(at *[strideOps]uintptr, n int)
 
 // prefetchWrite asks for cache lines that will be written to. It is a no-op on
 // the few old processors that don't have it.
 //
 //go:noescape
-func prefetchWrite(at *[blockOps]uintptr, n int)
+func prefetchWrite(at *[strideOps]uintptr, n int)

@@ -4,7 +4,7 @@ package engine
 
 // prefetch loads a byte from n addresses: the misses overlap as far as the
 // processor looks ahead.
-func prefetch(at *[blockOps]uintptr, n int) {
+func prefetch(at *[strideOps]uintptr, n int) {
 	sum := uint64(0)
 	for i := range n {
 		sum += *word(ptrTo(at[i]))
@@ -12,7 +12,7 @@ func prefetch(at *[blockOps]uintptr, n int) {
 	sink.Store(sum)
 }
 
-func prefetch2(at *[blockOps]uintptr, n int) { prefetch(at, n) }
+func prefetch2(at *[strideOps]uintptr, n int) { prefetch(at, n) }
 
 // prefetchWrite would take the lines from other cores only to read them.
-func prefetchWrite(*[blockOps]uintptr, int) {}
+func prefetchWrite(*[strideOps]uintptr, int) {}

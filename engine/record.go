@@ -53,47 +53,71 @@ func recordBytes(key, value int) (n, header int) {
 	return longHeader + key + value, longHeader
 }
 
-// recordClass is the class in a record's header.
-func recordClass(rec ptr) int { return int(*half(rec) >> 8 & 0xFF) }
+// record is what a reference to a record points to: its first 4 bytes. What lies after
+// them only the methods here know.
+type record struct{ head header }
 
-// recordParts returns the lengths in a record's header.
-func recordParts(rec ptr) (key, value int, header uint64) {
-	h := *half(rec)
-	if k := h & 0xFF; k != longKey {
-		return int(k), int(h >> 16), shortHeader
+// header is the first 4 bytes of a record.
+type header uint32
+
+func (h header) isShort() bool { return h&0xFF != longKey }
+func (h header) class() int    { return int(h >> 8 & 0xFF) }
+
+// keyBytes and valueBytes are the lengths in a short record's header.
+func (h header) keyBytes() int   { return int(h & 0xFF) }
+func (h header) valueBytes() int { return int(h >> 16) }
+
+// class is the size class that a record has its room of.
+func (r *record) class() int { return r.head.class() }
+
+// shortKey is where the key of a short record is.
+func (r *record) shortKey() ptr { return add(ptr(r), shortHeader) }
+
+// shortValue is where the value of a short record is, and how long; ok is false for a
+// long record, of which the rest means nothing.
+func (r *record) shortValue() (at ptr, n int, ok bool) {
+	h := r.head
+	return add(ptr(r), shortHeader+uint64(h&0xFF)), h.valueBytes(), h.isShort()
+}
+
+// parts returns the lengths in a record's header, and that of the header.
+func (r *record) parts() (key, value int, header uint64) {
+	if h := r.head; h.isShort() {
+		return h.keyBytes(), h.valueBytes(), shortHeader
 	}
-	return int(*half(add(rec, 4))), int(*word(add(rec, 8))), longHeader
+	return int(*half(add(ptr(r), 4))), int(*word(add(ptr(r), 8))), longHeader
 }
 
-// recordKey and recordValue alias the record.
-func recordKey(rec ptr) []byte {
-	k, _, header := recordParts(rec)
-	return bytesAt(add(rec, header), k)
+// key and value alias the record.
+func (r *record) key() []byte {
+	k, _, header := r.parts()
+	return bytesAt(add(ptr(r), header), k)
 }
 
-func recordValue(rec ptr) []byte {
-	k, v, header := recordParts(rec)
-	return bytesAt(add(rec, header+uint64(k)), v)
+func (r *record) value() []byte {
+	k, v, header := r.parts()
+	return bytesAt(add(ptr(r), header+uint64(k)), v)
 }
 
 // hasKey compares a record's whole key.
-func hasKey(rec ptr, key []byte) bool {
-	k := *half(rec) & 0xFF
-	if k != longKey {
-		return int(k) == len(key) && equalKey(add(rec, shortHeader), key)
-	}
-	return int(*half(add(rec, 4))) == len(key) && equalKey(add(rec, longHeader), key)
+func (r *record) hasKey(key []byte) bool {
+	k, _, header := r.parts()
+	return k == len(key) && equalKey(add(ptr(r), header), key)
 }
 
-// writeRecord fills a record; its room has been checked.
-func writeRecord(rec ptr, class int, key, value []byte) {
+// write fills a record; its room has been checked.
+func (r *record) write(class int, key, value []byte) {
 	_, header := recordBytes(len(key), len(value))
 	if header == shortHeader {
-		*half(rec) = uint32(len(key)) | uint32(class)<<8 | uint32(len(value))<<16
+		r.head = shortHead(class, len(key), len(value))
 	} else {
-		*word(rec) = longKey | uint64(class)<<8 | uint64(len(key))<<32
-		*word(add(rec, 8)) = uint64(len(value))
+		*word(ptr(r)) = longKey | uint64(class)<<8 | uint64(len(key))<<32
+		*word(add(ptr(r), 8)) = uint64(len(value))
 	}
-	copyTo(add(rec, uint64(header)), key)
-	copyTo(add(rec, uint64(header+len(key))), value)
+	copyTo(add(ptr(r), uint64(header)), key)
+	copyTo(add(ptr(r), uint64(header+len(key))), value)
+}
+
+func shortHead(class, key, value int) header {
+	return header(key) | header(class)<<8 | header(value)<<16
 }

@@ -1,16 +1,13 @@
 package engine
 
-import (
-	"math/bits"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // shard is a lock and what it guards: an index and the records it refers to.
 //
-// mu guards everything but the counters and flags that are atomic; functions
+// mu guards everything except the counters and flags that are atomic; functions
 // whose names end in Locked need it held. table.dir is written under mu and read
-// by hint passes without. keys is written under mu and read by anyone. Lock order: shards in
-// ascending index, then the pool's lock inside. Must not be copied.
+// by hint passes without; keys is written under mu and read by anyone. Lock order:
+// shards in ascending index, then the pool. Must not be copied.
 type shard struct {
 	mu    lock
 	keys  atomic.Int64
@@ -18,17 +15,17 @@ type shard struct {
 
 	allocator
 	stagger     int         // decides the directory's first size
-	epoch       uint64      // counts Clears, for those who walk in steps
+	epoch       uint64      // counts Clears, for walks in steps
 	wantCompact atomic.Bool // the maintainer is to come by
 
 	_ [shardPad]byte
 }
 
-// shardPad makes a shard an odd number of cache lines (memory_mmap.go checks):
-// what every operation reads, from the lock to table.mem.base, is in the first, no
-// line is shared with a neighbour, and the first lines of all shards spread over
-// the sets of a cache, as they would not at a power of two.
-const shardPad = 32
+// shardPad makes a shard an odd number of cache lines; memory_mmap.go checks. What
+// every operation reads, from the lock to table.mem.base, is in the first. No line is
+// shared with a neighbour, and the first lines of all shards spread over the sets of a
+// cache, as they would not at a power of two.
+const shardPad = 24
 
 func (s *shard) init(p *pool, stagger, capacity int) {
 	s.pool = p
@@ -42,7 +39,7 @@ func (s *shard) init(p *pool, stagger, capacity int) {
 
 // setLocked stores a value of another length, or a new key. slot and rec are
 // what find returned; a value of the same length Apply copies over the old one.
-func (s *shard) setLocked(slot, rec ptr, h uint64, key, value []byte) Status {
+func (s *shard) setLocked(slot *slot, rec *record, h hash, key, value []byte) Status {
 	if rec == nil {
 		return s.insertLocked(h, key, value)
 	}
@@ -50,16 +47,16 @@ func (s *shard) setLocked(slot, rec ptr, h uint64, key, value []byte) Status {
 }
 
 // insertLocked stores a key that isn't there.
-func (s *shard) insertLocked(h uint64, key, value []byte) Status {
+func (s *shard) insertLocked(h hash, key, value []byte) Status {
 	n, _ := recordBytes(len(key), len(value))
-	ref, class, ok := s.alloc(n)
+	r, class, ok := s.alloc(n)
 	if !ok {
 		return OutOfMemory
 	}
-	rec := s.pool.mem.at(ref)
-	writeRecord(rec, class, key, value)
-	if !s.table.insert(s.pool, s.stagger, h, ref) {
-		s.release(ref, rec)
+	rec := s.recordAt(r)
+	rec.write(class, key, value)
+	if !s.table.insert(s.pool, s.stagger, h, r) {
+		s.release(r, rec)
 		return OutOfMemory
 	}
 	s.keys.Store(s.keys.Load() + 1)
@@ -68,45 +65,45 @@ func (s *shard) insertLocked(h uint64, key, value []byte) Status {
 
 // replaceLocked gives a key a value of another length: in place if it fits and
 // leaves at most an eighth of the room unused, otherwise in a new record.
-func (s *shard) replaceLocked(slot, rec ptr, key, value []byte) Status {
-	ref := *word(slot) & refMask
+func (s *shard) replaceLocked(slot *slot, rec *record, key, value []byte) Status {
+	old := slot.ref()
 	n, _ := recordBytes(len(key), len(value))
-	room := s.room(ref, rec)
+	room := s.room(old, rec)
 	fits := n <= room
 	if fits && (n >= room-room/8 || n > room-8) {
-		writeRecord(rec, recordClass(rec), key, value)
+		rec.write(rec.class(), key, value)
 		return Updated
 	}
-	newRef, class, ok := s.alloc(n)
+	r, class, ok := s.alloc(n)
 	if !ok {
 		if fits {
-			writeRecord(rec, recordClass(rec), key, value)
+			rec.write(rec.class(), key, value)
 			return Updated
 		}
 		return OutOfMemory
 	}
-	writeRecord(s.pool.mem.at(newRef), class, key, value)
-	*word(slot) = *word(slot)&^refMask | newRef
-	s.release(ref, rec)
+	s.recordAt(r).write(class, key, value)
+	slot.pointTo(r)
+	s.release(old, rec)
 	s.checkGarbage()
 	return Updated
 }
 
-func (s *shard) addLocked(h uint64, key, value []byte) Status {
+func (s *shard) addLocked(h hash, key, value []byte) Status {
 	if _, rec := s.table.find(h, key); rec != nil {
 		return Exists
 	}
 	return s.insertLocked(h, key, value)
 }
 
-func (s *shard) containsLocked(h uint64, key []byte) Status {
+func (s *shard) containsLocked(h hash, key []byte) Status {
 	if _, rec := s.table.find(h, key); rec == nil {
 		return NotFound
 	}
 	return Found
 }
 
-func (s *shard) removeLocked(h uint64, key []byte) Status {
+func (s *shard) removeLocked(h hash, key []byte) Status {
 	slot, rec := s.table.find(h, key)
 	if rec == nil {
 		return NotFound
@@ -115,17 +112,17 @@ func (s *shard) removeLocked(h uint64, key []byte) Status {
 	return Removed
 }
 
-func (s *shard) dropLocked(slot, rec ptr) {
-	ref := *word(slot) & refMask
+func (s *shard) dropLocked(slot *slot, rec *record) {
+	r := slot.ref()
 	s.table.erase(slot)
-	s.release(ref, rec)
+	s.release(r, rec)
 	s.keys.Store(s.keys.Load() - 1)
 	s.checkGarbage()
 }
 
 // renameLocked moves a value from one shard to another, or within one; both
 // must be locked. Renaming a key to itself succeeds when it exists.
-func renameLocked(src, dst *shard, fromHash, toHash uint64, from, to []byte) Status {
+func renameLocked(src, dst *shard, fromHash, toHash hash, from, to []byte) Status {
 	_, rec := src.table.find(fromHash, from)
 	if rec == nil {
 		return NotFound
@@ -137,7 +134,7 @@ func renameLocked(src, dst *shard, fromHash, toHash uint64, from, to []byte) Sta
 		return Exists
 	}
 	// The record stays where it is while the new one is written.
-	if st := dst.insertLocked(toHash, to, recordValue(rec)); st != Created {
+	if st := dst.insertLocked(toHash, to, rec.value()); st != Created {
 		return st
 	}
 	slot, rec := src.table.find(fromHash, from) // the index may have grown
@@ -145,50 +142,40 @@ func renameLocked(src, dst *shard, fromHash, toHash uint64, from, to []byte) Sta
 	return Renamed
 }
 
-// Garbage up to a sixth of the blocks may lie on the lists before the maintainer is
-// called: with the classes' own waste that keeps a store within 1.3 times what a
-// fresh one takes. Below minGarbage, or a page in a store at rest, it isn't worth the
-// way. The rests of blocks that no record fitted into don't count: a compaction would
-// leave as many.
-const minGarbage = 16 << 10
-
-// checkGarbage calls the maintainer when there is too much; or once when there is more
+// checkGarbage wakes the maintainer when there is too much; or once when there is more
 // than a store at rest should have, so that it comes by when the store is.
 func (s *shard) checkGarbage() {
 	switch {
-	case s.old != 0:
-	case s.hasGarbage(churnedGarbage):
+	case s.oldBlocks != 0:
+	case s.hasGarbage(&churned):
 		if !s.wantCompact.Load() {
 			s.wantCompact.Store(true)
 			s.pool.wake()
 		}
-	case !s.untidy && s.hasGarbage(restingGarbage):
+	case !s.untidy && s.hasGarbage(&resting):
 		s.untidy = true
 		s.pool.wake()
 	}
 }
 
-// hasGarbage tells whether that part of the blocks is garbage.
-func (s *shard) hasGarbage(part int) bool {
-	garbage, least := s.freeBytes-s.restBytes, minGarbage
-	if part == restingGarbage {
-		least = pageBytes
-	}
-	return garbage > least && garbage > s.blockBytes/part && s.freeBytes > s.tried
+// hasGarbage reports whether there is more garbage than an effort leaves. The rests of
+// blocks that no record fitted into don't count: a compaction would leave as many.
+func (s *shard) hasGarbage(leaves *effort) bool {
+	garbage := s.freeBytes - s.restBytes
+	return garbage > leaves.leastGarbage && garbage*leaves.garbagePart > s.blockBytes && s.freeBytes > s.retryAboveBytes
 }
 
-// isUntidy tells whether there is more garbage than a store at rest should have.
+// isUntidy reports whether there is more garbage than a store at rest should have.
 func (s *shard) isUntidy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.untidy = s.hasGarbage(restingGarbage) // not, if it has been used since: tell again
+	s.untidy = s.hasGarbage(&resting) // not, if it has been used since: tell again
 	return s.untidy
 }
 
 // snapshot is what Range copies of a segment under the lock: keys and values, one
 // after the other, and where each ends. Of a large record it has the key only, and
-// less than nothing as the value's end: copying them all would hold the lock for
-// as long as their bytes are many.
+// readLater as the value's end: copying large values would hold the lock for too long.
 type snapshot struct {
 	buf  []byte
 	ends []int
@@ -197,48 +184,39 @@ type snapshot struct {
 const readLater = -1
 
 // take fills the snapshot with the segment at a directory position, and returns the
-// position after it. What an earlier step saw, because a merge has made the
-// segment reach back, is left out.
+// position after it. It leaves out what an earlier step saw: a merge may have made the
+// segment begin before at.
 func (snap *snapshot) take(s *shard, at uint64) (next uint64) {
 	snap.buf, snap.ends = snap.buf[:0], snap.ends[:0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := &s.table
-	d := t.dir.Load()
-	size := dirSize(d)
-	lo, hi := t.span(d, at*size>>dirBits)
-	e := *t.entry(d, lo)
-	seg := t.mem.at(e >> 8)
-	for g := range uint64(1) << (e & 63) {
-		control := *word(add(seg, g*groupBytes))
-		for m := control & slotHighs; m != 0; m &= m - 1 {
-			slot := *word(add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7))
-			if slot>>(refBits+groupBits) < at {
-				continue
-			}
-			rec := t.mem.at(slot & refMask)
-			snap.buf = append(snap.buf, recordKey(rec)...)
-			snap.ends = append(snap.ends, len(snap.buf))
-			if recordClass(rec) == largeClass {
-				snap.ends = append(snap.ends, readLater)
-				continue
-			}
-			snap.buf = append(snap.buf, recordValue(rec)...)
-			snap.ends = append(snap.ends, len(snap.buf))
+	seg, in := s.table.segmentAt(at)
+	for from := range seg.slots(0, seg.groups()) {
+		if from.dirPosition() < at {
+			continue
 		}
+		rec := s.table.record(*from.slot)
+		snap.buf = append(snap.buf, rec.key()...)
+		snap.ends = append(snap.ends, len(snap.buf))
+		if rec.class() == largeClass {
+			snap.ends = append(snap.ends, readLater)
+			continue
+		}
+		snap.buf = append(snap.buf, rec.value()...)
+		snap.ends = append(snap.ends, len(snap.buf))
 	}
-	return (hi<<dirBits + size - 1) / size
+	return in.next()
 }
 
 // read appends the value of a key to dst, if it is there.
-func (s *shard) read(dst []byte, h uint64, key []byte) ([]byte, bool) {
+func (s *shard) read(dst []byte, h hash, key []byte) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, rec := s.table.find(h, key)
 	if rec == nil {
 		return dst, false
 	}
-	return append(dst, recordValue(rec)...), true
+	return append(dst, rec.value()...), true
 }
 
 // detached is what a Clear takes out of a shard.
@@ -251,12 +229,12 @@ type detached struct {
 // them, nil if nothing did, and how many there were.
 func (s *shard) clearLocked() (*detached, int) {
 	n := int(s.keys.Load())
-	if s.table.dir.Load() == emptyDir && len(s.blocks) == 0 && s.large == 0 {
+	if s.table.directory() == emptyDir && len(s.blocks) == 0 && s.large == 0 {
 		return nil, n
 	}
 	d := &detached{allocator: s.allocator}
 	d.table.mem, d.table.segments, d.table.bytes = s.table.mem, s.table.segments, s.table.bytes
-	d.table.setDir(s.table.dir.Load())
+	d.table.setDir(s.table.directory())
 	s.table.setDir(emptyDir)
 	s.table.segments, s.table.bytes = 0, 0
 	s.allocator = allocator{pool: s.pool}
@@ -278,6 +256,6 @@ func (d *detached) releaseAll(yield func() bool) {
 		}
 	}
 	for d.large != 0 && yield() {
-		d.releaseLarge(d.large + largePrefix/8)
+		d.releaseLarge(largeRef(d.large))
 	}
 }

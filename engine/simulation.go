@@ -27,10 +27,10 @@ type Simulation struct {
 	background bool
 }
 
-// Maintain is one round of the maintainer's work: what it does when it is called, or
-// when nobody has called it for a while, if resting. Only for an Engine with
+// Maintain is one round of the maintainer's work: what it does when it is called, or, if
+// atRest, when it hasn't been called for a while. Only for an Engine with
 // [Options.Simulation].
-func (e *Engine) Maintain(resting bool) {
+func (e *Engine) Maintain(atRest bool) {
 	if !e.simulated {
 		panic("BUG: engine: Maintain of a store that maintains itself")
 	}
@@ -38,5 +38,9 @@ func (e *Engine) Maintain(resting bool) {
 		panic("BUG: engine: Maintain during Maintain")
 	}
 	defer e.maintainer.working.Unlock()
-	e.maintain(resting)
+	how := &churned
+	if atRest {
+		how = &resting
+	}
+	e.maintainer.maintain(how)
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math"
-	"math/bits"
 )
 
 // Stats is a picture of an Engine, for operators and tests.
@@ -71,13 +70,8 @@ func (e *Engine) Stats() Stats {
 // eachFar calls fn for each key of the table's first segment, or of its first 128
 // groups, with the number of groups that lie between the key's own and its slot.
 func (t *table) eachFar(fn func(groups uint64)) {
-	entry := *t.entry(t.dir.Load(), 0)
-	seg, mask := t.mem.at(entry>>8), uint64(1)<<(entry&63)-1
-	for g := range min(mask+1, 1<<splitSegLog) {
-		control := *word(add(seg, g*groupBytes))
-		for m := control & slotHighs; m != 0; m &= m - 1 {
-			slot := *word(add(seg, g*groupBytes+8+uint64(bits.TrailingZeros64(m))&^7))
-			fn((g - slot>>refBits) & mask)
-		}
+	seg, _ := t.segmentAt(0)
+	for at := range seg.slots(0, min(seg.groups(), 1<<splitSegLog)) {
+		fn((at.group - seg.home(at.position())) & seg.mask)
 	}
 }

@@ -4,8 +4,8 @@ import "unsafe"
 
 // This file and the twins of memory are all that imports unsafe. What they
 // point into is the memory of an Engine: it stays mapped until Close, so a
-// pointer never dangles; whether the bytes are still the same record is what
-// the shard's lock answers. No pointer is kept after the lock is released.
+// pointer never dangles. The shard's lock keeps the bytes the same record: no pointer
+// is used after the lock is released.
 
 // ptr is an address in an Engine's memory.
 type ptr = unsafe.Pointer
@@ -22,9 +22,18 @@ func bytesAt(p ptr, n int) []byte { return unsafe.Slice((*byte)(p), n) }
 // addrOf is p as a number, for hints and alignment only.
 func addrOf(p ptr) uintptr { return uintptr(p) }
 
-// alignDown is p rounded down to a multiple of 64, as p[:0:0] of the group that
-// it points into would be.
-func alignDown(p ptr) ptr { return unsafe.Add(p, -int(uintptr(p)&63)) }
+// A group is a cache line: any other size doesn't compile.
+var (
+	_ [groupBytes - unsafe.Sizeof(group{})]struct{}
+	_ [unsafe.Sizeof(group{}) - groupBytes]struct{}
+)
+
+// groupOf is the group that a slot lies in, and which of its slots it is. Groups begin
+// at multiples of their size.
+func groupOf(s *slot) (g *group, i uint64) {
+	at := uintptr(ptr(s)) & (groupBytes - 1)
+	return (*group)(unsafe.Add(ptr(s), -int(at))), uint64(at)/8 - 1
+}
 
 // equalKey is bytes.Equal(bytesAt(p, len(key)), key), without a call for the
 // lengths that keys mostly have: 4.8 instead of 8.2 ns for 16 bytes, busy machine. The loads
@@ -95,6 +104,6 @@ func load32(b []byte, i int) uint32 {
 func ptrTo(a uintptr) ptr { return *(*ptr)(unsafe.Pointer(&a)) }
 
 // lockAddr is the address of the shard of a hash, which begins with its lock.
-func (e *Engine) lockAddr(h uint64) uintptr {
-	return uintptr(unsafe.Pointer(&e.shards[h>>e.shift]))
+func (e *Engine) lockAddr(h hash) uintptr {
+	return uintptr(unsafe.Pointer(e.shardOf(h)))
 }

@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"iter"
+	"math/bits"
+)
+
+// A group is a cache line: a control word, then seven slots.
+//
+//	control word:  byte 7: how many keys passed this group by, because it was
+//	               full, on the way from the group that is theirs (255: lost
+//	               count, stays). Bytes 0 to 6: for each slot 0, which is empty,
+//	               or its tag.
+//	slot:          28 bits of hash (the position), 36 bits of reference to the record.
+const (
+	groupSlots = 7
+	groupBytes = 64
+	groupWords = groupBytes / 8
+	refBits    = 64 - posBits
+	refMask    = 1<<refBits - 1
+
+	lowBytes   = 0x0101010101010101
+	slotHighs  = 0x0080808080808080 // the high bit of each slot's control byte
+	lastSlot   = 1 << 55            // the highest of them
+	onePassed  = 1 << 56
+	manyPassed = 255
+)
+
+// ref is a place in the Engine's memory, of a record or of a part of the index: a
+// count of words of 8 bytes. 0 is none.
+type ref uint64
+
+// pageRef is where a page begins; page is the page that a reference points into.
+func pageRef(page uint64) ref { return ref(page * pageWords) }
+func (r ref) page() uint64    { return uint64(r) / pageWords }
+
+// slot is what a group keeps of a key.
+type slot uint64
+
+func makeSlot(p position, r ref) slot { return slot(p)<<refBits | slot(r) }
+func (s slot) position() position     { return position(s >> refBits) }
+func (s slot) ref() ref               { return ref(s & refMask) }
+
+// dirPosition is the part of the position that the directory is asked with.
+func (s slot) dirPosition() uint64 { return uint64(s) >> (refBits + groupBits) }
+
+// pointTo has a slot refer to another record of its key.
+func (s *slot) pointTo(r ref) { *s = *s&^refMask | slot(r) }
+
+// group is a line of a segment.
+type group struct {
+	control control
+	slots   [groupSlots]slot // reached through slot, which checks no bound
+}
+
+func (g *group) slot(i uint64) *slot { return (*slot)(add(ptr(g), 8+i*8)) }
+
+// control is a group's control word.
+type control uint64
+
+// match returns the slots with a tag: bytes that are zero after the exclusive or have
+// their high bit set when 1 is subtracted, and had not before. A false one may follow
+// a true one, which the subtraction has borrowed for.
+func (c control) match(t tags) bitset {
+	x := uint64(c) ^ uint64(t)
+	return bitset((x - lowBytes) &^ x & slotHighs)
+}
+
+func (c control) occupied() bitset { return bitset(c & slotHighs) }
+func (c control) empty() bitset    { return bitset(^c & slotHighs) }
+
+func (c control) tag(i uint64) tag { return tag(c >> (i * 8) & 0xFF) }
+
+// with is c after a tag has been put into an empty slot's byte; without is c after a
+// slot has become empty.
+func (c control) with(i uint64, t tag) control { return c | control(t)<<(i*8) }
+func (c control) without(i uint64) control     { return c &^ (0xFF << (i * 8)) }
+
+// passed is how many keys have gone past the group.
+func (c control) passed() uint64 { return uint64(c) >> 56 }
+
+// onePast and oneLessPast are c after a key has gone past the group, and after such a
+// key has been removed.
+func (c control) onePast() control {
+	if c.passed() == manyPassed {
+		return c
+	}
+	return c + onePassed
+}
+
+func (c control) oneLessPast() control {
+	if c.passed() == manyPassed {
+		return c
+	}
+	return c - onePassed
+}
+
+// bitset has the high bit of the control byte of each slot that is meant.
+type bitset uint64
+
+// first is the lowest slot that is meant; rest is the set without it.
+func (b bitset) first() uint64 { return uint64(bits.TrailingZeros64(uint64(b))) >> 3 }
+func (b bitset) rest() bitset  { return b & (b - 1) }
+func (b bitset) count() int    { return bits.OnesCount64(uint64(b)) }
+
+// entry is what a directory says of a segment: its reference, above 8 bits of the
+// binary logarithm of its groups.
+type entry uint64
+
+func makeEntry(r ref, log uint64) entry { return entry(r)<<8 | entry(log) }
+func (e entry) ref() ref                { return ref(e >> 8) }
+func (e entry) log() uint64             { return uint64(e & 63) }
+func (e entry) mask() uint64            { return 1<<(e&63) - 1 }
+
+// segment is groups, a power of two of them; mask is one less than that.
+type segment struct {
+	base ptr
+	mask uint64
+}
+
+func (seg segment) group(i uint64) *group { return (*group)(add(seg.base, i*groupBytes)) }
+func (seg segment) groups() uint64        { return seg.mask + 1 }
+
+// home is the group that is a position's own; after is the one to go to if it is full.
+func (seg segment) home(p position) uint64 { return uint64(p) & seg.mask }
+func (seg segment) after(i uint64) uint64  { return (i + 1) & seg.mask }
+
+// occupiedSlot is a slot in use: its group, its tag, and the slot itself.
+type occupiedSlot struct {
+	group uint64
+	tag   tag
+	*slot
+}
+
+// slots goes through the slots in use of the groups from one to before another. Each
+// group's control word is read once, before its slots.
+func (seg segment) slots(from, to uint64) iter.Seq[occupiedSlot] {
+	return func(yield func(occupiedSlot) bool) {
+		for i := from; i < to; i++ {
+			g := seg.group(i)
+			c := g.control
+			for m := c.occupied(); m != 0; m = m.rest() {
+				n := m.first()
+				if !yield(occupiedSlot{i, c.tag(n), g.slot(n)}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (seg segment) countKeys() int {
+	n := 0
+	for i := range seg.groups() {
+		n += seg.group(i).control.occupied().count()
+	}
+	return n
+}
+
+// crowded reports whether a segment had better grow.
+func (seg segment) crowded() bool {
+	return seg.countKeys()*16 >= int(seg.groups())*groupSlots*crowdedPart
+}
+
+// place writes a slot into the first group with room, which there must be.
+func (seg segment) place(s slot, t tag) {
+	for i := seg.home(s.position()); ; i = seg.after(i) {
+		g := seg.group(i)
+		if empty := g.control.empty(); empty != 0 {
+			n := empty.first()
+			*g.slot(n) = s
+			g.control = g.control.with(n, t)
+			return
+		}
+		g.control = g.control.onePast()
+	}
+}
+
+// erase empties a slot and forgets its way from its own group.
+func (seg segment) erase(slot *slot) {
+	p := slot.position()
+	g, n := groupOf(slot)
+	*slot = 0
+	g.control = g.control.without(n)
+	for i := seg.home(p); seg.group(i) != g; i = seg.after(i) {
+		passed := seg.group(i)
+		passed.control = passed.control.oneLessPast()
+	}
+}
