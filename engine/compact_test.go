@@ -17,6 +17,7 @@ type compacted struct {
 	refuse bool
 	step   func(n int)
 	steps  int
+	next   int // key for removeNext
 }
 
 func newCompacted(t *testing.T, maxBytes int) *compacted {
@@ -66,6 +67,44 @@ func (c *compacted) fill(n, bytes int) {
 	}
 }
 
+// removeNext removes so many of the keys of fill that are left.
+func (c *compacted) removeNext(n int) {
+	for ; n > 0 && len(c.o) > 0; c.next++ {
+		if key := fmt.Sprint("key", c.next); c.o[key] != "" {
+			c.remove(key)
+			n--
+		}
+	}
+}
+
+// takePages takes all pages that the store has, without more from the system, but for some
+// runs of 16.
+func (c *compacted) takePages(left int) (giveBack func()) {
+	take := func(pages int) (runs []uint64) {
+		for {
+			page, ok := c.AllocPages(pages)
+			if !ok {
+				return runs
+			}
+			runs = append(runs, page)
+		}
+	}
+	release := func(runs []uint64, pages int) {
+		for _, page := range runs {
+			c.ReleasePages(page, pages)
+		}
+	}
+	long, single := take(16), take(1)
+	if len(long) < left {
+		c.t.Fatalf("there are %d runs of 16 pages", len(long))
+	}
+	release(long[:left], 16)
+	return func() {
+		release(long[left:], 16)
+		release(single, 1)
+	}
+}
+
 func (c *compacted) clear() {
 	c.t.Helper()
 	if n := c.Clear(); n != len(c.o) {
@@ -89,6 +128,14 @@ func (c *compacted) check(compactions, reverts, postponed int) {
 	}
 	c.step = func(int) {}
 	checkSame(c.t, c.Engine, c.o)
+}
+
+// checkListed looks that all garbage is of use: a compaction that failed loses none.
+func (c *compacted) checkListed() {
+	c.t.Helper()
+	if free, listed := c.Stats().FreeBytes, c.ListedBytes(); free != listed || free == 0 {
+		c.t.Errorf("%d bytes are free, %d on the lists", free, listed)
+	}
 }
 
 // TestChangesDuringRevert: the system refuses memory in the middle of a compaction, while
@@ -128,6 +175,7 @@ func TestChangesDuringRevert(t *testing.T) {
 	if refused < 10 {
 		t.Errorf("%d short records were refused on the way back", refused)
 	}
+	c.checkListed()
 	for i := range 2000 { // from the lists: there is no new block to be had
 		if !c.set(fmt.Sprint("later", i), 180) {
 			t.Fatalf("key %d finds no room in what was free", i)
@@ -145,12 +193,13 @@ func TestRevertWithoutRoom(t *testing.T) {
 	c.step = func(n int) {
 		c.refuse = n > 3
 		c.set(fmt.Sprint("new", n), 300)
-		if n%2 == 0 {
-			c.set(fmt.Sprint("gone", n), 110)
-			c.remove(fmt.Sprint("gone", n))
-		}
+		c.removeNext(200)
 	}
 	c.Compact()
+	// Lost, to the next compaction, is what was moved back from before there was no room.
+	if st, listed := c.Stats(), c.ListedBytes(); st.FreeBytes-listed > 256<<10 {
+		t.Errorf("%d bytes are free, %d on the lists", st.FreeBytes, listed)
+	}
 	c.check(1, 0, 1)
 	c.refuse, c.step = false, func(int) {}
 	c.Compact()
@@ -158,6 +207,58 @@ func TestRevertWithoutRoom(t *testing.T) {
 	if st := c.Stats(); st.FreeBytes > st.LiveBytes/20 {
 		t.Errorf("after a whole compaction: %+v", st)
 	}
+}
+
+// TestRevertLosesNothing: nobody changes anything meanwhile, and all is as it was.
+func TestRevertLosesNothing(t *testing.T) {
+	c := newCompacted(t, 0)
+	c.fill(6*engine.ChunkBytes/128, 110)
+	before := c.Stats()
+	c.step = func(n int) { c.refuse = n > 3 }
+	c.Compact()
+	if after := c.Stats(); after.BlockBytes != before.BlockBytes || after.LiveBytes != before.LiveBytes {
+		t.Errorf("%d live bytes in blocks of %d, before %d in %d", after.LiveBytes, after.BlockBytes, before.LiveBytes, before.BlockBytes)
+	}
+	c.checkListed()
+	c.check(1, 1, 1)
+}
+
+// TestFreedDuringCompactions: what was freed during a compaction that went well is gone with
+// it, and no affair of one that is reverted later.
+func TestFreedDuringCompactions(t *testing.T) {
+	c := newCompacted(t, 0)
+	c.fill(6*engine.ChunkBytes/128, 110)
+	c.step = func(int) { c.removeNext(20) }
+	c.Compact()
+	c.refuse = true
+	giveBack := c.takePages(5)
+	c.Compact()
+	giveBack()
+	c.check(2, 1, 1)
+}
+
+// TestMergedSegmentsHaveRoom: a compaction merges segments that have become sparse, not such
+// as have just been split: they would have to be split again at once.
+func TestMergedSegmentsHaveRoom(t *testing.T) {
+	c := newCompacted(t, 0)
+	for i := 0; c.Stats().Segments < 60; i++ {
+		c.set(fmt.Sprint("key", i), 0)
+	}
+	full := c.Stats().Segments
+	c.Compact()
+	if st := c.Stats(); st.Segments < full*8/10 {
+		t.Errorf("%d of %d segments are left of a store that has only grown", st.Segments, full)
+	}
+	for i := range c.Len() {
+		if i%4 != 0 {
+			c.remove(fmt.Sprint("key", i))
+		}
+	}
+	c.Compact()
+	if st := c.Stats(); st.Segments > full/2 {
+		t.Errorf("%d of %d segments are left for a quarter of the keys", st.Segments, full)
+	}
+	c.check(2, 0, 0)
 }
 
 // TestClearDuringCompaction: a Clear in the middle of one leaves it nothing to do. It must

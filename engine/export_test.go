@@ -119,6 +119,19 @@ func (e *Engine) HoldEmptying() (end func(), ok bool) {
 	}, true
 }
 
+// ListedBytes is how many bytes the first shard's lists have for new records.
+func (e *Engine) ListedBytes() (n int) {
+	s := &e.shards[0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for class, r := range s.free {
+		for ; r != 0; r = *s.nextFree(r) {
+			n += classBytes(class)
+		}
+	}
+	return n
+}
+
 // ChunkPages is how many pages a chunk has.
 const ChunkPages = chunkPages
 
