@@ -54,7 +54,7 @@ func (l *loop) onClose(c *conn, err error) {
 	// tell. It has a right to the answers of what it sent.
 	c.gc, c.detached = nil, true
 	if c.phase == phaseOpen {
-		l.again(c)
+		l.reschedule(c)
 	}
 }
 
@@ -66,10 +66,10 @@ func (l *loop) finishDetached(c *conn) {
 	l.drop(c)
 }
 
-// cutOff ends a connection whose client has had its time to take what is left.
-func (l *loop) cutOff(c *conn) {
+// closeUnsent ends a connection whose client has had its time to take what is left.
+func (l *loop) closeUnsent(c *conn) {
 	if c.out.unread.Load() > 0 {
-		l.srv.counters.cutOff.Add(1)
+		l.srv.counters.closedUnsent.Add(1)
 	}
 	l.drop(c)
 }

@@ -131,7 +131,7 @@ func TestFloodHasItsShare(t *testing.T) {
 		if err != nil || string(answer[:n]) != fmt.Sprintf("{\"SET_RSP\":{\"st\":%d,\"k\":\"single_key\"}}\n", min(turns+1, 2)) {
 			t.Fatalf("got %q, %v", answer[:n], err)
 		}
-		<-h.loop.kick
+		<-h.loop.rerun
 		h.loop.runReady()
 	}
 	if turns < 100*1000/share {

@@ -21,7 +21,7 @@
 //
 //	socket ─► gnet's read buffer ─► loop.serve ─► pipeline.run ─► framing.next
 //	                                                                  │ payload
-//	              codec.Decode ◄──────────────────────────────────────┘ take
+//	              codec.Decode ◄──────────────────────────────────────┘ admit
 //	                   │ arguments that alias the payload
 //	              store.Apply                                           flush
 //	                   │ statuses, values read

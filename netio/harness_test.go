@@ -102,14 +102,14 @@ func (h *harness) feed(piece []byte) {
 	h.runReady()
 }
 
-// runReady does what the kicker does.
+// runReady does what the rerunner does.
 func (h *harness) runReady() {
 	for round := 0; len(h.loop.ready) > 0; round++ {
 		if round == 1_000_000 {
 			h.t.Fatal("a connection gets turn after turn")
 		}
 		select {
-		case <-h.loop.kick:
+		case <-h.loop.rerun:
 		default:
 		}
 		h.loop.runReady()

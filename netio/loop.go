@@ -22,7 +22,7 @@ type loop struct {
 	conns   []*conn
 	ready   []*conn       // connections with work left, for their next turn
 	running bool          // runReady is at work
-	kick    chan struct{} // wakes the kicker; capacity 1
+	rerun   chan struct{} // wakes the rerunner; capacity 1
 	count   Counters
 
 	// published is what other goroutines may read. A copy under a lock that
@@ -44,7 +44,7 @@ const maxKeptOutput = 4 << 20
 const maxKeptText = 64 << 10
 
 func (s *Server) newLoop(el eventLoop) *loop {
-	l := &loop{srv: s, el: el, kick: make(chan struct{}, 1)}
+	l := &loop{srv: s, el: el, rerun: make(chan struct{}, 1)}
 	l.pipe = newPipeline(s, &l.count)
 	l.pipe.info = func() codec.Object {
 		l.publish()
@@ -105,7 +105,7 @@ func (l *loop) serve(c *conn, in []byte) {
 	case c.phase == phaseClosed:
 	case c.paused:
 	case more:
-		l.again(c)
+		l.reschedule(c)
 	case c.detached:
 		l.finishDetached(c)
 	case l.srv.draining.Load():
@@ -158,15 +158,15 @@ func (l *loop) send(c *conn) error {
 	return err
 }
 
-// again gives a connection a further turn after the others have had theirs.
-func (l *loop) again(c *conn) {
+// reschedule gives a connection a further turn after the others have had theirs.
+func (l *loop) reschedule(c *conn) {
 	if c.ready {
 		return
 	}
 	c.ready = true
 	l.ready = append(l.ready, c)
 	if len(l.ready) == 1 && !l.running {
-		l.kick <- struct{}{}
+		l.rerun <- struct{}{}
 	}
 }
 
@@ -181,21 +181,21 @@ func (l *loop) runReady() {
 	}
 	l.running = false
 	if len(l.ready) > 0 {
-		l.kick <- struct{}{}
+		l.rerun <- struct{}{}
 	}
 }
 
-// kicker runs beside the loop and asks it to go on with the connections that
+// rerunner runs beside the loop and asks it to go on with the connections that
 // have work left. The loop can't ask itself: gnet runs tasks until there are no
 // more before it looks at the sockets again, so a loop that went on triggering
 // itself would never look. The way through another goroutine, taken as the last
-// thing of a task, lets it look first. At most one kick is under way: the next
+// thing of a task, lets it look first. At most one rerun is under way: the next
 // one is sent by the runReady that this one brings about, so sending never
 // blocks.
-func (l *loop) kicker() {
+func (l *loop) rerunner() {
 	for {
 		select {
-		case <-l.kick:
+		case <-l.rerun:
 			l.execute(l.runReady)
 		case <-l.srv.stopped:
 			return
@@ -229,7 +229,7 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 	case e == outboxFailed:
 		l.drop(c)
 	case e == outboxStalled && c.phase == phaseLinger:
-		l.cutOff(c)
+		l.closeUnsent(c)
 	case e == outboxStalled:
 		if c.paused {
 			l.slowConsumer(c, "it takes nothing")

@@ -47,7 +47,7 @@ var defaultShares = shares{batchOps, turnOps, turnOutputBytes, bigPayload, parkB
 
 // pipeline is the road that commands take through a loop:
 //
-//	framing.next ─► take ─► decode into args ─► batch ─► store.Apply ─► answerBatch ─► out
+//	framing.next ─► admit ─► decode into args ─► batch ─► store.Apply ─► answerBatch ─► out
 //	    payload      one command at a time       what has arrived together        one write
 //
 // It knows neither gnet nor connections: run gets bytes and the framing that cuts them,
@@ -143,11 +143,11 @@ func (p *pipeline) run(f framing, src []byte, lasting bool, resume codec.Command
 
 // units serves one unit after the other.
 func (p *pipeline) units(src []byte) (used int, more bool) {
-	if !p.takeJoined(0) {
+	if !p.admitJoined(0) {
 		return p.resumeAt, true
 	}
 	for p.end == nil {
-		if p.spent() {
+		if p.shareUsed() {
 			more = used < len(src)
 			break
 		}
@@ -157,7 +157,7 @@ func (p *pipeline) units(src []byte) (used int, more bool) {
 		}
 		if err != nil || kind != unitCommand {
 			var stopped bool
-			if size, stopped, err = p.takeOther(src, used, size, kind, err); stopped {
+			if size, stopped, err = p.admitOther(src, used, size, kind, err); stopped {
 				return p.resumeAt, true
 			}
 			if err == frame.ErrIncomplete {
@@ -168,7 +168,7 @@ func (p *pipeline) units(src []byte) (used int, more bool) {
 			}
 			continue
 		}
-		if !p.take(payload, used) {
+		if !p.admit(payload, used) {
 			return p.resumeAt, true
 		}
 		used += size
@@ -179,9 +179,9 @@ func (p *pipeline) units(src []byte) (used int, more bool) {
 	return used, more
 }
 
-// takeOther serves a unit that is no plain command, or ends the connection for err. It
+// admitOther serves a unit that is no plain command, or ends the connection for err. It
 // reports whether the turn had to stop, and returns the unit's size.
-func (p *pipeline) takeOther(src []byte, at, size int, kind unitKind, err error) (_ int, stopped bool, _ error) {
+func (p *pipeline) admitOther(src []byte, at, size int, kind unitKind, err error) (_ int, stopped bool, _ error) {
 	var u unit
 	if kind != unitBlank || err != nil {
 		// It must not be taken before the batch is through: if the batch stops half
@@ -212,18 +212,18 @@ func (p *pipeline) takeOther(src []byte, at, size int, kind unitKind, err error)
 	}
 	p.ops++ // a share of the turn, though nothing or hardly anything is answered
 	p.count.Frames++
-	return size, !p.takeJoined(at + size), nil
+	return size, !p.admitJoined(at + size), nil
 }
 
-// takeJoined serves the message that the framing has joined, if there is one. It goes
+// admitJoined serves the message that the framing has joined, if there is one. It goes
 // through the batch alone: the next fragment would overwrite it.
-func (p *pipeline) takeJoined(at int) bool {
+func (p *pipeline) admitJoined(at int) bool {
 	payload, ok := p.framing.joined()
 	if !ok {
 		return true
 	}
 	p.isJoined = true
-	done := p.take(payload, at) && p.flush()
+	done := p.admit(payload, at) && p.flush()
 	p.isJoined = false
 	if done {
 		p.framing.release()
@@ -238,23 +238,23 @@ func (p *pipeline) endWith(err error) {
 	p.end = err
 }
 
-// spent tells whether the turn has done its share.
-func (p *pipeline) spent() bool {
+// shareUsed reports whether the turn has done its share.
+func (p *pipeline) shareUsed() bool {
 	return p.ops >= p.shares.turnOps || len(p.out) >= p.shares.turnOutputBytes
 }
 
-// take decodes one payload, whose frame begins at offset at of the bytes being
+// admit decodes one payload, whose frame begins at offset at of the bytes being
 // served, into the batch. It returns false when the turn is over before the
 // command is; p.resumeAt is then the frame to go on with and p.resume where in it.
-func (p *pipeline) take(payload []byte, at int) bool {
+func (p *pipeline) admit(payload []byte, at int) bool {
 	if p.resume.More || len(payload) > p.shares.bigPayload {
-		return p.takeLong(payload, at)
+		return p.admitLarge(payload, at)
 	}
 	before := len(p.args)
 	args, cmd, err := p.dec.Decode(payload, p.args, p.shares.batchOps)
 	p.args = args
 	if err != nil || cmd.More || kinds[cmd.Op.Effect()] == 0 {
-		return p.takeSlow(payload, at, before, cmd, err)
+		return p.admitException(payload, at, before, cmd, err)
 	}
 	p.enqueue(cmd.Op, at, before, false)
 	if len(args) >= p.shares.batchOps {
@@ -263,9 +263,9 @@ func (p *pipeline) take(payload []byte, at int) bool {
 	return true
 }
 
-// takeLong is take for a payload that is long, or of which a part has been
+// admitLarge is admit for a payload that is long, or of which a part has been
 // executed.
-func (p *pipeline) takeLong(payload []byte, at int) bool {
+func (p *pipeline) admitLarge(payload []byte, at int) bool {
 	if !p.flush() {
 		return false
 	}
@@ -274,15 +274,15 @@ func (p *pipeline) takeLong(payload []byte, at int) bool {
 	if p.resume.More {
 		p.args, cmd = p.dec.DecodeFrom(payload, p.resume, p.args, p.shares.batchOps)
 		p.resume = codec.Command{}
-		return p.takeParts(payload, at, 0, cmd, true)
+		return p.admitInParts(payload, at, 0, cmd, true)
 	}
 	p.args, cmd, err = p.dec.Decode(payload, p.args, p.shares.batchOps)
-	return p.takeSlow(payload, at, 0, cmd, err)
+	return p.admitException(payload, at, 0, cmd, err)
 }
 
-// takeSlow is take for a command that is not just some arguments for the batch.
+// admitException is admit for a command that is not just some arguments for the batch.
 // They are those from before on.
-func (p *pipeline) takeSlow(payload []byte, at, before int, cmd codec.Command, err error) bool {
+func (p *pipeline) admitException(payload []byte, at, before int, cmd codec.Command, err error) bool {
 	switch {
 	case err != nil:
 		if why := p.framing.condemn(payload); why != nil {
@@ -304,12 +304,12 @@ func (p *pipeline) takeSlow(payload []byte, at, before int, cmd codec.Command, e
 		p.answerStoreCommand(cmd.Op)
 		return true
 	default:
-		return p.takeParts(payload, at, before, cmd, false)
+		return p.admitInParts(payload, at, before, cmd, false)
 	}
 }
 
-// takeParts executes a command that may have more arguments than one batch holds.
-func (p *pipeline) takeParts(payload []byte, at, before int, cmd codec.Command, resumed bool) bool {
+// admitInParts executes a command that may have more arguments than one batch holds.
+func (p *pipeline) admitInParts(payload []byte, at, before int, cmd codec.Command, resumed bool) bool {
 	for {
 		p.enqueue(cmd.Op, at, before, resumed)
 		if !cmd.More {
@@ -318,7 +318,7 @@ func (p *pipeline) takeParts(payload []byte, at, before int, cmd codec.Command, 
 		if !p.flush() {
 			return false
 		}
-		if p.spent() {
+		if p.shareUsed() {
 			p.resume, p.resumeAt = cmd, at
 			return false
 		}

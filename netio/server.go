@@ -42,7 +42,7 @@ type Server struct {
 		refused       atomic.Uint64
 		slowConsumers atomic.Uint64
 		acceptErrors  atomic.Uint64
-		cutOff        atomic.Int64 // dropped with responses unread
+		closedUnsent  atomic.Int64 // dropped with responses unread
 	}
 
 	stats struct { // the store's, kept for a while
@@ -198,10 +198,10 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.closeListeners()
 	s.acceptors.Wait()
 
-	before := s.counters.cutOff.Load()
+	before := s.counters.closedUnsent.Load()
 	s.draining.Store(true)
 	s.eachLoop((*loop).drain)
-	cut := s.waitForClients(ctx) + s.counters.cutOff.Load() - before
+	cut := s.waitForClients(ctx) + s.counters.closedUnsent.Load() - before
 
 	close(s.stopped)
 	s.mu.Lock()
@@ -273,7 +273,7 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 		l = s.newLoop(&gnetLoop{el, s})
 		s.byLoop[el] = l
 		s.inOrder = append(s.inOrder, l)
-		s.background.Go(l.kicker)
+		s.background.Go(l.rerunner)
 	}
 	return l
 }

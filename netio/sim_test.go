@@ -273,7 +273,7 @@ func (s *sim) act() {
 	case n < 860:
 		s.write(s.pick())
 	case n < 920:
-		s.kick(s.pickLoop())
+		s.rerun(s.pickLoop())
 	case n < 960:
 		s.task(s.pickLoop())
 	case n < 970:
@@ -426,12 +426,12 @@ func (s *sim) write(c *simClient) {
 	}
 }
 
-// kick is what a kicker and the event loop do, one connection at a time, so that the
+// rerun is what a rerunner and the event loop do, one connection at a time, so that the
 // store knows whose batch it is given.
-func (s *sim) kick(el *simLoop) {
+func (s *sim) rerun(el *simLoop) {
 	l := el.loop
 	select {
-	case <-l.kick:
+	case <-l.rerun:
 	default:
 		return
 	}
@@ -446,13 +446,13 @@ func (s *sim) kick(el *simLoop) {
 			l.runReady() // it has ended
 		}
 		select {
-		case <-l.kick:
+		case <-l.rerun:
 		default:
 		}
 		rest = append(rest, l.ready...)
 	}
 	if l.ready = rest; len(rest) > 0 {
-		l.kick <- struct{}{}
+		l.rerun <- struct{}{}
 	}
 }
 
@@ -467,7 +467,7 @@ func (s *sim) task(el *simLoop) {
 
 func (s *sim) onOutbox(c *simClient, e outboxEvent) {
 	s.trace("client %d: its outbox reports %d", c.id, e)
-	paused, slow, cut := c.conn.paused, s.srv.counters.slowConsumers.Load(), s.srv.counters.cutOff.Load()
+	paused, slow, cut := c.conn.paused, s.srv.counters.slowConsumers.Load(), s.srv.counters.closedUnsent.Load()
 	s.serving = c
 	before := c.conn.phase
 	if e == outboxFailed && !c.sock.dead && before != phaseClosed {
@@ -478,7 +478,7 @@ func (s *sim) onOutbox(c *simClient, e outboxEvent) {
 	if s.srv.counters.slowConsumers.Load() > slow {
 		s.slow(c)
 	}
-	if s.srv.counters.cutOff.Load() > cut {
+	if s.srv.counters.closedUnsent.Load() > cut {
 		c.excuse("it is cut off with answers unread")
 	}
 	if paused && !c.conn.paused && c.conn.phase == phaseOpen {
@@ -529,8 +529,8 @@ func (s *sim) sweep() {
 	if !s.quiet && s.rng.IntN(2) == 0 {
 		// A loop that has something to do doesn't leave it for long.
 		for _, el := range s.loops {
-			for len(el.tasks) > 0 || len(el.loop.kick) > 0 {
-				s.kick(el)
+			for len(el.tasks) > 0 || len(el.loop.rerun) > 0 {
+				s.rerun(el)
 				s.task(el)
 			}
 		}
@@ -550,7 +550,7 @@ func (s *sim) sweep() {
 		}
 		for i := len(el.loop.conns) - 1; i >= 0; i-- {
 			c := s.clientOf(el.loop.conns[i])
-			slow, cut := s.srv.counters.slowConsumers.Load(), s.srv.counters.cutOff.Load()
+			slow, cut := s.srv.counters.slowConsumers.Load(), s.srv.counters.closedUnsent.Load()
 			idle, shake := el.loop.count.Errors[ErrorIdleTimeout], el.loop.count.Errors[ErrorHandshakeTimeout]
 			el.loop.sweepConn(c.conn, s.now)
 			switch {
@@ -569,7 +569,7 @@ func (s *sim) sweep() {
 				}
 			case el.loop.count.Errors[ErrorHandshakeTimeout] > shake:
 				c.excuse("a handshake that takes too long")
-			case s.srv.counters.cutOff.Load() > cut:
+			case s.srv.counters.closedUnsent.Load() > cut:
 				c.excuse("it is cut off with answers unread")
 			}
 			if c.conn.pinged && !pinged[c] {
@@ -708,7 +708,7 @@ func (s *sim) settle() {
 			s.leave(c)
 		}
 		for _, el := range s.loops {
-			s.kick(el)
+			s.rerun(el)
 			for range el.tasks {
 				s.task(el)
 			}
@@ -725,7 +725,7 @@ func (s *sim) settle() {
 // stops is settled when all have.
 func (s *sim) settled() bool {
 	for _, el := range s.loops {
-		if len(el.tasks) > 0 || len(el.loop.kick) > 0 {
+		if len(el.tasks) > 0 || len(el.loop.rerun) > 0 {
 			return false
 		}
 	}

@@ -52,7 +52,7 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 			if c.phase == phaseOpen {
 				l.count.Errors[ErrorHandshakeTimeout]++
 			}
-			l.cutOff(c)
+			l.closeUnsent(c)
 		}
 	case l.tooSlow(c, unread, now):
 		l.slowConsumer(c, "it is too far behind for too long")
@@ -60,7 +60,7 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 		c.pinged, c.lastSeen = false, now
 	case now.Sub(c.lastSeen) >= opts.IdleTimeout && c.detached:
 		l.count.Errors[ErrorIdleTimeout]++
-		l.cutOff(c)
+		l.closeUnsent(c)
 	case now.Sub(c.lastSeen) >= opts.IdleTimeout:
 		l.count.Errors[ErrorIdleTimeout]++
 		l.closeNow(c, &frame.CloseError{Code: frame.CloseGoingAway, Reason: "idle"})
