@@ -54,7 +54,7 @@ func (w *worker) take(c *conn, b []byte, now time.Duration) (used int, err error
 	for used < len(b) {
 		outstanding := c.inFlight()
 		if outstanding == 0 {
-			return used, unasked(b[used:])
+			return used, unexpected(b[used:])
 		}
 		if c.answered < c.first { // the warm-up's are counted apart
 			outstanding = int(min(uint64(outstanding), c.first-c.answered))
@@ -90,13 +90,13 @@ func (w *worker) take(c *conn, b []byte, now time.Duration) (used int, err error
 	return used, nil
 }
 
-func unasked(b []byte) error { return fmt.Errorf("it sent what nothing asked for: %s", excerpt(b)) }
+func unexpected(b []byte) error { return fmt.Errorf("it sent what nothing asked for: %s", excerpt(b)) }
 
 // takeCompared is take with every key and value looked at, command by command.
 func (w *worker) takeCompared(c *conn, b []byte, now time.Duration) (used int, err error) {
 	for used < len(b) {
 		if c.inFlight() == 0 {
-			return used, unasked(b[used:])
+			return used, unexpected(b[used:])
 		}
 		if c.asked == nil {
 			c.asked = c.expect.next(c.answered)

@@ -32,11 +32,11 @@ type keyframe struct {
 // length, so an answer's status gives its length: checking head, length and end
 // costs a few loads an answer, whatever it holds.
 type shape struct {
-	op     codec.Opcode
-	head   []byte   // up to the status
-	length [10]int  // of a whole answer by status; 0: not an answer to this
-	miss   [10]bool // statuses that tell of a key that is not there, or is for ADD
-	looks  [10]look
+	op         codec.Opcode
+	head       []byte   // up to the status
+	length     [10]int  // of a whole answer by status; 0: not an answer to this
+	miss       [10]bool // statuses that tell of a key that is not there, or is for ADD
+	signatures [10]signature
 }
 
 func newKeyframe(r record, websocket bool) *keyframe {
@@ -52,7 +52,7 @@ func newKeyframe(r record, websocket bool) *keyframe {
 		s := shape{op: op, head: fmt.Appendf(nil, `{"%s_RSP":{"st":`, op)}
 		keyed := len(s.head) + len(`1,"k":"`) + r.keySize + len(`"}}`)
 		answer := func(status, length int, miss bool) {
-			s.length[status], s.miss[status], s.looks[status] = length, miss, k.newLook(s.head, length)
+			s.length[status], s.miss[status], s.signatures[status] = length, miss, k.newSignature(s.head, length)
 		}
 		switch Kind(kind) {
 		case Set:
@@ -139,9 +139,9 @@ func (k *keyframe) consume(buf []byte, kind Kind, want int) (n, used, misses int
 		b := buf[used:]
 		if len(b) > status && b[status]-'0' < 10 {
 			st := b[status] - '0'
-			if m := s.looks[st].prefix(b, status, '0'+st, want-n); m > 0 {
+			if m := s.signatures[st].prefix(b, status, '0'+st, want-n); m > 0 {
 				n += m
-				used += m * s.looks[st].size
+				used += m * s.signatures[st].size
 				if s.miss[st] {
 					misses += m
 				}
@@ -166,42 +166,42 @@ func (k *keyframe) consume(buf []byte, kind Kind, want int) (n, used, misses int
 	return n, used, misses, nil
 }
 
-// look is what can be checked of an answer with four loads: its first 16 bytes
+// signature is what can be checked of an answer with four loads: its first 16 bytes
 // with the framing's header, its status and its last bytes, at a distance that the
 // status gives.
-type look struct {
+type signature struct {
 	size       int // with the framing; 0: an answer that has to be parsed
 	head, next uint64
 	last, mask uint32
 }
 
-func (k *keyframe) newLook(head []byte, length int) look {
+func (k *keyframe) newSignature(head []byte, length int) signature {
 	if k.ws && length >= 126 {
-		return look{} // its header is longer
+		return signature{} // its header is longer
 	}
-	l := look{size: k.header + length + k.newline, last: '}'<<16 | '}'<<24, mask: 0xffff0000}
+	s := signature{size: k.header + length + k.newline, last: '}'<<16 | '}'<<24, mask: 0xffff0000}
 	first := head
 	if k.ws {
 		first = append(frame.AppendHeader(nil, frame.Text, length), head...)
 	} else {
-		l.last, l.mask = '}'<<8|'}'<<16|'\n'<<24, 0xffffff00
+		s.last, s.mask = '}'<<8|'}'<<16|'\n'<<24, 0xffffff00
 	}
-	l.head, l.next = binary.LittleEndian.Uint64(first), binary.LittleEndian.Uint64(first[8:])
-	return l
+	s.head, s.next = binary.LittleEndian.Uint64(first), binary.LittleEndian.Uint64(first[8:])
+	return s
 }
 
-// prefix counts the answers of this look, most at most, that b begins with.
-func (l *look) prefix(b []byte, at int, status byte, most int) (n int) {
-	if l.size == 0 {
+// prefix counts the answers of this signature, most at most, that b begins with.
+func (s *signature) prefix(b []byte, at int, status byte, most int) (n int) {
+	if s.size == 0 {
 		return 0
 	}
-	for ; n < most && len(b) >= l.size; n++ {
-		a := b[:l.size]
-		if binary.LittleEndian.Uint64(a) != l.head || binary.LittleEndian.Uint64(a[8:]) != l.next ||
-			a[at] != status || binary.LittleEndian.Uint32(a[len(a)-4:])&l.mask != l.last {
+	for ; n < most && len(b) >= s.size; n++ {
+		a := b[:s.size]
+		if binary.LittleEndian.Uint64(a) != s.head || binary.LittleEndian.Uint64(a[8:]) != s.next ||
+			a[at] != status || binary.LittleEndian.Uint32(a[len(a)-4:])&s.mask != s.last {
 			break
 		}
-		b = b[l.size:]
+		b = b[s.size:]
 	}
 	return n
 }
@@ -296,7 +296,7 @@ func (k *keyframe) check(buf []byte, kind Kind, keys []uint64, accepts []accept)
 		if k.valueType == "string" && len(value) >= 2 && value[0] == '"' {
 			value = value[1 : len(value)-1] // ours have nothing to unescape
 		}
-		if err := k.compare(key, value, r.Status == codec.StatusKeyNotExist, of(accepts, i)); err != nil {
+		if err := k.compare(key, value, r.Status == codec.StatusKeyNotExist, acceptFor(accepts, i)); err != nil {
 			return 0, 0, err
 		}
 	}

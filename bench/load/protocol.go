@@ -42,8 +42,8 @@ const (
 	noValue // the key is not there
 )
 
-// of is that of key i.
-func of(accepts []accept, i int) accept {
+// acceptFor returns what may be for key i: one accept stands for all keys.
+func acceptFor(accepts []accept, i int) accept {
 	if len(accepts) == 1 {
 		return accepts[0]
 	}

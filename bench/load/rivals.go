@@ -161,7 +161,7 @@ func (r *redis) check(buf []byte, kind Kind, keys []uint64, accepts []accept) (u
 		if missing == 0 {
 			value = buf[used+head : used+size-len("\r\n")]
 		}
-		if err := r.compare(key, value, missing > 0, of(accepts, i)); err != nil {
+		if err := r.compare(key, value, missing > 0, acceptFor(accepts, i)); err != nil {
 			return 0, 0, err
 		}
 		used += size
@@ -315,7 +315,7 @@ func (m *memcached) check(buf []byte, kind Kind, keys []uint64, accepts []accept
 		} else {
 			value, got = got[0].value, got[1:]
 		}
-		if err := m.compare(key, value, missing, of(accepts, i)); err != nil {
+		if err := m.compare(key, value, missing, acceptFor(accepts, i)); err != nil {
 			return 0, 0, err
 		}
 	}

@@ -73,8 +73,8 @@ func (o *Options) after(did uint8, addMissed bool) (a accept) {
 	return a
 }
 
-// deeds replays what the connections have done, by key.
-func deeds(o *Options, workers []*worker) []uint8 {
+// writes replays what the connections have written and removed, by key.
+func writes(o *Options, workers []*worker) []uint8 {
 	did := make([]uint8, o.Space)
 	for _, w := range workers {
 		for _, c := range w.conns {
@@ -94,7 +94,7 @@ func deeds(o *Options, workers []*worker) []uint8 {
 // removed in the run, or set in its filling, and compares it with what must be there.
 // It returns how many keys it read.
 func verify(ctx context.Context, o Options, workers []*worker) (read int, err error) {
-	did := deeds(&o, workers)
+	did := writes(&o, workers)
 	addMissed := slices.ContainsFunc(workers, func(w *worker) bool { return w.addMissed })
 	p := newProtocol(o)
 	c, err := dial(&o, p)
