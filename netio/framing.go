@@ -62,12 +62,14 @@ type unit struct {
 // framings are those that the first bytes of a connection choose from, in this order.
 var framings = []framingRow{
 	{
+		name:   "WebSocket",
 		match:  httpMethod,
 		make:   func(opts *Options) framing { return &handshake{opts: opts} },
 		asked:  func(b []byte) bool { return bytes.Contains(b, []byte("\r\n\r\n")) || len(b) >= maxRequestBytes },
 		refuse: func(reason string) []byte { return httpError(http.StatusServiceUnavailable, reason) },
 	},
 	{
+		name:   "JSON Lines",
 		make:   func(opts *Options) framing { return &lineFraming{maxBytes: opts.MaxFrameBytes} },
 		asked:  func([]byte) bool { return true },
 		refuse: refusalLine,
@@ -76,10 +78,19 @@ var framings = []framingRow{
 
 // framingRow is how a framing is chosen and made, and how a client of it is turned away.
 type framingRow struct {
+	name   string
 	match  string // how its connections begin
 	make   func(opts *Options) framing
 	asked  func(b []byte) bool // reports whether the client has said enough to be answered
 	refuse func(reason string) []byte
+}
+
+// Framings are the names of the framings that a server serves.
+func Framings() (names []string) {
+	for i := range framings {
+		names = append(names, framings[i].name)
+	}
+	return names
 }
 
 // httpMethod is how a WebSocket's upgrade request begins. No JSON text begins

@@ -22,6 +22,7 @@ import (
 // sizedRow chooses sizedFraming: a size below 16 MiB begins with a zero byte, which
 // neither a JSON text nor an HTTP request does.
 var sizedRow = framingRow{
+	name:   "Sized",
 	match:  "\x00",
 	make:   func(opts *Options) framing { return &sizedFraming{maxBytes: opts.MaxFrameBytes} },
 	asked:  func(b []byte) bool { return len(b) >= sizeBytes },
@@ -174,6 +175,9 @@ func wantUnits(t *testing.T, got []byte, want ...string) {
 // the others: its commands and answers, and each of its ends.
 func TestANewFramingIsARow(t *testing.T) {
 	addSizedRow(t)
+	if got, want := Framings(), []string{"Sized", "WebSocket", "JSON Lines"}; !slices.Equal(got, want) {
+		t.Errorf("the framings are %q, want %q", got, want)
+	}
 	dial := dialler(t, Options{MaxFrameBytes: 4096})
 	t.Run("a session", func(t *testing.T) {
 		c := dial()

@@ -90,7 +90,7 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 	// not apply to it.
 	cfg.logger(stdout, slog.LevelInfo).Info("ready",
 		"listen", strings.Join(addrs, " "),
-		"framings", "WebSocket, JSON Lines",
+		"framings", strings.Join(netio.Framings(), ", "),
 		"version", version(),
 		"json", codec.Backend())
 
