@@ -19,6 +19,7 @@ var flagless = map[string]bool{
 	"Logger":          true,
 	"Shards":          true,
 	"InitialCapacity": true,
+	"Simulation":      true, // for tests
 }
 
 // leastMemory is what the engine wants of MaxBytes: its unit is smaller in builds that
