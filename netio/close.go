@@ -8,7 +8,7 @@ import (
 	"keyframe/netio/frame"
 )
 
-// This file is the end of a connection: who may end it, and how the last bytes
+// This file is the end of a connection: what may end it, and how the last bytes
 // reach the client.
 
 // closeNow begins the end of a connection that is not in a turn, and says why.
@@ -40,7 +40,7 @@ func (l *loop) slowConsumer(c *conn, reason string) {
 	}
 }
 
-// onClose is gnet telling that the connection is closed.
+// onClose is called when gnet has closed the connection, or is about to.
 func (l *loop) onClose(c *conn, err error) {
 	if c.phase == phaseClosed {
 		return
@@ -50,8 +50,8 @@ func (l *loop) onClose(c *conn, err error) {
 		l.drop(c)
 		return
 	}
-	// The client has shut down its sending side only, as far as anybody can
-	// tell. It has a right to the answers of what it sent.
+	// The client has shut down its sending side only, as far as can be
+	// known, and has a right to the answers of what it sent.
 	c.gc, c.detached = nil, true
 	if c.phase == phaseOpen {
 		l.reschedule(c)

@@ -25,11 +25,11 @@ const (
 const lingerTimeout = 2 * time.Second
 
 // conn is the state of one connection. It belongs to its event loop: no other
-// goroutine touches it, save for the outbox's writer, which touches the outbox.
+// goroutine touches it, except the outbox's writer, which touches the outbox.
 //
 // Frame bytes: OnTraffic lends the loop's read buffer for one call. What a turn
-// leaves over (half a frame, or commands that must wait for their turn) is
-// copied to pending, and from then on served from there, until pending is empty.
+// leaves over, half a frame or commands that must wait, is copied to pending and
+// served from there until pending is empty.
 type conn struct {
 	gc     gnet.Conn // nil while gnet does not know it: detached, parked
 	loop   *loop
@@ -107,7 +107,7 @@ func (c *conn) keep(src []byte, n int) {
 // minPending is the first size of a buffer for partial frames.
 const minPending = 4 << 10
 
-// input returns the bytes to serve: what is pending, with in behind it.
+// input returns the bytes to serve: what is pending, then in.
 func (c *conn) input(in []byte) []byte {
 	if c.pending == nil {
 		return in

@@ -10,7 +10,7 @@ import (
 
 // Counters are what one event loop has done since the start. The loop counts in
 // plain fields, and publishes a copy at the end of each turn, before the turn's
-// responses leave: whoever has an answer finds its command counted.
+// responses leave: a client that has an answer finds its command counted.
 type Counters struct {
 	Frames   uint64 // lines and WebSocket frames, control frames and blank lines among them
 	Queries  uint64 // commands, refused ones among them
@@ -27,7 +27,7 @@ type Counters struct {
 	BatchSizes [NumBatchSizes]uint64
 	BatchOps   uint64
 	// ApplyTime is the time spent in the engine's Apply, estimated from a
-	// sample; see loop.apply. COUNT and CLEAR are other calls of the engine,
+	// sample; see pipeline.apply. COUNT and CLEAR are other calls of the engine,
 	// and neither in it nor in the batches.
 	ApplyTime time.Duration
 }
@@ -112,7 +112,7 @@ func elementKind(st codec.Status) ErrorKind {
 }
 
 // countEnd counts the end of a connection, if its reason is an error that the server has
-// found: a client may tell of one of its own.
+// found: a client's close frame may name one of its own.
 func (n *Counters) countEnd(why error) {
 	if _, ok := why.(*upgradeError); ok {
 		n.Errors[ErrorUpgrade]++

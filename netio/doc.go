@@ -1,6 +1,6 @@
 // Package netio is the way of a frame: from a socket to the codec and the engine,
-// and of the responses back. It is the only package of the server that sees gnet. (The I/O
-// limit that benchmarks compare it with, bench/iolimit, has loops of its own.)
+// and of the responses back. It is the only package of the server that sees gnet; the I/O
+// limit that benchmarks compare it with, bench/iolimit, has loops of its own.
 //
 // # Terms
 //
@@ -59,9 +59,8 @@
 // makes the client wait. So a client may pipeline without limit and ask for any
 // number of answers, and gets them as fast as it reads. One that takes nothing
 // for writePatience then is closed as a slow consumer, with code 1008; so is one that
-// has more than half of MaxOutputBytes unread for OutputTimeout. (Closing at the
-// limit at once would end clients that read as fast as they can, and asked for
-// much.)
+// has more than half of MaxOutputBytes unread for OutputTimeout. Closing at the
+// limit at once would end clients that asked for much and read as fast as they can.
 //
 // A connection holds at most MaxOutputBytes and a turn's output unread,
 // parkBytes and a frame of input, and a message that is being joined from
@@ -72,8 +71,8 @@
 // The event loops are a gnet.Client's: loops without listeners, to which accepted
 // sockets are enrolled. gnet's server ends as a whole when accept runs out of
 // descriptors, removes whatever stands at a unix socket's path, and can't stop
-// accepting while its connections finish. gnet's outbound buffer tells nobody
-// when it drains and is dropped when the client half-closes; see outbox.
+// accepting while its connections finish. gnet's outbound buffer
+// doesn't report when it drains, and is dropped when the client half-closes; see outbox.
 //
 // # What things cost
 //
@@ -87,10 +86,10 @@
 // # Counters
 //
 // A loop counts what it does in plain fields (Counters), and publishes a copy
-// before a turn's responses leave: who has an answer finds its command counted.
+// before a turn's responses leave: a client that has an answer finds its command counted.
 // Server.Stats adds the copies up. Whatever an operator wants to see comes from
-// there, through SERVER_INFO and through whatever polls Stats. Metrics is the list of
-// it: a number that is added there is in SERVER_INFO and in /metrics.
+// there. Metrics is the list of it: a number that is added there is in SERVER_INFO and
+// in /metrics.
 //
 // # The end of a connection
 //
@@ -101,8 +100,8 @@
 //
 // # Concurrency
 //
-// A conn and a loop belong to the loop's goroutine: no locks, no atomics, but for
-// the outbox, which it shares with its writer, and the published counters. Other
+// A conn and a loop belong to the loop's goroutine: no locks and no atomics,
+// except in the outbox, which it shares with its writer, and the published counters. Other
 // goroutines reach a loop through loop.execute only. Nothing that runs on a loop
 // may block.
 //

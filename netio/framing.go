@@ -15,7 +15,7 @@ type framing interface {
 	// next looks at the unit that begins at src[at]: what it is, how many bytes it takes
 	// up, and a command's payload. It changes nothing but a mask, since a turn that stops
 	// half way looks at units once more. frame.ErrIncomplete: its end has not come. Any
-	// other error ends the connection. (What it returns fits the registers.)
+	// other error ends the connection. What it returns fits the registers.
 	next(src []byte, at int) (payload []byte, size int, kind unitKind, err error)
 	// take takes in the unit at src[at], of which next has said that it is unitOther.
 	// What comes before it has been executed and answered.
@@ -24,7 +24,7 @@ type framing interface {
 	// served, if there is one. release forgets it.
 	joined() (payload []byte, ok bool)
 	release()
-	// done tells how much of src the turn has used: the next one's begins there.
+	// done says how much of src the turn has used: the next one's begins there.
 	done(used int)
 
 	// condemn returns the reason to end the connection for a payload that the codec has

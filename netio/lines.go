@@ -9,8 +9,8 @@ import (
 )
 
 // nextLine finds the first line of b. scanned is how many bytes of b an earlier
-// call has searched in vain, so that a long line that arrives in pieces is not
-// searched again from its start each time.
+// call has searched in vain: a long line that arrives in pieces is not searched
+// again from its start each time.
 //
 // It returns the line without its newline, and the size of what it takes up.
 // frame.ErrIncomplete: there is no newline yet. A *frame.CloseError: the line is
@@ -34,7 +34,7 @@ func nextLine(b []byte, scanned, maxBytes int) (line []byte, size int, err error
 
 var errLineTooLong = &frame.CloseError{Code: frame.CloseTooBig, Reason: "the line is longer than the frame limit"}
 
-// isBlank tells whether a line holds nothing but white space.
+// isBlank reports whether a line holds nothing but white space.
 func isBlank(line []byte) bool {
 	for _, c := range line {
 		switch c {
@@ -93,8 +93,7 @@ func (f *lineFraming) appendText(dst, text []byte) []byte {
 	return append(append(dst, text...), '\n')
 }
 
-// appendEnd tells of a line that is too long. Whatever else ends a connection ends it
-// without a word.
+// appendEnd says that a line is too long. Every other end is without a word.
 func (f *lineFraming) appendEnd(dst []byte, why error) []byte {
 	if err := closeErrorOf(why); err != nil && err.Code == frame.CloseTooBig {
 		dst = f.appendText(dst, codec.AppendServerError(nil, 5, err.Reason))

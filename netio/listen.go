@@ -27,7 +27,7 @@ func listen(address string) (net.Listener, error) {
 	ln, err := net.Listen(network, addr)
 	if err != nil {
 		// The net package's text says "listen tcp 127.0.0.1:1987: bind: …";
-		// the reason alone reads better behind our own words.
+		// the reason alone reads better after our own words.
 		var op *net.OpError
 		if errors.As(err, &op) {
 			err = op.Err
@@ -79,7 +79,7 @@ func removeStaleSocket(path string) error {
 		return errors.New("another server is listening there")
 	case !errors.Is(err, unix.ECONNREFUSED):
 		// A socket of another kind, a server too busy to answer, no right
-		// to ask: whatever it is, somebody may be using it.
+		// to ask: whatever it is, it may be in use.
 		return fmt.Errorf("the path is a socket that may be in use: %w", err)
 	}
 	return os.Remove(path)

@@ -94,7 +94,7 @@ func (l *loop) serve(c *conn, in []byte) {
 		return
 	}
 	// Only the outbox's report ends a pause: input that comes in between must
-	// not, or nobody would serve what is pending.
+	// not, or what is pending would not be served.
 	if int(c.out.unread.Load()) >= l.srv.opts.MaxOutputBytes {
 		c.paused = true
 	}
@@ -185,13 +185,12 @@ func (l *loop) runReady() {
 	}
 }
 
-// rerunner runs beside the loop and asks it to go on with the connections that
-// have work left. The loop can't ask itself: gnet runs tasks until there are no
-// more before it looks at the sockets again, so a loop that went on triggering
-// itself would never look. The way through another goroutine, taken as the last
-// thing of a task, lets it look first. At most one rerun is under way: the next
-// one is sent by the runReady that this one brings about, so sending never
-// blocks.
+// rerunner is a goroutine beside the loop that asks it to go on with the connections
+// that have work left. The loop can't ask itself: gnet runs tasks until there are no
+// more and only then looks at the sockets, so a loop that kept asking itself would
+// never look. Another goroutine, asked as the last thing of a task, lets it look
+// first. At most one rerun is under way: the next one is sent by the runReady that
+// this one causes, so sending never blocks.
 func (l *loop) rerunner() {
 	for {
 		select {
@@ -217,15 +216,15 @@ func (l *loop) execute(f func()) {
 // onOutbox takes what a connection's writer reports.
 func (l *loop) onOutbox(c *conn, e outboxEvent) {
 	if e == outboxCaughtUp {
-		// It has read half of what it may leave unread, and so isn't behind, though
-		// its next turn fills the outbox up again at once.
+		// It has read half of what it may leave unread, and so is not slow, though its
+		// next turn may fill the outbox up at once.
 		c.behindSince = time.Time{}
 	}
 	switch {
 	case c.phase == phaseClosed:
 	case e == outboxDrained && c.out.writing.Load():
-		// A writer's last report, and its report before that had the connection served:
-		// another is at work already, whose own last report is to come.
+		// This writer has ended, but what it reported before had the connection served,
+		// which has begun another. That one will report its own end.
 	case e == outboxFailed:
 		l.drop(c)
 	case e == outboxStalled && c.phase == phaseLinger:

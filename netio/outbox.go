@@ -28,8 +28,8 @@ const writePatience = time.Second
 //
 // send, finish, abandon, detach and attach are for the connection's event loop only. mu
 // guards the fields below it, which the writer shares. The writer has its own
-// duplicate of the descriptor, so that gnet closing the connection can't give
-// the number away under its hands. What send keeps it copies.
+// duplicate of the descriptor, since the number is free for others when gnet has
+// closed the connection. send copies what it keeps.
 type outbox struct {
 	sock   socket
 	owned  bool              // sock is a duplicate that abandon closes
@@ -222,8 +222,8 @@ func (w *writer) endLocked(e outboxEvent) {
 	o.waiting = nil
 	o.queue = nil
 	o.unread.Store(0)
-	// A failed outbox stays in writing's hands: later sends are dropped into
-	// its queue until the loop has closed the connection.
+	// Of a failed outbox writing stays set: later sends end in its queue until
+	// the loop has closed the connection.
 	if e == outboxDrained {
 		o.writing.Store(false)
 	}

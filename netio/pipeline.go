@@ -20,19 +20,19 @@ const (
 
 	// A turn ends after turnOps operations or turnOutputBytes of responses,
 	// so that one connection can't keep its loop from the others: a turn of
-	// so many SETs takes 0.8 ms. (What a read brings is 64 KiB, some 1,600
-	// SETs: those of 1,000 keys without end hold up a single SET beside them
-	// on the loop by 0.2 ms at the median and 0.5 ms at the 99th percentile,
-	// four connections of that kind by 1.7 ms; BenchmarkServerBesideFlood.)
+	// turnOps SETs takes 0.8 ms. A read brings 64 KiB, some 1,600 SETs. An endless
+	// stream of SETs of 1,000 keys holds up a single SET beside it on the loop by
+	// 0.2 ms at the median and 0.5 ms at the 99th percentile, four such streams by
+	// 1.7 ms (BenchmarkServerBesideFlood).
 	turnOps         = 8192
 	turnOutputBytes = 1 << 20
 
-	// A command about the whole store visits every shard; it counts as so
-	// many operations.
+	// A command about the whole store visits every shard; it counts as
+	// wholeStoreOps operations.
 	wholeStoreOps = 64
 
 	// A payload of more than bigPayload bytes is not decoded before the batch
-	// in front of it is through: a batch that stops half way would have it
+	// ahead of it is through: a batch that stops half way would have it
 	// decoded again in each of its turns.
 	bigPayload = 64 << 10
 )
@@ -130,7 +130,7 @@ var statuses = [...]codec.Status{
 }
 
 // run serves what it can of src, of which resume says how much of the first command has
-// been executed already. lasting tells that src is memory of the connection's own. It
+// been executed already. lasting means that src is memory of the connection's own. It
 // also returns the framing that goes on. With an error the connection is to be closed:
 // the client has been told why.
 func (p *pipeline) run(f framing, src []byte, lasting bool, resume codec.Command) (t turn, _ framing, end error) {
@@ -184,9 +184,8 @@ func (p *pipeline) units(src []byte) (used int, more bool) {
 func (p *pipeline) admitOther(src []byte, at, size int, kind unitKind, err error) (_ int, stopped bool, _ error) {
 	var u unit
 	if kind != unitBlank || err != nil {
-		// It must not be taken before the batch is through: if the batch stops half
-		// way, the turn goes back to the command it stopped in, and what follows that
-		// command is looked at once more.
+		// It must not be taken before the batch is through. If the batch stops half
+		// way, the turn goes back to that command and looks at what follows once more.
 		if !p.flush() {
 			return 0, true, nil
 		}
@@ -280,8 +279,8 @@ func (p *pipeline) admitLarge(payload []byte, at int) bool {
 	return p.admitException(payload, at, 0, cmd, err)
 }
 
-// admitException is admit for a command that is not just some arguments for the batch.
-// They are those from before on.
+// admitException is admit for a command that is more than arguments for the batch, or
+// was refused. Its arguments are those from before on.
 func (p *pipeline) admitException(payload []byte, at, before int, cmd codec.Command, err error) bool {
 	switch {
 	case err != nil:
@@ -387,7 +386,7 @@ const (
 	alwaysTimed = 256
 )
 
-// apply executes the batch.
+// apply executes the batch, and times it if it is large or its turn has come.
 func (p *pipeline) apply() {
 	p.batch.ReadLimit = max(1, p.shares.turnOutputBytes-len(p.out))
 	ops := len(p.batch.Ops)
@@ -486,8 +485,8 @@ func (p *pipeline) answerStoreCommand(opcode codec.Opcode) {
 	p.out = p.appendText(p.out)
 }
 
-// appendText appends the answer in p.text: one of those that there are few of, and
-// whose length nobody knows before they are written.
+// appendText appends the answer in p.text: one of the rare ones, whose
+// length is not known before they are written.
 func (p *pipeline) appendText(dst []byte) []byte {
 	dst = p.framing.appendText(dst, p.text)
 	if cap(p.text) > maxKeptText {

@@ -52,7 +52,7 @@ type Server struct {
 	}
 
 	acceptors  sync.WaitGroup
-	background sync.WaitGroup  // every other goroutine but gnet's
+	background sync.WaitGroup  // every other goroutine except gnet's
 	stopping   context.Context // done when Stop begins
 	stop       context.CancelFunc
 	stopped    chan struct{} // closed when the event loops are about to end
@@ -165,7 +165,7 @@ func (s *Server) Addrs() []net.Addr {
 	return addrs
 }
 
-// Ready tells whether the server accepts connections.
+// Ready reports whether the server accepts connections.
 func (s *Server) Ready() bool { return s.ready.Load() && s.stopping.Err() == nil }
 
 // CheckLoops reports an error when an event loop does not take a task before ctx
@@ -248,10 +248,10 @@ func (s *Server) closeListeners() {
 	}
 }
 
-// warnOfDescriptors tells when the process may not open as many descriptors as
-// MaxConns promises. Go has raised the soft limit to the hard one at its start.
-// (A connection whose client reads slowly takes up to three more for a while;
-// one that can't have them is closed.)
+// warnOfDescriptors logs a warning when the process may not open as many descriptors
+// as MaxConns promises. Go has raised the soft limit to the hard one at its start. A
+// connection whose client reads slowly takes up to three more for a while; one that
+// can't have them is closed.
 func (s *Server) warnOfDescriptors() {
 	const others = 64 // listeners, event loops, the runtime's own
 	var limit unix.Rlimit
@@ -334,7 +334,7 @@ func (h *handler) OnTraffic(gc gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// OnClose tells that gnet has closed the connection, or is about to. One that was
+// OnClose is called when gnet has closed the connection, or is about to. One that was
 // parked has no conn any more.
 func (h *handler) OnClose(gc gnet.Conn, err error) gnet.Action {
 	if c, ok := gc.Context().(*conn); ok && c.loop != nil {

@@ -76,7 +76,7 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 	}
 }
 
-// tooSlow tells whether a client has had more than half of MaxOutputBytes unread for
+// tooSlow reports whether a client has had more than half of MaxOutputBytes unread for
 // OutputTimeout: one that takes a byte now and then would hold that memory for ever.
 func (l *loop) tooSlow(c *conn, unread int64, now time.Time) bool {
 	if unread <= int64(l.srv.opts.MaxOutputBytes/2) {

@@ -129,7 +129,7 @@ func (w *worker) lookedUp(c *conn, kind Kind, keys, misses int) {
 	}
 }
 
-// record counts commands that have been answered, but for those of the warm-up.
+// record counts commands that have been answered, except those of the warm-up.
 func (w *worker) record(c *conn, kind Kind, done int, now time.Duration) {
 	from := c.answered
 	c.answered += uint64(done)

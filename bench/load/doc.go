@@ -1,5 +1,5 @@
 // Package load is a load generator: it drives a server over many connections from
-// few threads and tells how many keys a second it got through and how long the
+// few threads and reports how many keys a second it got through and how long the
 // answers took. cmd/keyframe-benchmark is its command line.
 //
 // # Terms
@@ -20,11 +20,11 @@
 //
 // With Options.Rate the loop is open: command i is planned at start + i/rate, on
 // connection i mod Conns, whatever the server does, and its latency runs from that
-// planned time. At most Depth commands are in flight on a connection; those behind
-// wait, and their waiting counts. What is measured are successive commands of the
-// schedule. One that was not answered in the end makes the run fail: it is in the
-// percentiles with the time it had waited, which else would hide the overload, and in
-// no rate or count, because the server did nothing for it.
+// planned time. At most Depth commands are in flight on a connection; the others
+// wait, and their waiting counts. Successive commands of the schedule are measured.
+// One that is not answered in the end makes the run fail. It is in the percentiles with
+// the time it had waited, or they would hide the overload; it is in no rate or count,
+// because the server did nothing for it.
 //
 // # What is checked
 //
@@ -35,7 +35,7 @@
 // gone. Both know the keys by going through the scripts again.
 //
 // Keys that were looked up are counted as hits and misses. Looking for what is not there
-// is another, cheaper, piece of work, so GETs and CONTAINS that miss fail a run with
+// is cheaper work, so GETs and CONTAINS that miss fail a run with
 // Options.Verify, unless it has Options.AllowMisses and no Fill, or its own RMVs may have
 // taken the keys.
 //
@@ -54,8 +54,8 @@
 // took no latencies. Here every answer's head, status, length and end are compared,
 // and its latency goes into a histogram. The server is busy for 93 % of the time then,
 // and Keyframe, which does more, for all of it. What it took to get there: events as
-// edges instead of levels (10 %), a spare processor of Go's beside the workers', for
-// else the runtime's monitor wakes every 20 µs (10 %), and answers compared as words
+// edges instead of levels (10 %), a spare processor of Go's beside the workers', without
+// which the runtime's monitor wakes every 20 µs (10 %), and answers compared as words
 // (a third with a hundred keys a command). Drawing a key and writing it is 9 ns; a
 // server that decodes and stores takes 100 and more, and is as fast with either client.
 // The I/O limit doesn't look at keys, so its commands are repeated.

@@ -21,8 +21,8 @@ type protocol interface {
 
 	// consume takes up to want answers to commands of one kind off the head of
 	// buf and returns how many were whole, their bytes, and how many of them
-	// told of a key that was not there (or was, for ADD). An answer that is
-	// none to such a command is an error.
+	// were misses: the key was not there or, for ADD, was. An answer of another
+	// kind is an error.
 	consume(buf []byte, kind Kind, want int) (n, used, misses int, err error)
 
 	// check reads all answers to one command of these keys, as consume does, and
@@ -119,7 +119,7 @@ func (r *record) appendOf(dst []byte, i uint64, filling bool) []byte {
 }
 
 // compare is the error for a key or value that a GET must not have, or nil. missing
-// tells that the key is not there.
+// means that the key is not there.
 func (r *record) compare(key uint64, value []byte, missing bool, a accept) error {
 	if missing {
 		if a&noValue == 0 {

@@ -94,8 +94,8 @@ func (r *redis) consume(buf []byte, kind Kind, want int) (n, used, misses int, e
 	return n, used, misses, nil
 }
 
-// reply reads one whole reply to a command of so many keys; size is 0 when it is not
-// all there.
+// reply reads one whole reply to a command of n keys; size is 0 when it is not all
+// there.
 func reply(b []byte, kind Kind, keys int) (size, missing int, err error) {
 	if len(b) > 0 && bytes.IndexByte([]byte("+-:$*"), b[0]) < 0 {
 		return 0, 0, fmt.Errorf("%s was answered with %s, which is not Redis's protocol", kind, excerpt(b))
@@ -217,8 +217,8 @@ func (m *memcached) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
 	return dst
 }
 
-// appendItem appends what follows "set" and stands in the answer to a get, but for
-// the latter's order of fields, which is the same without an expiry.
+// appendItem appends what follows "set". Without an expiry the answer to a get has the
+// same fields in the same order.
 func (m *memcached) appendItem(dst []byte, key uint64) []byte {
 	value := m.appendValue(nil, key)
 	dst = append(m.appendKey(dst, key), " 0 0 "...)

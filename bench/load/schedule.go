@@ -42,7 +42,7 @@ func (w *worker) plan(now time.Duration) error {
 	for w.planning {
 		c := w.conns[w.nextConn]
 		switch {
-		case w.stop.Load() || w.nextTurn >= c.limit: // so is whoever comes next
+		case w.stop.Load() || w.nextTurn >= c.limit: // so are the connections after it
 			w.planning = false
 		case w.planned(c, w.nextTurn) > now:
 			return w.flushDirty()

@@ -107,8 +107,8 @@ func (s *script) append(dst []byte, k uint64) []byte {
 	return s.p.appendCommand(dst, kind, keys)
 }
 
-// commands returns the text of up to n commands from command k on, the one behind
-// those of the call before, and how many they are. It may be written into scratch.
+// commands returns the text of up to n commands from command k on, which is the
+// one after those of the call before, and how many they are. It may be written into scratch.
 func (s *script) commands(k uint64, n int, scratch []byte) ([]byte, int) {
 	if s.text == nil {
 		const enough = 64 << 10

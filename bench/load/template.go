@@ -7,13 +7,13 @@ import "encoding/binary"
 // stores of eight digits a key, whatever the protocol.
 type template struct {
 	text   []byte
-	slots  []slot // in the order of the text: a key's, and its value's behind it
+	slots  []slot // in the order of the text: a key's, then its value's
 	perKey int    // slots
 }
 
 // slot is where the digits of a number are.
 type slot struct {
-	end  int    // behind the last digit
+	end  int    // after the last digit
 	wide bool   // there is room for ten digits, not for eight
 	low  uint64 // what the last eight digits are XORed with: a WebSocket's mask, or 0
 	high uint16 // the same for the two before

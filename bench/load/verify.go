@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Keys are read back in commands of so many, fewer of long values: an answer is looked
-// at again from its start whenever a part of it has come.
+// Keys are read back verifyKeys to a command, fewer if their values are long: whenever a
+// part of an answer comes, all of it is looked at again.
 const (
 	verifyKeys  = 100
 	verifyBytes = 1 << 20
@@ -36,7 +36,7 @@ func (o *Options) during() accept {
 }
 
 // missing is the error for keys that GET and CONTAINS did not find, or nil where they
-// may not be there: a RMV of the run has taken them, or nobody has filled the store and
+// may not be there: a RMV of the run has taken them, or the store was not filled and
 // misses are allowed. A run whose GETs find nothing has not measured GETs.
 func (o *Options) missing(byKind *[kinds]OfKind) error {
 	found := byKind[Get].Tally
@@ -53,7 +53,7 @@ func (o *Options) missing(byKind *[kinds]OfKind) error {
 }
 
 // after is what must be found afterwards of a key, by what was done to it. addMissed
-// tells that some ADD found its key there.
+// means that some ADD found its key there.
 func (o *Options) after(did uint8, addMissed bool) (a accept) {
 	switch {
 	case did&wasSet != 0:

@@ -26,7 +26,7 @@ type conn struct {
 	answered uint64 // commands with all their answers
 	left     int    // answers that command number answered still gets; 0: all
 	first    uint64 // command that is measured; those before are the warm-up's
-	limit    uint64 // of sent, in a run of so many requests or on a schedule
+	limit    uint64 // of sent, in a run of n requests or on a schedule
 	toSend   int    // commands that may be sent as soon as the socket takes them
 	due      uint64 // commands whose planned time has come (open loop)
 	dirty    bool   // it is in worker.dirty
@@ -215,7 +215,7 @@ func (w *worker) over(now time.Duration) bool {
 	return w.stop.Load() || w.end > 0 && now >= w.end
 }
 
-// finished tells whether nothing is left to send or to wait for.
+// finished reports whether nothing is left to send or to wait for.
 func (w *worker) finished(now time.Duration, open bool) bool {
 	if w.quit > 0 && now >= w.quit {
 		return true

@@ -142,8 +142,8 @@ func guardLoopback(address string, next http.Handler) http.Handler {
 	})
 }
 
-// namesThisMachine tells whether host, without its port, can't be a name that
-// somebody else gave a meaning. An empty one is of an HTTP/1.0 client, such as a
+// namesThisMachine reports whether host, without its port, can't be a name that
+// another owner gave a meaning. An empty one is of an HTTP/1.0 client, such as a
 // load balancer's health check; browsers always send one.
 func namesThisMachine(host, configured string) bool {
 	if host == "" || strings.EqualFold(host, "localhost") || strings.EqualFold(host, configured) {

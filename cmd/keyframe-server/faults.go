@@ -45,7 +45,7 @@ func oneLine(err error) string {
 			return flagFault(flag, e.Value, e.Want)
 		}
 	}
-	// Which of our packages says it is nothing to whoever starts a server.
+	// The operator need not know which of our packages says it.
 	text := err.Error()
 	for _, pkg := range []string{"netio: ", "engine: "} {
 		text = strings.TrimPrefix(text, pkg)
