@@ -190,6 +190,8 @@ func TestContract6Trickle(t *testing.T) {
 		}
 		waitFor(t, "a pace", after(time.Millisecond))
 	}
+	// It is counted before it is logged.
+	waitFor(t, "a word in the log", func() bool { return strings.Contains(logged.String(), "slow consumer") })
 	if log := logged.String(); !strings.Contains(log, "too far behind") || strings.Count(log, "slow consumer") != 1 {
 		t.Fatalf("logged: %s", log)
 	}
