@@ -287,7 +287,7 @@ func TestContract6HandshakeTimeout(t *testing.T) {
 }
 
 func TestContract6IdleTimeout(t *testing.T) {
-	s := startServer(t, netio.Options{IdleTimeout: 100 * time.Millisecond})
+	s := startServer(t, netio.Options{IdleTimeout: 500 * time.Millisecond})
 	c := dialLines(t, "tcp", s.tcp)
 	c.send(`{"COUNT":{}}`)
 	c.recv()
