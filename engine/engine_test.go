@@ -230,6 +230,16 @@ func TestBatchReset(t *testing.T) {
 	if e.Apply(&b); b.Ops[0].Status != engine.Found {
 		t.Errorf("a reused batch: status %d", b.Ops[0].Status)
 	}
+	for _, size := range []int{1 << 10, 4 << 20} { // what a huge value took isn't kept
+		one(e, engine.Set, "k", string(make([]byte, size)))
+		b.Reset()
+		b.Add(engine.Get, []byte("k"), nil)
+		e.Apply(&b)
+		b.Reset()
+		if kept := b.Kept(); (kept >= size) != (size <= 1<<20) {
+			t.Errorf("%d bytes are kept after a value of %d", kept, size)
+		}
+	}
 }
 
 func TestClearAndRange(t *testing.T) {

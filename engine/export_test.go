@@ -81,6 +81,9 @@ func (e *Engine) ClearsLeft() int {
 	return len(e.maintainer.pendingClears)
 }
 
+// Kept is how many bytes of values b has room for without asking for more.
+func (b *Batch) Kept() int { return cap(b.scratch) }
+
 // Lock is the mutex of a shard.
 type Lock = lock
 
@@ -118,6 +121,9 @@ func (e *Engine) HoldEmptying() (end func(), ok bool) {
 		p.releasedLocked(c)
 	}, true
 }
+
+// Compacting reports whether the first shard is being compacted. Only for Step.
+func (e *Engine) Compacting() bool { return e.shards[0].old > 0 }
 
 // ListedBytes is how many bytes the first shard's lists have for new records.
 func (e *Engine) ListedBytes() (n int) {

@@ -176,6 +176,30 @@ func TestCollisions(t *testing.T) {
 	}
 }
 
+// TestKeysDifferInOneByte has keys of one hash and one length that differ in a single byte,
+// whichever it is, with values as long as their keys.
+func TestKeysDifferInOneByte(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 1}.WithHash(hashes["constant"]))
+	for n := 1; n <= 260; n++ {
+		if n > 40 && n < 252 {
+			continue
+		}
+		e.Clear()
+		var b engine.Batch
+		o, key := oracle{}, bytes.Repeat([]byte{'k'}, n)
+		b.Add(engine.Set, key, key)
+		for i := range n {
+			other := bytes.Clone(key)
+			other[i] = 'x'
+			b.Add(engine.Get, other, nil)
+			b.Add(engine.Add, other, other)
+			b.Add(engine.Get, other, nil)
+		}
+		b.Add(engine.Get, key, nil)
+		applyBoth(t, e, o, &b)
+	}
+}
+
 // TestMaxBytes fills a store until it refuses, and looks that nothing is lost,
 // that what fits in place is still taken, and that removing makes room.
 func TestMaxBytes(t *testing.T) {
