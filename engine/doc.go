@@ -142,6 +142,13 @@
 // Len and Stats read one shard after another: under concurrent writes they are
 // a count of keys that existed at slightly different moments.
 //
+// # Simulation
+//
+// With [Options.Simulation] nothing runs by itself, and a store is a function of the calls
+// that are made: [Engine.Maintain] is a round of the maintainer's work, and what others
+// do between its steps is called from there. So a test of what happens in the middle of
+// a compaction is repeated exactly.
+//
 // # Ownership of bytes
 //
 // Bytes in, bytes out; the engine knows nothing of JSON, frames or sockets. It

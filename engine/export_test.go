@@ -123,7 +123,7 @@ func (e *Engine) HoldEmptying() (end func(), ok bool) {
 }
 
 // Compacting reports whether the first shard is being compacted. Only for Step.
-func (e *Engine) Compacting() bool { return e.shards[0].old > 0 }
+func (e *Engine) Compacting() bool { return e.shards[0].oldBlocks > 0 }
 
 // ListedBytes is how many bytes the first shard's lists have for new records.
 func (e *Engine) ListedBytes() (n int) {

@@ -91,7 +91,7 @@ func TestChurn(t *testing.T) {
 		}
 	}
 	t.Logf("%d steps of maintenance, %d compactions", steps, e.Stats().Compactions)
-	if n := e.Stats().Compactions; steps < 500 || n < 4 { // 8 and more were seen with small chunks, 36 and more without
+	if n := e.Stats().Compactions; steps < 100 || n < 4 { // 8 and more were seen with small chunks, 36 and more without
 		t.Errorf("%d steps of maintenance, %d compactions", steps, n)
 	}
 }
