@@ -1,0 +1,31 @@
+//go:build !race && (amd64 || arm64)
+
+package netio
+
+import (
+	"testing"
+	"unsafe"
+
+	"keyframe/codec"
+)
+
+// TestLayouts holds the sizes of what there is many of: a connection is kept for each
+// client, idle ones too, and a queued command is written and read for each command.
+func TestLayouts(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		got, most uintptr
+	}{
+		{"queued", unsafe.Sizeof(queued{}), 16},
+		{"conn", unsafe.Sizeof(conn{}), 328},
+		{"lineFraming", unsafe.Sizeof(lineFraming{}), 24},
+		{"wsFraming", unsafe.Sizeof(wsFraming{}), 48},
+		{"Counters", unsafe.Sizeof(Counters{}), 48 + 8*(uintptr(codec.NumOpcodes)+uintptr(NumErrorKinds)+NumBatchSizes)},
+	} {
+		if tt.got > tt.most {
+			t.Errorf("%s has %d bytes, %d at most until now", tt.name, tt.got, tt.most)
+		} else {
+			t.Logf("%s: %d bytes", tt.name, tt.got)
+		}
+	}
+}
