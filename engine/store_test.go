@@ -152,6 +152,18 @@ func TestIndexBytes(t *testing.T) {
 	}
 }
 
+// TestSegmentsDouble: a small table has at most twice the index that its keys need at the
+// filling at which a segment grows, 13 slots of 16.
+func TestSegmentsDouble(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 1})
+	for n := 1; n <= 800; n++ {
+		one(e, engine.Set, fmt.Sprint("key", n), "v")
+		if got, most := e.Stats().IndexBytes, n*2*64/7*16/13+1024; got > most {
+			t.Fatalf("%d keys: %d bytes of index, %d at most", n, got, most)
+		}
+	}
+}
+
 // TestCollisions: keys that all have the same hash must neither be mixed up nor
 // make the index grow without bound.
 func TestCollisions(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"keyframe/netio/frame"
 )
 
 // outboxTest is an outbox over a simulated socket, with its writer in the test's hands.
@@ -126,6 +128,41 @@ func TestReaderIsNotIdle(t *testing.T) {
 	h.loop.sweepConn(h.conn, now.Add(122*time.Minute))
 	if h.conn.phase == phaseOpen {
 		t.Error("not closed as idle an hour after it has read")
+	}
+	h.finish()
+}
+
+// TestTooSlow: half of MaxOutputBytes unread is no reason to end a connection, one byte
+// more for OutputTimeout is; less in between makes the time begin anew.
+func TestTooSlow(t *testing.T) {
+	h := newHarness(t, Options{MaxOutputBytes: 2000, OutputTimeout: time.Minute})
+	h.startDiscarding()
+	now := time.Now()
+	for _, step := range []struct {
+		unread int64
+		after  time.Duration
+		want   bool
+	}{
+		{1000, 0, false}, {1000, time.Hour, false}, {1001, time.Second, false}, {1001, 59 * time.Second, false},
+		{1000, 0, false}, {1001, time.Second, false}, {1001, 59 * time.Second, false}, {1001, time.Second, true},
+	} {
+		now = now.Add(step.after)
+		if got := h.loop.tooSlow(h.conn, step.unread, now); got != step.want {
+			t.Errorf("%d bytes after %v: %v", step.unread, step.after, got)
+		}
+	}
+	h.finish()
+}
+
+// TestJoinedMessageIsReleased: the memory of a fragmented message goes with it.
+func TestJoinedMessageIsReleased(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	h.feed([]byte(upgradeRequest))
+	h.feed(clientFrame(false, frame.Text, []byte(`{"CO`), testKey))
+	h.feed(clientFrame(true, frame.Continuation, []byte(`UNT":{}}`), testKey))
+	if f := h.conn.framing.(*wsFraming); cap(f.reader.Fragments()) > 0 || h.loop.count.Queries != 1 {
+		t.Errorf("%d bytes are kept, %d commands", cap(f.reader.Fragments()), h.loop.count.Queries)
 	}
 	h.finish()
 }

@@ -267,6 +267,26 @@ func TestEndAfterABatch(t *testing.T) {
 	}
 }
 
+// TestEndAfterABatchThatStops: GETs before what ends a connection use up the turn's output,
+// so that it is looked at again in later turns, and comes last all the same.
+func TestEndAfterABatchThatStops(t *testing.T) {
+	const n = 40
+	set := `{"SET":{"big_key":"` + strings.Repeat("v", 100_000) + `"}}`
+	get := strings.TrimSpace(gets("big_key", n))
+	for _, tt := range []struct{ name, end, want string }{
+		{"not UTF-8", string(textFrame("\xff")), "close 1007: the message is not UTF-8"},
+		{"a continuation", string(clientFrame(true, frame.Continuation, nil, testKey)), "close 1002: "},
+		{"a client's close", string(clientFrame(true, frame.Close, []byte("\x03\xE8"), testKey)), "close 1000: "},
+	} {
+		stream := append([]byte(upgradeRequest), textFrame(set)...)
+		stream = append(append(stream, textFrame(get)...), tt.end...)
+		got := serverMessages(t, roundTrip(t, Options{}, stream))
+		if len(got) != 1+n+1 || !strings.HasPrefix(got[len(got)-1], tt.want) {
+			t.Errorf("%s: %d messages, the last %.60q", tt.name, len(got), got[len(got)-1])
+		}
+	}
+}
+
 // TestStopTakesNoInput: what arrives when the server has begun to stop is not executed,
 // though it completes a command.
 func TestStopTakesNoInput(t *testing.T) {
