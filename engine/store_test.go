@@ -152,6 +152,18 @@ func TestIndexBytes(t *testing.T) {
 	}
 }
 
+// TestExactFitStays: a value that fills its record to the byte is written where it is.
+func TestExactFitStays(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 1})
+	key, full := "sixteen bytes...", "twenty bytes of value"[:20] // 4 + 16 + 20: a class
+	for _, value := range []string{full, full[1:], full} {
+		one(e, engine.Set, key, value)
+		if st := e.Stats(); st.FreeBytes != 0 || st.LiveBytes != 40 {
+			t.Errorf("%d bytes: %d live, %d free", len(value), st.LiveBytes, st.FreeBytes)
+		}
+	}
+}
+
 // TestSegmentsDouble: a small table has at most twice the index that its keys need at the
 // filling at which a segment grows, 13 slots of 16.
 func TestSegmentsDouble(t *testing.T) {

@@ -164,5 +164,25 @@ func TestJoinedMessageIsReleased(t *testing.T) {
 	if f := h.conn.framing.(*wsFraming); cap(f.reader.Fragments()) > 0 || h.loop.count.Queries != 1 {
 		t.Errorf("%d bytes are kept, %d commands", cap(f.reader.Fragments()), h.loop.count.Queries)
 	}
+	h.feed(textFrame(`{"COUNT":{}}`)) // is one frame again
+	if n := h.loop.count.Frames; n != 3 {
+		t.Errorf("%d frames, want 3", n)
+	}
+	h.finish()
+}
+
+// TestPingOfTheDead: a ping that can't be sent ends the connection.
+func TestPingOfTheDead(t *testing.T) {
+	h := newHarness(t, Options{IdleTimeout: time.Hour})
+	h.startDiscarding()
+	c, client := h.newConn()
+	c.framing, c.gc = newWSFraming(&h.srv.opts), &simConn{client: &simClient{sock: &simSocket{descriptors: 1}}}
+	_ = client.Close()
+	h.loop.el = &simLoop{}
+	h.loop.sweepConn(c, c.lastSeen.Add(40*time.Minute))
+	if c.phase != phaseClosed {
+		t.Error("it goes on")
+	}
+	h.loop.el = nil
 	h.finish()
 }
