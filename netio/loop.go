@@ -39,10 +39,6 @@ type loop struct {
 // next one.
 const maxKeptOutput = 4 << 20
 
-// maxKeptText is how much of the memory that a response needed is left for the next:
-// the refusal of an unknown command repeats its name, which may be long.
-const maxKeptText = 64 << 10
-
 func (s *Server) newLoop(el eventLoop) *loop {
 	l := &loop{srv: s, el: el, rerun: make(chan struct{}, 1)}
 	l.pipe = newPipeline(s, &l.count)

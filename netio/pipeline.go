@@ -485,6 +485,10 @@ func (p *pipeline) answerStoreCommand(opcode codec.Opcode) {
 	p.out = p.appendText(p.out)
 }
 
+// maxKeptText is how much of the memory that a response needed is left for the next:
+// the refusal of an unknown command repeats its name, which may be long.
+const maxKeptText = 64 << 10
+
 // appendText appends the answer in p.text: one of the rare ones, whose
 // length is not known before they are written.
 func (p *pipeline) appendText(dst []byte) []byte {

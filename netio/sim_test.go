@@ -3,6 +3,7 @@ package netio
 import (
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
@@ -594,7 +595,7 @@ func (s *sim) halfClose(c *simClient) {
 	if c.next() != nil && c.excused == "" && !c.ending {
 		s.reach("a client shuts its side down with answers due")
 	}
-	s.turn(c, func() { c.gc.close(eof) })
+	s.turn(c, func() { c.gc.close(io.EOF) })
 }
 
 // reset has a client die.
@@ -611,7 +612,7 @@ func (s *sim) leave(c *simClient) {
 	if gone && c.sock.buf.len() == 0 && c.writer == nil && !c.gc.closed && !c.sock.dead {
 		s.trace("client %d closes", c.id)
 		c.halved = true
-		s.turn(c, func() { c.gc.close(eof) })
+		s.turn(c, func() { c.gc.close(io.EOF) })
 	}
 	if c.conn.phase != phaseClosed || c.writer != nil || c.enrolling != nil || c.sock.buf.len() > 0 && !c.sock.dead {
 		return

@@ -1,7 +1,6 @@
 package netio
 
 import (
-	"io"
 	"net"
 	"os"
 	"time"
@@ -187,6 +186,3 @@ func (st *simStore) Clear() int {
 	st.s.executedWhole(n, true)
 	return n
 }
-
-// eof is what gnet says when a client has shut its sending side down.
-var eof error = io.EOF
