@@ -12,7 +12,7 @@ import (
 // TestAllocs pins what an Apply in steady use allocates: nothing.
 func TestAllocs(t *testing.T) {
 	const keys = 1000
-	e := newEngine(t, engine.Options{})
+	e := newEngine(t, engine.Options{RecordEffects: true})
 	var fill, b engine.Batch
 	var names [keys][]byte
 	for i := range names {
@@ -44,7 +44,7 @@ func TestAllocs(t *testing.T) {
 // TestAllocsOfChanges: nor does what makes and gives up records, of short keys and long.
 func TestAllocsOfChanges(t *testing.T) {
 	for _, length := range []int{16, 40, 300} {
-		e := newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{Seed: 1}})
+		e := newEngine(t, engine.Options{Shards: 1, RecordEffects: true, Simulation: &engine.Simulation{Seed: 1}})
 		from, to := fmt.Appendf(nil, "%0*d", length, 1), fmt.Appendf(nil, "%0*d", length, 2)
 		var b engine.Batch
 		short, long, large := make([]byte, 10), make([]byte, 200), make([]byte, 50_000)

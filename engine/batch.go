@@ -1,5 +1,7 @@
 package engine
 
+import "iter"
+
 // Kind says what an operation does.
 type Kind uint8
 
@@ -32,6 +34,12 @@ const (
 	OutOfMemory
 )
 
+// changes reports whether an operation with this outcome has changed something. Of a
+// Rename more is to be asked: it may have been to the same key.
+func (s Status) changes() bool {
+	return 1<<s&(1<<Created|1<<Updated|1<<Removed) != 0
+}
+
 // Op is one operation of a batch.
 type Op struct {
 	// Key is read during Apply and not kept.
@@ -61,6 +69,7 @@ type Batch struct {
 
 	next    int    // the first operation not executed yet
 	scratch []byte // the values read by the latest Apply
+	effects []effect
 }
 
 // Add appends an operation.
@@ -79,6 +88,99 @@ func (b *Batch) Add(kind Kind, key, value []byte) {
 // Executed returns how many operations, from the first on, have been executed.
 func (b *Batch) Executed() int { return b.next }
 
+// Own copies the keys and values that the operations refer to, so that the batch may
+// outlive the caller's memory.
+func (b *Batch) Own() {
+	n := 0
+	for i := range b.Ops {
+		n += len(b.Ops[i].Key) + len(b.Ops[i].Value)
+	}
+	buf := make([]byte, 0, n)
+	own := func(p []byte) []byte {
+		if p == nil {
+			return nil
+		}
+		from := len(buf)
+		buf = append(buf, p...)
+		return buf[from:len(buf):len(buf)]
+	}
+	for i := range b.Ops {
+		op := &b.Ops[i]
+		op.Key = own(op.Key)
+		if op.Kind != Get { // a Get's is the batch's own already
+			op.Value = own(op.Value)
+		}
+	}
+}
+
+// Effect is what an operation has done to one key: the key has a value now, or is gone.
+// A rename has two, of the old key and of the new one. What was done to a store is done
+// again by the effects of each shard in the order of Seq; between shards there is no
+// order, nor between the batches of different goroutines.
+type Effect struct {
+	Op    int    // the operation's index in Ops
+	Shard int    // the shard of Key
+	Seq   uint64 // counts the effects of this shard, from 1, without a gap
+	Key   []byte
+	Value []byte // the value it has now; nil if Gone
+	Gone  bool
+}
+
+// Effects lists what the latest Apply has changed, in the order in which it did, if
+// [Options.RecordEffects] is set. An operation that has changed nothing is not in it: it
+// was refused, or found nothing to do. The slices are those of the operations and of the
+// batch's scratch: valid until the next Apply or Reset.
+func (b *Batch) Effects() iter.Seq[Effect] {
+	return func(yield func(Effect) bool) {
+		for i := range b.effects {
+			if !yield(b.effectAt(i)) {
+				return
+			}
+		}
+	}
+}
+
+// effect is an Effect in short.
+type effect struct {
+	seq   uint64
+	op    uint32
+	shard uint16
+	part  effectPart
+	from  int // of a rename's value: where it begins in the scratch, and ends
+	to    int
+}
+
+type effectPart uint8
+
+const (
+	effectWhole effectPart = iota // all that an operation has done
+	effectOld                     // a rename's old key is gone
+	effectNew                     // its new key has the value
+)
+
+func (b *Batch) effectAt(i int) Effect {
+	short := &b.effects[i]
+	op := &b.Ops[short.op]
+	e := Effect{Op: int(short.op), Shard: int(short.shard), Seq: short.seq, Key: op.Key}
+	switch {
+	case short.part == effectNew:
+		e.Key, e.Value = op.Value, b.scratch[short.from:short.to:short.to]
+	case short.part == effectOld || op.Kind == Remove:
+		e.Gone = true
+	default:
+		e.Value = op.Value
+	}
+	return e
+}
+
+// record notes an effect of the operation that is being executed on shard s, which must
+// be locked: so the numbers of a shard are in the order of its changes.
+func (b *Batch) record(s *shard, shard hash, part effectPart) *effect {
+	s.effects++
+	b.effects = append(b.effects, effect{seq: s.effects, op: uint32(b.next - 1), shard: uint16(shard), part: part})
+	return &b.effects[len(b.effects)-1]
+}
+
 // maxKeptScratch is the scratch that Reset keeps for the next use; what one
 // huge value needed is given back.
 const maxKeptScratch = 1 << 20
@@ -91,6 +193,7 @@ func (b *Batch) Reset() {
 	}
 	b.Ops = b.Ops[:0]
 	b.next = 0
+	b.effects = b.effects[:0]
 	b.scratch = b.scratch[:0]
 	if cap(b.scratch) > maxKeptScratch {
 		b.scratch = nil

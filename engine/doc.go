@@ -142,6 +142,15 @@
 // Len and Stats read one shard after another: under concurrent writes they are
 // a count of keys that existed at slightly different moments.
 //
+// # Effects
+//
+// With [Options.RecordEffects] a batch notes what it changes, for whoever keeps a copy
+// of the store: a journal, another server. Every shard counts its changes under its lock,
+// without a gap. So the order in which they are handed on does not matter: what was done
+// to each shard, in the order of its numbers, makes the same store. One number for the
+// whole store would be a cache line that all CPUs write. A store without the option pays
+// for one comparison an operation.
+//
 // # Simulation
 //
 // With [Options.Simulation] nothing runs by itself, and a store is a function of the calls
@@ -153,7 +162,8 @@
 //
 // Bytes in, bytes out; the engine knows nothing of JSON, frames or sockets. It
 // keeps no slice that it was handed: what it stores it copies. It hands out no
-// slice of its own memory: values read are copied into the batch.
+// slice of its own memory: values read are copied into the batch. A batch refers to the
+// caller's memory until [Batch.Own] copies what it needs.
 //
 // # Limits
 //

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"math"
 	"math/bits"
 	"sync/atomic"
@@ -19,7 +20,8 @@ type Engine struct {
 	hash   func(key []byte) uint64 // nil, but in tests
 	closed atomic.Bool
 
-	simulated bool // Maintain is called, instead of a goroutine
+	recordEffects bool // Options.RecordEffects
+	simulated     bool // Maintain is called, instead of a goroutine
 
 	sampler    sampler // of the invariants build: nothing in others
 	pool       pool
@@ -37,6 +39,8 @@ func New(opts Options) (*Engine, error) {
 		shift:  uint(64 - bits.TrailingZeros(uint(opts.Shards))),
 		seed:   newSeed(),
 		hash:   opts.hash,
+
+		recordEffects: opts.RecordEffects,
 	}
 	if sim := opts.Simulation; sim != nil {
 		e.seed, e.simulated = sim.Seed, !sim.background
@@ -65,9 +69,10 @@ const minHinted = 4
 // reports false only when it stopped at the batch's ReadLimit; the caller takes
 // the values that were read and calls Apply again.
 //
-// Values that an earlier Apply of the same batch read are overwritten.
+// Values that an earlier Apply of the same batch read are overwritten, and its effects
+// forgotten.
 func (e *Engine) Apply(b *Batch) bool {
-	b.scratch = b.scratch[:0]
+	b.scratch, b.effects = b.scratch[:0], b.effects[:0]
 	limit := b.ReadLimit
 	if limit <= 0 {
 		limit = math.MaxInt
@@ -126,7 +131,7 @@ func (e *Engine) applyHinted(b *Batch, ops []Op, limit int) bool {
 // most of a store's work are spelled out for keys and values as they mostly are.
 func (e *Engine) execute(b *Batch, op *Op, h hash) {
 	if op.Kind == Rename {
-		op.Status = e.rename(h, op.Key, op.Value)
+		op.Status = e.rename(b, h, op.Key, op.Value)
 		return
 	}
 	s := e.shardOf(h)
@@ -167,6 +172,9 @@ func (e *Engine) execute(b *Batch, op *Op, h hash) {
 		s.mu.Unlock()
 		panic("BUG: engine: an operation of unknown kind")
 	}
+	if e.recordEffects && op.Status.changes() {
+		b.record(s, h>>e.shift, effectWhole)
+	}
 	s.mu.Unlock()
 }
 
@@ -183,14 +191,25 @@ func (e *Engine) Len() int {
 // The maintainer gives their memory back after it has returned. If Clears arrive
 // faster than the maintainer frees them, Clear frees the memory itself.
 func (e *Engine) Clear() int {
+	n, _ := e.ClearRecorded(nil)
+	return n
+}
+
+// ClearRecorded is Clear, which is one effect on every shard. If Options.RecordEffects is
+// set it appends their numbers, Effect.Seq, in the order of the shards.
+func (e *Engine) ClearRecorded(seqs []uint64) (n int, _ []uint64) {
 	for i := range e.shards {
 		e.shards[i].mu.Lock()
 	}
-	n := 0
 	var taken []*detached
 	for i := range e.shards {
-		d, keys := e.shards[i].clearLocked()
+		s := &e.shards[i]
+		d, keys := s.clearLocked()
 		n += keys
+		if e.recordEffects {
+			s.effects++
+			seqs = append(seqs, s.effects)
+		}
 		if d != nil {
 			taken = append(taken, d)
 		}
@@ -204,7 +223,7 @@ func (e *Engine) Clear() int {
 		}
 		e.maintainer.wake()
 	}
-	return n
+	return n, seqs
 }
 
 // Range calls fn for each key and its value until fn returns false. The slices
@@ -254,7 +273,7 @@ func (e *Engine) Close() error {
 }
 
 // rename moves the value of from, which has the hash h, to the key to.
-func (e *Engine) rename(h hash, from, to []byte) Status {
+func (e *Engine) rename(b *Batch, h hash, from, to []byte) Status {
 	toHash := e.hashOf(to)
 	src, dst := h>>e.shift, toHash>>e.shift
 	first, second := min(src, dst), max(src, dst)
@@ -264,7 +283,16 @@ func (e *Engine) rename(h hash, from, to []byte) Status {
 		e.shards[second].mu.Lock()
 		defer e.shards[second].mu.Unlock()
 	}
-	return renameLocked(&e.shards[src], &e.shards[dst], h, toHash, from, to)
+	st := renameLocked(&e.shards[src], &e.shards[dst], h, toHash, from, to)
+	if e.recordEffects && st == Renamed && !bytes.Equal(from, to) {
+		b.record(&e.shards[src], src, effectOld)
+		effect := b.record(&e.shards[dst], dst, effectNew)
+		_, rec := e.shards[dst].table.find(toHash, to)
+		effect.from = len(b.scratch)
+		b.scratch = append(b.scratch, rec.value()...)
+		effect.to = len(b.scratch)
+	}
+	return st
 }
 
 func (e *Engine) hashOf(key []byte) hash {

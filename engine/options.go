@@ -33,6 +33,9 @@ type Options struct {
 	// bound but the address space: 512 GiB.
 	MaxBytes int
 
+	// RecordEffects has every batch note what it changes, for Batch.Effects.
+	RecordEffects bool
+
 	// Simulation, unless nil, makes the Engine repeatable, for tests.
 	Simulation *Simulation
 

@@ -16,6 +16,7 @@ type shard struct {
 	allocator
 	stagger     int         // decides the directory's first size
 	epoch       uint64      // counts Clears, for walks in steps
+	effects     uint64      // counts changes, if they are recorded
 	wantCompact atomic.Bool // the maintainer is to come by
 
 	_ [shardPad]byte
@@ -25,7 +26,7 @@ type shard struct {
 // every operation reads, from the lock to table.mem.base, is in the first. No line is
 // shared with a neighbour, and the first lines of all shards spread over the sets of a
 // cache, as they would not at a power of two.
-const shardPad = 24
+const shardPad = 16
 
 func (s *shard) init(p *pool, stagger, capacity int) {
 	s.pool = p

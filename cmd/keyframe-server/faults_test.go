@@ -20,6 +20,7 @@ var flagless = map[string]bool{
 	"Shards":          true,
 	"InitialCapacity": true,
 	"Simulation":      true, // for tests
+	"RecordEffects":   true, // for what has to hand them on; nothing yet
 }
 
 // leastMemory is what the engine wants of MaxBytes: its unit is smaller in builds that
