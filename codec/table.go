@@ -124,6 +124,12 @@ const (
 	NumEffects = int(EffectServerInfo) + 1
 )
 
+// Writes reports whether a command with this effect may change the store.
+func (e Effect) Writes() bool {
+	const writes = 1<<EffectStore | 1<<EffectStoreNew | 1<<EffectRemove | 1<<EffectRename | 1<<EffectClear
+	return writes>>e&1 != 0
+}
+
 // Reply is the form of a command's answers.
 type Reply uint8
 

@@ -30,8 +30,12 @@ func (l *loop) linger(c *conn) {
 	c.deadline = time.Time{} // send sets it, or the outbox when it has drained
 }
 
-// slowConsumer closes a connection whose client does not read, or not enough.
+// slowConsumer closes a connection whose client does not read, or not enough. One that a
+// committer keeps waiting is answered first, and looked at again.
 func (l *loop) slowConsumer(c *conn, reason string) {
+	if c.commit.exists() {
+		return
+	}
 	l.srv.counters.slowConsumers.Add(1)
 	l.srv.log.Warn("closing a slow consumer", "remote", c.remote, "reason", reason, "unread", c.out.unread.Load())
 	l.closeNow(c, &frame.CloseError{Code: frame.ClosePolicy, Reason: "slow consumer: responses are not being read"})
@@ -45,7 +49,7 @@ func (l *loop) onClose(c *conn, err error) {
 	if c.phase == phaseClosed {
 		return
 	}
-	left := c.hasPending() || c.out.writing.Load()
+	left := c.hasPending() || c.out.writing.Load() || c.commit.exists()
 	if !left || l.srv.isStopped() || !errors.Is(err, io.EOF) || c.out.detach() != nil {
 		l.drop(c)
 		return
@@ -87,6 +91,7 @@ func (l *loop) drop(c *conn) {
 	l.conns = l.conns[:last]
 	c.out.abandon()
 	c.pending, c.start = nil, 0
+	c.commit = nil
 	c.release()
 	l.srv.counters.conns.Add(-1)
 	if c.gc != nil {

@@ -47,6 +47,8 @@ type conn struct {
 	// which a part has been executed.
 	resume codec.Command
 
+	commit *uncommitted // nil: the loop has no committer
+
 	ready     bool // it waits in loop.ready for its next turn
 	paused    bool // it had MaxOutputBytes of unread responses; no turns until the client has read
 	parked    bool // too much is pending: gnet does not watch the socket, so that TCP pushes back
@@ -72,6 +74,11 @@ func (c *conn) hasPending() bool {
 	}
 	_, ok := c.framing.joined()
 	return ok
+}
+
+// stalled reports whether it gets no turn, though there may be work left.
+func (c *conn) stalled() bool {
+	return c.paused || c.commit != nil && c.commit.stalls()
 }
 
 // release gives back what the framing holds of unfinished messages.

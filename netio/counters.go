@@ -103,12 +103,15 @@ func refusalKind(code codec.RefusalCode) ErrorKind {
 	}
 }
 
-// elementKind is the kind of an element that the codec has refused.
+// elementKind is the kind of an element that was refused before the store saw it.
 func elementKind(st codec.Status) ErrorKind {
-	if st == codec.StatusKeyLengthInvalid {
+	switch st {
+	case codec.StatusKeyLengthInvalid:
 		return ErrorKeyLength
+	case codec.StatusTypeInvalid:
+		return ErrorValueType
 	}
-	return ErrorValueType
+	return ErrorOutOfMemory
 }
 
 // countEnd counts the end of a connection, if its reason is an error that the server has

@@ -50,6 +50,13 @@
 // a batch that stops half way makes the turn go back to the command that it
 // stopped in, and only plain text frames and lines may be looked at twice.
 //
+// # Committing
+//
+// Between a batch, the store and the client a committer may stand: a journal that has
+// answers wait until they are safe, or a log that decides the order before anything is
+// applied (commit.go). A connection gets no turns while it waits, so nothing of its own
+// overtakes it. No server has one yet; tests and the simulation do.
+//
 // # Back pressure
 //
 // What a socket does not take is queued in the connection's outbox. At

@@ -19,6 +19,10 @@ type loop struct {
 	el   eventLoop
 	pipe *pipeline
 
+	commit   committer // the pipeline's, or nil
+	holding  []held    // connections whose answers wait, the first of them first
+	released uint64    // the position that no answer has to wait for
+
 	conns   []*conn
 	ready   []*conn       // connections with work left, for their next turn
 	running bool          // runReady is at work
@@ -42,6 +46,7 @@ const maxKeptOutput = 4 << 20
 func (s *Server) newLoop(el eventLoop) *loop {
 	l := &loop{srv: s, el: el, rerun: make(chan struct{}, 1)}
 	l.pipe = newPipeline(s, &l.count)
+	l.pipe.execute = l.execute
 	l.pipe.info = func() codec.Object {
 		l.publish()
 		st := s.Stats() // other loops' counts may lag by the turns that they are in
@@ -55,6 +60,9 @@ func (s *Server) newLoop(el eventLoop) *loop {
 func (l *loop) open(c *conn, gc gnet.Conn, sock socket) {
 	now := l.srv.now()
 	c.gc, c.loop = gc, l
+	if l.commit != nil {
+		c.commit = &uncommitted{}
+	}
 	c.lastSeen = now
 	c.deadline = now.Add(l.srv.opts.HandshakeTimeout)
 	c.out.sock = sock
@@ -78,7 +86,7 @@ func (l *loop) serve(c *conn, in []byte) {
 	l.count.BytesIn += uint64(len(in))
 	src := c.input(in)
 	used, more := 0, false
-	if !c.paused {
+	if !c.stalled() {
 		used, more = l.turn(c, src)
 	}
 	c.keep(src, used)
@@ -89,17 +97,13 @@ func (l *loop) serve(c *conn, in []byte) {
 	if c.phase != phaseOpen {
 		return
 	}
-	// Only the outbox's report ends a pause: input that comes in between must
-	// not, or what is pending would not be served.
-	if int(c.out.unread.Load()) >= l.srv.opts.MaxOutputBytes {
-		c.paused = true
-	}
-	if (c.paused || more) && len(c.pending)-c.start > l.srv.shares.parkBytes {
+	l.pauseIfBehind(c)
+	if (c.stalled() || more) && len(c.pending)-c.start > l.srv.shares.parkBytes {
 		l.park(c)
 	}
 	switch {
 	case c.phase == phaseClosed:
-	case c.paused:
+	case c.stalled():
 	case more:
 		l.reschedule(c)
 	case c.detached:
@@ -111,9 +115,24 @@ func (l *loop) serve(c *conn, in []byte) {
 	}
 }
 
+// pauseIfBehind gives a connection no more turns if its client has too much to read. Only
+// the outbox's report ends the pause: input that comes in between must not, or what is
+// pending would not be served.
+func (l *loop) pauseIfBehind(c *conn) {
+	if int(c.out.unread.Load()) >= l.srv.opts.MaxOutputBytes {
+		c.paused = true
+	}
+}
+
 // turn serves what it can of src and returns how much of it is used up, and
 // whether there is work left that needs no further bytes.
 func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
+	if c.commit != nil && c.commit.waits != nil {
+		if l.pipe.answerWaiting(c.framing, c.commit.waits) {
+			c.commit.waits = nil
+		}
+		return 0, true
+	}
 	if c.framing == nil {
 		row := chooseFraming(src)
 		if row == nil {
@@ -123,6 +142,10 @@ func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
 	}
 	t, next, end := l.pipe.run(c.framing, src, c.pending != nil, c.resume)
 	c.framing, c.resume = next, t.resume
+	if t.waits != nil {
+		c.commit.waits = t.waits
+		t.waits.goOn = func() { l.serve(c, nil) }
+	}
 	if end != nil {
 		if _, refused := end.(*upgradeError); refused {
 			l.srv.log.Debug("upgrade refused", "remote", c.remote, "reason", end)
@@ -132,17 +155,24 @@ func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
 	return t.used, t.more
 }
 
-// send sends the turn's output, and with the last of a connection's output
-// begins its lingering.
-func (l *loop) send(c *conn) error {
+// send sends the turn's output, or holds it back.
+func (l *loop) send(c *conn) (err error) {
 	out := l.pipe.out
-	l.count.BytesOut += uint64(len(out))
-	l.publish()
-	err := c.out.send(out)
+	if l.commit == nil || !l.hold(c, out) {
+		err = l.transmit(c, out)
+	}
 	l.pipe.out = out[:0]
 	if cap(out) > maxKeptOutput {
 		l.pipe.out = nil
 	}
+	return err
+}
+
+// transmit sends out, and with the last of a connection's output begins its lingering.
+func (l *loop) transmit(c *conn, out []byte) error {
+	l.count.BytesOut += uint64(len(out))
+	l.publish()
+	err := c.out.send(out)
 	if err == nil && c.phase == phaseLinger {
 		c.pending, c.start = nil, 0
 		c.release()
@@ -231,6 +261,7 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 		}
 	case c.phase == phaseLinger:
 		switch {
+		case c.commit.exists(): // the last of it is not in the outbox yet
 		case e == outboxDrained && c.detached:
 			l.drop(c)
 		case e == outboxDrained:

@@ -17,7 +17,7 @@ func TestLayouts(t *testing.T) {
 		got, most uintptr
 	}{
 		{"queued", unsafe.Sizeof(queued{}), 16},
-		{"conn", unsafe.Sizeof(conn{}), 328},
+		{"conn", unsafe.Sizeof(conn{}), 336},
 		{"lineFraming", unsafe.Sizeof(lineFraming{}), 24},
 		{"wsFraming", unsafe.Sizeof(wsFraming{}), 48},
 		{"Counters", unsafe.Sizeof(Counters{}), 48 + 8*(uintptr(codec.NumOpcodes)+uintptr(NumErrorKinds)+NumBatchSizes)},

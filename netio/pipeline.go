@@ -55,36 +55,52 @@ var defaultShares = shares{batchOps, turnOps, turnOutputBytes, bigPayload, parkB
 // loop use in turn, so that an idle connection costs next to nothing and a busy one finds
 // the scratch warm. It belongs to one goroutine.
 type pipeline struct {
-	store  store
-	info   func() codec.Object // the members of SERVER_INFO's answer
-	now    func() time.Time
-	count  *Counters
-	shares shares
+	store   store
+	commit  committer           // nil: the store applies at once, and answers leave at once
+	execute func(func())        // runs something on the loop; for what is committed later
+	info    func() codec.Object // the members of SERVER_INFO's answer
+	now     func() time.Time
+	count   *Counters
+	shares  shares
 
-	dec      *codec.Decoder
+	dec *codec.Decoder
+	admitted
+	out     []byte // answers, for the caller to send and to empty
+	text    []byte // one answer that is not framed yet
+	ops     int    // operations and commands of the turn so far
+	untimed int    // batches since the last one that was timed
+
+	// Of the turn that is being run.
+	framing   framing
+	lasting   bool          // the input outlives the turn: what refers to it would keep it alive
+	isJoined  bool          // the command comes from framing.joined
+	resumeAt  int           // where a turn that had to stop goes on
+	resume    codec.Command // More: the first command there has been executed up to Next
+	stoppedAt stop          // where in the queue it had to stop
+	waits     *waiting      // the turn had to stop for this
+	refusing  codec.Status  // what writes are answered with, unless it is StatusOK
+	refusedBy string        // and why
+	end       error         // why the connection ends
+}
+
+// admitted is what has been decoded and not been answered yet.
+type admitted struct {
 	args     []codec.Arg
 	queue    []queued
 	refusals []*codec.Refusal // of the refused ones in the queue
 	batch    engine.Batch
-	out      []byte // answers, for the caller to send and to empty
-	text     []byte // one answer that is not framed yet
-	ops      int    // operations and commands of the turn so far
-	untimed  int    // batches since the last one that was timed
-
-	// Of the turn that is being run.
-	framing  framing
-	lasting  bool          // the input outlives the turn: what refers to it would keep it alive
-	isJoined bool          // the command comes from framing.joined
-	resumeAt int           // where a turn that had to stop goes on
-	resume   codec.Command // More: the first command there has been executed up to Next
-	end      error         // why the connection ends
+	answered int // of the batch's operations
 }
+
+// stop is the first element of a queue that was not executed.
+type stop struct{ command, arg int }
 
 // turn is what came of a run.
 type turn struct {
 	used   int           // bytes of the input that are done with
 	more   bool          // there is work left that needs no further bytes
 	resume codec.Command // More: a part of the first command that is left has been executed
+	waits  *waiting      // what has to be answered before there is another run; nil: nothing
 }
 
 func newPipeline(s *Server, count *Counters) *pipeline {
@@ -115,20 +131,6 @@ var kinds = [codec.NumEffects]engine.Kind{
 	codec.EffectRename:   engine.Rename,
 }
 
-// statuses are the wire's numbers for the engine's outcomes. CONTAINS says of a
-// key that exists what ADD says, so Found is KeyExists; a GET that found its
-// key has a response of its own.
-var statuses = [...]codec.Status{
-	engine.Created:     codec.StatusKeySet,
-	engine.Updated:     codec.StatusKeyUpdated,
-	engine.Found:       codec.StatusKeyExists,
-	engine.Exists:      codec.StatusKeyExists,
-	engine.NotFound:    codec.StatusKeyNotExist,
-	engine.Removed:     codec.StatusKeyRemoved,
-	engine.Renamed:     codec.StatusKeySet,
-	engine.OutOfMemory: codec.StatusOutOfMemory,
-}
-
 // run serves what it can of src, of which resume says how much of the first command has
 // been executed already. lasting means that src is memory of the connection's own. It
 // also returns the framing that goes on. With an error the connection is to be closed:
@@ -136,9 +138,13 @@ var statuses = [...]codec.Status{
 func (p *pipeline) run(f framing, src []byte, lasting bool, resume codec.Command) (t turn, _ framing, end error) {
 	p.framing, p.lasting, p.resume, p.end = f, lasting, resume, nil
 	p.ops = 0
+	if p.commit != nil {
+		p.waits = nil
+		p.refusing, p.refusedBy = p.commit.refuses()
+	}
 	used, more := p.units(src)
 	p.framing.done(used)
-	return turn{used, more, p.resume}, p.framing, p.end
+	return turn{used, more, p.resume, p.waits}, p.framing, p.end
 }
 
 // units serves one unit after the other.
@@ -168,12 +174,12 @@ func (p *pipeline) units(src []byte) (used int, more bool) {
 			}
 			continue
 		}
-		if !p.admit(payload, used) {
+		if !p.admit(payload, used, used+size) {
 			return p.resumeAt, true
 		}
 		used += size
 	}
-	if !p.flush() {
+	if !p.flush(used, codec.Command{}) {
 		return p.resumeAt, true
 	}
 	return used, more
@@ -186,7 +192,7 @@ func (p *pipeline) admitOther(src []byte, at, size int, kind unitKind, err error
 	if kind != unitBlank || err != nil {
 		// It must not be taken before the batch is through. If the batch stops half
 		// way, the turn goes back to that command and looks at what follows once more.
-		if !p.flush() {
+		if !p.flush(at, codec.Command{}) {
 			return 0, true, nil
 		}
 		if err == nil {
@@ -222,10 +228,10 @@ func (p *pipeline) admitJoined(at int) bool {
 		return true
 	}
 	p.isJoined = true
-	done := p.admit(payload, at) && p.flush()
+	done := p.admit(payload, at, at) && p.flush(at, codec.Command{})
 	p.isJoined = false
-	if done {
-		p.framing.release()
+	if !p.resume.More {
+		p.framing.release() // if it is not done, it waits in a batch that owns its bytes
 	}
 	return done
 }
@@ -243,29 +249,29 @@ func (p *pipeline) shareUsed() bool {
 }
 
 // admit decodes one payload, whose frame begins at offset at of the bytes being
-// served, into the batch. It returns false when the turn is over before the
-// command is; p.resumeAt is then the frame to go on with and p.resume where in it.
-func (p *pipeline) admit(payload []byte, at int) bool {
+// served and ends at next, into the batch. It returns false when the turn is over before
+// the command is; p.resumeAt is then the frame to go on with and p.resume where in it.
+func (p *pipeline) admit(payload []byte, at, next int) bool {
 	if p.resume.More || len(payload) > p.shares.bigPayload {
-		return p.admitLarge(payload, at)
+		return p.admitLarge(payload, at, next)
 	}
 	before := len(p.args)
 	args, cmd, err := p.dec.Decode(payload, p.args, p.shares.batchOps)
 	p.args = args
 	if err != nil || cmd.More || kinds[cmd.Op.Effect()] == 0 {
-		return p.admitException(payload, at, before, cmd, err)
+		return p.admitException(payload, at, next, before, cmd, err)
 	}
 	p.enqueue(cmd.Op, at, before, false)
 	if len(args) >= p.shares.batchOps {
-		return p.flush()
+		return p.flush(next, codec.Command{})
 	}
 	return true
 }
 
 // admitLarge is admit for a payload that is long, or of which a part has been
 // executed.
-func (p *pipeline) admitLarge(payload []byte, at int) bool {
-	if !p.flush() {
+func (p *pipeline) admitLarge(payload []byte, at, next int) bool {
+	if !p.flush(at, codec.Command{}) {
 		return false
 	}
 	var cmd codec.Command
@@ -273,19 +279,19 @@ func (p *pipeline) admitLarge(payload []byte, at int) bool {
 	if p.resume.More {
 		p.args, cmd = p.dec.DecodeFrom(payload, p.resume, p.args, p.shares.batchOps)
 		p.resume = codec.Command{}
-		return p.admitInParts(payload, at, 0, cmd, true)
+		return p.admitInParts(payload, at, next, 0, cmd, true)
 	}
 	p.args, cmd, err = p.dec.Decode(payload, p.args, p.shares.batchOps)
-	return p.admitException(payload, at, 0, cmd, err)
+	return p.admitException(payload, at, next, 0, cmd, err)
 }
 
 // admitException is admit for a command that is more than arguments for the batch, or
 // was refused. Its arguments are those from before on.
-func (p *pipeline) admitException(payload []byte, at, before int, cmd codec.Command, err error) bool {
+func (p *pipeline) admitException(payload []byte, at, next, before int, cmd codec.Command, err error) bool {
 	switch {
 	case err != nil:
 		if why := p.framing.condemn(payload); why != nil {
-			if !p.flush() {
+			if !p.flush(at, codec.Command{}) {
 				return false
 			}
 			p.countCommand()
@@ -297,24 +303,23 @@ func (p *pipeline) admitException(payload []byte, at, before int, cmd codec.Comm
 		p.refusals = append(p.refusals, codec.RefusalOf(err))
 		return true
 	case kinds[cmd.Op.Effect()] == 0:
-		if !p.flush() { // a COUNT sees what was set before it
+		if !p.flush(at, codec.Command{}) { // a COUNT sees what was set before it
 			return false
 		}
-		p.answerStoreCommand(cmd.Op)
-		return true
+		return p.answerStoreCommand(cmd.Op, next)
 	default:
-		return p.admitInParts(payload, at, before, cmd, false)
+		return p.admitInParts(payload, at, next, before, cmd, false)
 	}
 }
 
 // admitInParts executes a command that may have more arguments than one batch holds.
-func (p *pipeline) admitInParts(payload []byte, at, before int, cmd codec.Command, resumed bool) bool {
+func (p *pipeline) admitInParts(payload []byte, at, next, before int, cmd codec.Command, resumed bool) bool {
 	for {
 		p.enqueue(cmd.Op, at, before, resumed)
 		if !cmd.More {
 			break
 		}
-		if !p.flush() {
+		if !p.flush(at, cmd) {
 			return false
 		}
 		if p.shareUsed() {
@@ -325,7 +330,7 @@ func (p *pipeline) admitInParts(payload []byte, at, before int, cmd codec.Comman
 		p.args, cmd = p.dec.DecodeFrom(payload, cmd, p.args, p.shares.batchOps)
 	}
 	if len(p.args) >= p.shares.batchOps {
-		return p.flush()
+		return p.flush(next, codec.Command{})
 	}
 	return true
 }
@@ -335,6 +340,13 @@ func (p *pipeline) admitInParts(payload []byte, at, before int, cmd codec.Comman
 func (p *pipeline) enqueue(op codec.Opcode, at, before int, resumed bool) {
 	args := p.args[before:]
 	kind := kinds[op.Effect()]
+	if p.refusing != codec.StatusOK && op.Effect().Writes() {
+		for i := range args {
+			if args[i].Status == codec.StatusOK {
+				args[i].Status = p.refusing
+			}
+		}
+	}
 	for i := range args {
 		if arg := &args[i]; arg.Status == codec.StatusOK {
 			p.batch.Add(kind, arg.Key, arg.Value)
@@ -352,17 +364,25 @@ func (p *pipeline) enqueue(op codec.Opcode, at, before int, resumed bool) {
 	q.at, q.args, q.op, q.refused, q.resumed = at, int32(len(args)), op, false, resumed
 }
 
-// flush executes the batch and appends its responses. It returns false when the
-// values read have used up the turn's output: p.resumeAt and p.resume then name the
-// first element that was not executed.
-func (p *pipeline) flush() bool {
+// flush executes the batch and appends its responses. It returns false when the turn is
+// over: since the values read have used up its output, p.resumeAt and p.resume then name
+// the first element that was not executed; or since the batch waits to be applied, and
+// they are next and part, where the connection goes on after it.
+func (p *pipeline) flush(next int, part codec.Command) bool {
 	if len(p.queue) == 0 {
 		return true
 	}
-	if len(p.batch.Ops) > 0 {
-		p.apply()
+	if len(p.batch.Ops) > 0 && !p.apply() {
+		p.submit(next, part)
+		return false
 	}
 	done := p.answerBatch()
+	p.reset()
+	return done
+}
+
+// reset forgets what was admitted: it has been answered, or waits elsewhere.
+func (p *pipeline) reset() {
 	p.batch.Reset()
 	if p.lasting || p.isJoined {
 		// What the arguments refer to may be as large as a frame, and gone
@@ -375,7 +395,6 @@ func (p *pipeline) flush() bool {
 	}
 	p.queue, p.args = p.queue[:0], p.args[:0]
 	p.dec.Reset()
-	return done
 }
 
 const (
@@ -386,115 +405,29 @@ const (
 	alwaysTimed = 256
 )
 
-// apply executes the batch, and times it if it is large or its turn has come.
-func (p *pipeline) apply() {
+// apply executes the batch, and times it if it is large or its turn has come. It returns
+// false if the committer wants to apply it later.
+func (p *pipeline) apply() (now bool) {
 	p.batch.ReadLimit = max(1, p.shares.turnOutputBytes-len(p.out))
 	ops := len(p.batch.Ops)
 	p.count.countBatch(ops)
 	weight := time.Duration(1)
 	if ops < alwaysTimed {
 		if p.untimed++; p.untimed < sampleEvery {
-			p.store.Apply(&p.batch)
-			return
+			return p.applyNow()
 		}
 		p.untimed, weight = 0, sampleEvery
 	}
 	start := p.now()
-	p.store.Apply(&p.batch)
+	now = p.applyNow()
 	p.count.ApplyTime += weight * p.now().Sub(start)
+	return now
 }
 
-// countCommand counts a command, and the frame that held it: of one that came in
-// fragments the frames have been counted as they came.
-func (p *pipeline) countCommand() {
-	p.count.Queries++
-	if !p.isJoined {
-		p.count.Frames++
+func (p *pipeline) applyNow() bool {
+	if p.commit != nil {
+		return p.commit.apply(&p.batch)
 	}
-}
-
-// answerBatch appends the responses of the batch, in order, and returns false at
-// the first operation that the engine has not executed.
-func (p *pipeline) answerBatch() bool {
-	args := p.args
-	ops := p.batch.Ops[:p.batch.Executed()]
-	refusals := p.refusals
-	f := p.framing
-	out := p.out // a local stays in registers: 1 ns a response
-	for i := range p.queue {
-		q := &p.queue[i]
-		if q.refused {
-			p.countCommand()
-			p.count.Errors[refusalKind(refusals[0].Code)]++
-			p.text = codec.AppendError(p.text[:0], refusals[0])
-			out = p.appendText(out)
-			refusals = refusals[1:]
-			continue
-		}
-		if !q.resumed {
-			p.countCommand()
-			p.count.Commands[q.op]++
-		}
-		for j := range args[:q.args] {
-			arg := &args[j]
-			if arg.Status != codec.StatusOK {
-				p.count.Errors[elementKind(arg.Status)]++
-				out = f.appendStatus(out, q.op, arg, arg.Status)
-				continue
-			}
-			if len(ops) == 0 {
-				p.resume = codec.Command{Op: q.op, More: true, Next: arg.Pos}
-				p.resumeAt = q.at
-				p.out = out
-				return false
-			}
-			op := &ops[0]
-			ops = ops[1:]
-			switch {
-			case op.Status == engine.Found && q.op.Values() != 0:
-				out = f.appendValue(out, q.op, arg, op.Value)
-			case q.op.Quiet() && !q.op.Answers().Has(statuses[op.Status]):
-			default:
-				if op.Status == engine.OutOfMemory {
-					p.count.Errors[ErrorOutOfMemory]++
-				}
-				out = f.appendStatus(out, q.op, arg, statuses[op.Status])
-			}
-		}
-		args = args[q.args:]
-	}
-	p.out = out
+	p.store.Apply(&p.batch)
 	return true
-}
-
-// answerStoreCommand executes and answers a command that is about the whole store.
-func (p *pipeline) answerStoreCommand(opcode codec.Opcode) {
-	p.countCommand()
-	p.count.Commands[opcode]++
-	p.ops += wholeStoreOps
-	switch opcode.Effect() {
-	case codec.EffectCount:
-		p.text = codec.AppendCount(p.text[:0], opcode, p.store.Len())
-	case codec.EffectClear:
-		p.text = codec.AppendCount(p.text[:0], opcode, p.store.Clear())
-	case codec.EffectServerInfo:
-		p.text = codec.AppendMembers(p.text[:0], opcode, p.info())
-	default:
-		panic("BUG: netio: no answer for " + opcode.String())
-	}
-	p.out = p.appendText(p.out)
-}
-
-// maxKeptText is how much of the memory that a response needed is left for the next:
-// the refusal of an unknown command repeats its name, which may be long.
-const maxKeptText = 64 << 10
-
-// appendText appends the answer in p.text: one of the rare ones, whose
-// length is not known before they are written.
-func (p *pipeline) appendText(dst []byte) []byte {
-	dst = p.framing.appendText(dst, p.text)
-	if cap(p.text) > maxKeptText {
-		p.text = nil
-	}
-	return dst
 }

@@ -45,6 +45,7 @@ var simRare = []string{
 	"a line over the limit", "a message that is not UTF-8", "a frame against the protocol", "a client's close",
 	"the store is full", "the system refuses memory", "a compaction", "a compaction reverts", "a compaction is postponed",
 	"a command in the middle of a compaction", "CLEAR in the middle of a compaction",
+	"a batch that waits to be applied", "answers that were held",
 	"the server stops with input pending", "the server stops with a connection parked", "input for a server that stops",
 }
 
@@ -200,18 +201,27 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 		s.reach("a writer begins")
 	}
 	if r.IntN(4) > 0 {
-		s.srv.shares = shares{
-			batchOps: 1 + r.IntN(40), turnOps: 1 + r.IntN(200), turnOutputBytes: 100 << r.IntN(8),
-			bigPayload: 50 << r.IntN(8), parkBytes: 500 << r.IntN(6),
-		}
+		s.srv.shares = drawShares(r)
 	}
+	commits := r.IntN(3) == 0
 	for range 1 + r.IntN(2) {
 		el := &simLoop{s: s}
 		el.loop = s.srv.newLoop(el)
 		s.loops = append(s.loops, el)
 		s.srv.inOrder = append(s.srv.inOrder, el.loop)
+		if commits {
+			newSimCommitter(s, el)
+		}
 	}
 	return s
+}
+
+// drawShares returns shares so small that turns end in the middle of things.
+func drawShares(r *rand.Rand) shares {
+	return shares{
+		batchOps: 1 + r.IntN(40), turnOps: 1 + r.IntN(200), turnOutputBytes: 100 << r.IntN(8),
+		bigPayload: 50 << r.IntN(8), parkBytes: 500 << r.IntN(6),
+	}
 }
 
 // live is one life, from the first connection to the last.
@@ -268,6 +278,10 @@ func (s *sim) act() {
 		s.deliver(c, 1+s.rng.IntN(1<<s.rng.IntN(s.pieces)))
 	case n < 600:
 		s.deliver(s.pick(), 1+s.rng.IntN(1<<s.rng.IntN(s.pieces)))
+	case n < 660:
+		if el := s.pickLoop(); el.commit != nil {
+			el.commit.step()
+		}
 	case n < 780:
 		s.read(s.pick(), 1+s.rng.IntN(1<<s.rng.IntN(18)))
 	case n < 860:
@@ -335,12 +349,13 @@ func (s *sim) turn(c *simClient, f func()) {
 	s.serving = c
 	before, conn := c.conn.phase, c.conn
 	paused, parked, unread := conn.paused, conn.parked, conn.out.unread.Load()
+	held := conn.commit.exists() // a ping, perhaps
 	f()
 	s.serving = nil
 	if conn.resume.More {
 		s.reach("a command that goes on in another turn")
 	}
-	if paused && conn.phase == phaseOpen && conn.out.unread.Load() > unread {
+	if paused && !held && conn.phase == phaseOpen && conn.out.unread.Load() > unread {
 		s.fatalf("client %d: it is answered though it is paused", c.id)
 	}
 	if conn.paused && !paused {
@@ -712,6 +727,9 @@ func (s *sim) settle() {
 			for range el.tasks {
 				s.task(el)
 			}
+			if el.commit != nil {
+				el.commit.step()
+			}
 		}
 		if round%100 == 99 { // those that linger
 			s.now = s.now.Add(lingerTimeout)
@@ -725,7 +743,7 @@ func (s *sim) settle() {
 // stops is settled when all have.
 func (s *sim) settled() bool {
 	for _, el := range s.loops {
-		if len(el.tasks) > 0 || len(el.loop.rerun) > 0 {
+		if len(el.tasks) > 0 || len(el.loop.rerun) > 0 || !el.commit.idle() {
 			return false
 		}
 	}
@@ -742,10 +760,15 @@ func (s *sim) settled() bool {
 
 func (s *sim) describe() string {
 	var b strings.Builder
+	for _, el := range s.loops {
+		if el.commit != nil {
+			fmt.Fprintf(&b, "\n  a committer: %d batches and %d connections wait, %d applied, released up to %d", len(el.commit.submitted), len(el.loop.holding), el.commit.applied, el.loop.released)
+		}
+	}
 	for _, c := range s.clients {
-		fmt.Fprintf(&b, "\n  client %d: excused %q, ending %v, halved %v; %d elements due, %d texts; %d bytes to deliver, %d to read of %d; writer %v, enrolling %v, %d descriptors, gc closed %v, shut %v; conn phase %d, pending %d, paused %v, parked %v, detached %v",
+		fmt.Fprintf(&b, "\n  client %d: excused %q, ending %v, halved %v; %d elements due, %d texts; %d bytes to deliver, %d to read of %d; writer %v, enrolling %v, %d descriptors, gc closed %v, shut %v; conn phase %d, pending %d, paused %v, stalled %v, parked %v, detached %v",
 			c.id, c.excused, c.ending, c.halved, len(c.expected)-c.head, len(c.want), c.out.len(), c.sock.buf.len(), c.sock.room, c.writer != nil, c.enrolling != nil, c.sock.descriptors, c.gc.closed, c.sock.shut,
-			c.conn.phase, len(c.conn.pending)-c.conn.start, c.conn.paused, c.conn.parked, c.conn.detached)
+			c.conn.phase, len(c.conn.pending)-c.conn.start, c.conn.paused, c.conn.stalled(), c.conn.parked, c.conn.detached)
 		if e := c.next(); e != nil {
 			fmt.Fprintf(&b, "; next %s %q", e.name, e.answer)
 		}

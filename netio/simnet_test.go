@@ -20,6 +20,8 @@ type simLoop struct {
 	s     *sim
 	loop  *loop
 	tasks []func() // what execute was given, in order
+
+	commit *simCommitter // nil: there is none
 }
 
 func (el *simLoop) execute(f func()) { el.tasks = append(el.tasks, f) }

@@ -44,7 +44,8 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 	settled := c.framing != nil && c.framing.settled()
 	unread := c.out.unread.Load()
 	// A client that reads its answers is no more idle than one that sends.
-	active := c.active || unread != c.lastUnread
+	// Nor is one whose answers are held back.
+	active := c.active || unread != c.lastUnread || c.commit.exists()
 	c.active, c.lastUnread = false, unread
 	switch {
 	case c.phase == phaseLinger, !settled:

@@ -1,0 +1,214 @@
+package netio
+
+import (
+	"bytes"
+	"slices"
+
+	"keyframe/codec"
+	"keyframe/engine"
+)
+
+// This file is what may stand between the commands of a loop, the store and the clients.
+// The stages of a batch, and the doors between them:
+//
+//	decoded ─► may it change anything?   refuses
+//	                │    no: its writes are answered at once, and not executed
+//	                ▼
+//	ordered ─► applied ─► handed on      apply, and submit for what is applied later:
+//	                │                    the batch waits, and owns its bytes
+//	                ▼
+//	answered ─► held ─► sent             position, loop.release
+//	                until what the answers tell of is safe
+//
+// A journal applies a batch at once, takes its effects (engine.Batch.Effects), and has
+// the answers held until they are on disk. A log that several servers agree on takes the
+// batch, and applies it when its turn has come. Until then, and as long as an answer is
+// held, the connection has no turns: so nothing of its own overtakes it. Other
+// connections go on.
+
+// committer decides when the commands of a loop are executed, and when their answers may
+// leave. A loop without one pays for a comparison a batch and one a turn.
+//
+// Its methods are called on the loop. What it is given to call it calls once, from any
+// goroutine.
+type committer interface {
+	// refuses returns the status that writes are answered with now instead of being
+	// executed, one that they can have, and why; codec.StatusOK: they are not refused. It
+	// is asked once a turn.
+	refuses() (st codec.Status, why string)
+
+	// apply has the store apply the batch, as store.Apply does, and returns true; or it
+	// does nothing and returns false. Then submit follows, with a batch that owns its
+	// bytes and is the committer's until it calls applied.
+	apply(b *engine.Batch) (now bool)
+	submit(b *engine.Batch, applied func())
+
+	// clear has the store remove all keys; or it returns false, and submitClear follows.
+	clear() (keys int, now bool)
+	submitClear(cleared func(keys int))
+
+	// position returns the place, in the committer's order, of the last of what has been
+	// applied on this loop. Answers that are made now leave when the loop has been
+	// released up to there; see loop.release. It never falls.
+	position() uint64
+}
+
+// waiting is a batch, or a CLEAR, that has been submitted, with what its answers are made
+// from. It belongs to the loop, except for the batch.
+type waiting struct {
+	admitted
+	isJoined bool // the command came in fragments
+
+	store codec.Opcode // a command about the whole store, instead of a batch
+	keys  int          // its answer
+
+	applied bool
+	goOn    func() // what the loop is to do when it is applied
+}
+
+// submit has the batch that apply did not want wait. The turn is over; the connection
+// goes on at next, where part has been executed.
+func (p *pipeline) submit(next int, part codec.Command) {
+	w := &waiting{isJoined: p.isJoined, admitted: admitted{
+		args: slices.Clone(p.args), queue: slices.Clone(p.queue), refusals: slices.Clone(p.refusals), batch: p.batch,
+	}}
+	w.batch.Own()
+	args := w.args
+	for _, q := range w.queue {
+		for i := range args[:q.args] {
+			arg := &args[i]
+			arg.Key = bytes.Clone(arg.Key)
+			if q.op.Shape() == codec.ShapeRenames {
+				arg.Value = bytes.Clone(arg.Value) // it is in the answer
+			} else {
+				arg.Value = nil
+			}
+		}
+		args = args[q.args:]
+	}
+	p.batch = engine.Batch{}
+	p.reset()
+	p.waitFor(w, next, part)
+	p.resubmit(w)
+}
+
+func (p *pipeline) resubmit(w *waiting) {
+	w.applied = false
+	p.commit.submit(&w.batch, func() {
+		p.execute(func() {
+			w.applied = true
+			w.goOn()
+		})
+	})
+}
+
+func (p *pipeline) submitClear(op codec.Opcode, next int) {
+	w := &waiting{isJoined: p.isJoined, store: op}
+	p.waitFor(w, next, codec.Command{})
+	p.commit.submitClear(func(keys int) {
+		p.execute(func() {
+			w.applied, w.keys = true, keys
+			w.goOn()
+		})
+	})
+}
+
+func (p *pipeline) waitFor(w *waiting, next int, part codec.Command) {
+	p.waits, p.resumeAt, p.resume = w, next, part
+}
+
+// answerWaiting appends the answers of what has been applied of w, and returns whether
+// that is all. What is left, since the values read have used up the turn's output, it
+// submits once more.
+func (p *pipeline) answerWaiting(f framing, w *waiting) (done bool) {
+	p.framing, p.isJoined = f, w.isJoined
+	defer func() { p.isJoined = false }()
+	if w.store != 0 {
+		p.countStoreCommand(w.store)
+		p.answerCount(w.store, w.keys)
+		return true
+	}
+	own := p.admitted
+	p.admitted = w.admitted
+	done = p.answerBatch()
+	w.admitted, p.admitted = p.admitted, own
+	if !done {
+		w.dropAnswered(p.stoppedAt)
+		p.resubmit(w)
+	}
+	return done
+}
+
+// dropAnswered forgets what has been answered before a stop.
+func (w *waiting) dropAnswered(at stop) {
+	answered := 0
+	for _, q := range w.queue[:at.command] {
+		answered += int(q.args)
+		if q.refused {
+			w.refusals = w.refusals[1:]
+		}
+	}
+	w.queue = w.queue[at.command:]
+	w.queue[0].args -= int32(at.arg)
+	w.queue[0].resumed = true
+	w.args = w.args[answered+at.arg:]
+	w.answered = w.batch.Executed()
+}
+
+// uncommitted is what a connection waits for.
+type uncommitted struct {
+	waits *waiting // nil: nothing
+	held  bool     // answers must not leave yet
+	out   []byte   // those answers
+}
+
+// exists reports whether there is anything that the client has to be answered with yet.
+func (u *uncommitted) exists() bool { return u != nil && (u.held || u.waits != nil) }
+
+// stalls reports whether the connection gets no turn.
+func (u *uncommitted) stalls() bool { return u.held || u.waits != nil && !u.waits.applied }
+
+// held is a connection whose answers wait for a position.
+type held struct {
+	conn     *conn
+	position uint64
+}
+
+// hold keeps out back if the connection's answers have to wait, and reports whether it
+// does.
+func (l *loop) hold(c *conn, out []byte) bool {
+	if !c.commit.held {
+		at := l.commit.position()
+		if at <= l.released || len(out) == 0 {
+			return false
+		}
+		c.commit.held = true
+		l.holding = append(l.holding, held{c, at})
+	}
+	c.commit.out = append(c.commit.out, out...)
+	return true
+}
+
+// release sends what waits for positions up to upTo, in order. With an error none of it
+// may leave: those connections end.
+func (l *loop) release(upTo uint64, err error) {
+	if err == nil {
+		l.released = max(l.released, upTo)
+	}
+	for len(l.holding) > 0 && l.holding[0].position <= upTo {
+		c := l.holding[0].conn
+		l.holding[0] = held{}
+		l.holding = l.holding[1:]
+		if c.phase == phaseClosed {
+			continue
+		}
+		out := c.commit.out
+		c.commit.held, c.commit.out = false, nil
+		if err != nil || l.transmit(c, out) != nil {
+			l.drop(c)
+			continue
+		}
+		l.pauseIfBehind(c)
+		l.serve(c, nil)
+	}
+}
