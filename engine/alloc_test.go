@@ -41,7 +41,8 @@ func TestAllocs(t *testing.T) {
 	}
 }
 
-// TestAllocsOfChanges: nor does what makes and gives up records, of short keys and long.
+// TestAllocsOfChanges: making and giving up records allocates nothing either, for short
+// keys and long ones.
 func TestAllocsOfChanges(t *testing.T) {
 	for _, length := range []int{16, 40, 300} {
 		e := newEngine(t, engine.Options{Shards: 1, RecordEffects: true, Simulation: &engine.Simulation{Seed: 1}})

@@ -8,8 +8,8 @@ import (
 	"keyframe/engine"
 )
 
-// A compacted is a simulated store of one shard, and its oracle. step is what happens
-// between the steps of its compactions; refuse, that the system has no memory.
+// A compacted is a simulated store of one shard, and its oracle. step is called between the
+// steps of its compactions; while refuse is set, the system has no memory.
 type compacted struct {
 	*engine.Engine
 	t      *testing.T
@@ -52,7 +52,8 @@ func (c *compacted) remove(key string) {
 	}
 }
 
-// fill stores n keys of so many bytes and removes four tenths of them.
+// fill stores n keys, each with a value of this many bytes, and removes four tenths of
+// them.
 func (c *compacted) fill(n, bytes int) {
 	c.t.Helper()
 	for i := range n {
@@ -67,7 +68,7 @@ func (c *compacted) fill(n, bytes int) {
 	}
 }
 
-// removeNext removes so many of the keys of fill that are left.
+// removeNext removes the next n of fill's keys that are still there.
 func (c *compacted) removeNext(n int) {
 	for ; n > 0 && len(c.o) > 0; c.next++ {
 		if key := fmt.Sprint("key", c.next); c.o[key] != "" {
@@ -77,8 +78,8 @@ func (c *compacted) removeNext(n int) {
 	}
 }
 
-// takePages takes all pages that the store has, without more from the system, but for some
-// runs of 16.
+// takePages takes all pages that the store can give without more memory from the system,
+// except for a number of runs of 16.
 func (c *compacted) takePages(left int) (giveBack func()) {
 	take := func(pages int) (runs []uint64) {
 		for {
@@ -121,7 +122,7 @@ func (c *compacted) check(compactions, reverts, postponed int) {
 		c.t.Errorf("%d compactions, %d reverted, %d postponed; want %d, %d, %d",
 			st.Compactions, st.Reverts, st.Postponed, compactions, reverts, postponed)
 	}
-	if c.ClearsLeft() == 0 { // whose pages are nobody's just now
+	if c.ClearsLeft() == 0 { // pages that wait to be cleared belong to no shard
 		if err := c.CheckAsIs(); err != nil {
 			c.t.Fatal(err)
 		}
@@ -130,7 +131,8 @@ func (c *compacted) check(compactions, reverts, postponed int) {
 	checkSame(c.t, c.Engine, c.o)
 }
 
-// checkListed looks that all garbage is of use: a compaction that failed loses none.
+// checkListed checks that all garbage is on the lists, for new records: a compaction that
+// failed loses none.
 func (c *compacted) checkListed() {
 	c.t.Helper()
 	if free, listed := c.Stats().FreeBytes, c.ListedBytes(); free != listed || free == 0 {
@@ -140,9 +142,9 @@ func (c *compacted) checkListed() {
 
 // TestChangesDuringRevert: the system refuses memory in the middle of a compaction, while
 // others store new keys and remove some of them. What they store in the copies' blocks
-// before the compaction turns back is moved with the rest; what they free there is gone
-// with the blocks; and while it walks back they can store nothing, for it would lie in
-// a block that is given back.
+// before the compaction turns back is moved with the rest. What they free there goes with
+// the blocks. While it walks back they can store nothing, because it would lie in a block
+// that is given back.
 func TestChangesDuringRevert(t *testing.T) {
 	c := newCompacted(t, 0)
 	for i := range 1000 { // the old blocks have room for some short records
@@ -163,8 +165,8 @@ func TestChangesDuringRevert(t *testing.T) {
 				}
 				continue
 			}
-			// There is no memory for another block, but room for a short record in
-			// what those of 192 bytes have left of each.
+			// There is no memory for another block, but there is room for a short record at
+			// the end of each block of 192-byte records.
 			if !c.set(key, 50) {
 				refused++
 			}
@@ -176,7 +178,7 @@ func TestChangesDuringRevert(t *testing.T) {
 		t.Errorf("%d short records were refused on the way back", refused)
 	}
 	c.checkListed()
-	for i := range 2000 { // from the lists: there is no new block to be had
+	for i := range 2000 { // from the lists: there is no memory for a new block
 		if !c.set(fmt.Sprint("later", i), 180) {
 			t.Fatalf("key %d finds no room in what was free", i)
 		}
@@ -196,7 +198,7 @@ func TestRevertWithoutRoom(t *testing.T) {
 		c.removeNext(200)
 	}
 	c.Compact()
-	// Lost, to the next compaction, is what was moved back from before there was no room.
+	// What was moved back before room ran out is lost until the next compaction.
 	if st, listed := c.Stats(), c.ListedBytes(); st.FreeBytes-listed > 256<<10 {
 		t.Errorf("%d bytes are free, %d on the lists", st.FreeBytes, listed)
 	}
@@ -209,7 +211,7 @@ func TestRevertWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestRevertLosesNothing: nobody changes anything meanwhile, and all is as it was.
+// TestRevertLosesNothing: without changes in between, everything is as it was.
 func TestRevertLosesNothing(t *testing.T) {
 	c := newCompacted(t, 0)
 	c.fill(6*engine.ChunkBytes/128, 110)
@@ -223,8 +225,8 @@ func TestRevertLosesNothing(t *testing.T) {
 	c.check(1, 1, 1)
 }
 
-// TestFreedDuringCompactions: what was freed during a compaction that went well is gone with
-// it, and no affair of one that is reverted later.
+// TestFreedDuringCompactions: what was freed during a compaction that succeeded is gone
+// with it, and doesn't concern one that is reverted later.
 func TestFreedDuringCompactions(t *testing.T) {
 	c := newCompacted(t, 0)
 	c.fill(6*engine.ChunkBytes/128, 110)
@@ -237,8 +239,8 @@ func TestFreedDuringCompactions(t *testing.T) {
 	c.check(2, 1, 1)
 }
 
-// TestMergedSegmentsHaveRoom: a compaction merges segments that have become sparse, not such
-// as have just been split: they would have to be split again at once.
+// TestMergedSegmentsHaveRoom: a compaction merges segments that have become sparse, not
+// those that have just been split, which would have to be split again at once.
 func TestMergedSegmentsHaveRoom(t *testing.T) {
 	c := newCompacted(t, 0)
 	for i := 0; c.Stats().Segments < 60; i++ {
@@ -262,11 +264,11 @@ func TestMergedSegmentsHaveRoom(t *testing.T) {
 }
 
 // TestClearDuringCompaction: a Clear in the middle of one leaves it nothing to do. It must
-// notice: what is stored next may lie where its old blocks were, and is none of its affair.
+// notice: what is stored next may lie where its old blocks were, and must not be moved.
 func TestClearDuringCompaction(t *testing.T) {
 	for _, refuse := range []bool{false, true} {
 		c := newCompacted(t, 0)
-		for range 2 { // so that the next Clear gives back itself what it clears
+		for range 2 { // so that the next Clear itself gives back what it clears
 			c.set("key", 110)
 			c.clear()
 		}
@@ -313,8 +315,9 @@ func TestCopiesAreLeftTheirs(t *testing.T) {
 	c.check(1, 0, 0)
 }
 
-// TestCompactionNeedsRoom: one that there is no room for doesn't begin: it would have to go
-// all the way back. With a little more than the copies take it begins, and ends.
+// TestCompactionNeedsRoom: a compaction without room for its copies doesn't begin: it would
+// have to go all the way back. With a little more room than the copies take it begins, and
+// ends.
 func TestCompactionNeedsRoom(t *testing.T) {
 	for _, test := range []struct {
 		tenths      int // of the shard's records have room

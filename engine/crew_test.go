@@ -16,8 +16,8 @@ import (
 // hangFlag is many times what the slowest test takes on a busy machine.
 var hangFlag = flag.Duration("hang", time.Minute, "how long a test may take; TestSoak takes its time")
 
-// watch ends the process, and says what all goroutines do, if the test isn't over in time:
-// what spins or waits in it would never let it fail. Every test that has a store is
+// watch ends the process, with the stacks of all goroutines, if the test isn't over in
+// time: a test that spins or waits forever would never fail. Every test that has a store is
 // watched.
 func watch(t testing.TB) {
 	limit := *hangFlag + *soakFlag
@@ -30,9 +30,9 @@ func watch(t testing.TB) {
 	t.Cleanup(func() { timer.Stop() })
 }
 
-// A crew is goroutines that use a store while the test does. They are stopped and waited
-// for before the store is closed, however the test ends: what goes on in memory that is
-// unmapped is a fault whose message hides the test's own.
+// A crew is goroutines that use a store while the test does. They end before the store is
+// closed, however the test ends: an access to memory that is unmapped is a fault whose
+// message hides the test's own.
 type crew struct {
 	wg      sync.WaitGroup
 	stopped atomic.Bool

@@ -352,8 +352,8 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// TestNewStartsLast: nothing of an Engine runs until all of it has been set up. The
-// system is asked for memory all along New.
+// TestNewStartsLast: no goroutine of an Engine runs until all of it has been set up. New
+// asks the system for memory at many places.
 func TestNewStartsLast(t *testing.T) {
 	before, asked := runtime.NumGoroutine(), 0
 	watch := func() bool {

@@ -94,8 +94,8 @@ func ExampleEngine_Range() {
 	// Output: [Earth 5 Mercury 7 Venus 5]
 }
 
-// A simulated store does the same in each run. Its maintenance waits until it is asked
-// for, and other calls can be put between the steps of it.
+// A simulated store does the same in each run. Its maintenance waits until it is asked for,
+// and other calls can be put between its steps.
 func ExampleSimulation() {
 	run := func() (engine.Stats, int) {
 		steps := 0

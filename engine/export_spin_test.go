@@ -2,10 +2,10 @@
 
 package engine
 
-// WaiterTime is what a goroutine that waits for a shard is given to come.
+// WaiterTime is how long a goroutine that waits for a shard is given to take it.
 const WaiterTime = 4 * waiterSleep
 
-// PretendWaiting has somebody wait for the first shard who never comes, until end is called.
+// PretendWaiting adds a waiter to the first shard that never takes it, until end is called.
 func (e *Engine) PretendWaiting() (end func()) {
 	e.shards[0].mu.waiting.Add(1)
 	return func() { e.shards[0].mu.waiting.Add(-1) }

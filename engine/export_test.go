@@ -11,8 +11,8 @@ const (
 	Invariants = invariants
 )
 
-// WithFailing returns o with a system that refuses memory when failing says so, and a
-// maintainer that runs as ever.
+// WithFailing returns o with a system that refuses memory when failing returns true, and a
+// maintainer that runs as usual.
 func (o Options) WithFailing(failing func() bool) Options {
 	o.Simulation = &Simulation{Seed: newSeed(), Refuse: failing, background: true}
 	return o
@@ -27,7 +27,7 @@ func (e *Engine) CheckInvariants() error {
 	return e.checkInvariants()
 }
 
-// CheckAsIs checks e as it is, whatever waits for the maintainer.
+// CheckAsIs checks e as it is, with what still waits for the maintainer.
 func (e *Engine) CheckAsIs() error { return e.checkInvariants() }
 
 // Settle does what there is to do for the maintainer.
@@ -90,9 +90,9 @@ type Lock = lock
 // LetOthers is what a goroutine calls between taking the lock and taking it again.
 func LetOthers(l *Lock) { l.letOthers() }
 
-// HoldFilling stops between the halves of prefaulting a chunk, until end is called. The
+// HoldPrefault waits between the halves of prefaulting a chunk, until end is called. The
 // maintainer must be held.
-func (e *Engine) HoldFilling() (end func(), ok bool) {
+func (e *Engine) HoldPrefault() (end func(), ok bool) {
 	p := &e.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,7 +105,7 @@ func (e *Engine) HoldFilling() (end func(), ok bool) {
 	}, ok
 }
 
-// HoldEmptying stops between the halves of giving an empty chunk back.
+// HoldEmptying waits between the halves of giving an empty chunk back.
 func (e *Engine) HoldEmptying() (end func(), ok bool) {
 	p := &e.pool
 	p.mu.Lock()
@@ -145,11 +145,11 @@ const ChunkPages = chunkPages
 func (e *Engine) AllocPages(pages int) (page uint64, ok bool) { return e.pool.alloc(pages, 0) }
 func (e *Engine) ReleasePages(page uint64, pages int)         { e.pool.release(page, pages) }
 
-// CallAt has the maintainer called once n pages are left. Called reports whether it
-// has been called since it was asked last; CallHeard is what the maintainer does then.
-func (e *Engine) CallAt(n int) { e.pool.wakeWhenFree(n) }
-func (e *Engine) CallHeard()   { e.maintainer.retryPostponed() }
-func (e *Engine) Called() bool {
+// WakeWhenFree has the maintainer woken once n pages are free. Woken reports whether that
+// has happened since it was last called; RetryPostponed is what the maintainer does then.
+func (e *Engine) WakeWhenFree(n int) { e.pool.wakeWhenFree(n) }
+func (e *Engine) RetryPostponed()    { e.maintainer.retryPostponed() }
+func (e *Engine) Woken() bool {
 	select {
 	case <-e.maintainer.signal:
 		return true
@@ -158,8 +158,8 @@ func (e *Engine) Called() bool {
 	}
 }
 
-// ToCopy makes the first shard keep n pages for the copies of a compaction, as
-// while it is compacted, and returns how many the pool has left.
+// ToCopy makes the first shard keep n pages for the copies of a compaction, as it does
+// while it is compacted, and returns how many pages are free.
 func (e *Engine) ToCopy(n int) (left int) {
 	s := &e.shards[0]
 	s.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"keyframe/engine"
 )
 
-// TestBatchesAreSampled: in this build a fault of a shard is noticed by batches, without
-// anybody asking, and before long: within some operations for each key.
+// TestBatchesAreSampled: in this build batches notice a fault of a shard without a call to
+// CheckInvariants, within some operations for each key.
 func TestBatchesAreSampled(t *testing.T) {
 	const shards, keys = 4, 1000
 	e := newEngine(t, engine.Options{Shards: shards, Simulation: &engine.Simulation{Seed: 1}})

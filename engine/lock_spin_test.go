@@ -9,9 +9,9 @@ import (
 	"keyframe/engine"
 )
 
-// TestWalksLetOthers: between two steps of a walk whoever waits for the shard is given time
-// to take it. A waiter that never comes shows it: no step is shorter than that time,
-// however fast or slow the machine is.
+// TestWalksLetOthers: between two steps of a walk a goroutine that waits for the shard is
+// given time to take it. A waiter that never takes it shows this: no step is shorter than
+// that time, however fast the machine is.
 func TestWalksLetOthers(t *testing.T) {
 	c := newCompacted(t, 0)
 	c.fill(2*engine.ChunkBytes/128, 110)

@@ -9,8 +9,8 @@ import (
 	"keyframe/engine"
 )
 
-// TestLock has goroutines count under one lock, with fewer processors than
-// goroutines, so that holders are put off theirs while others wait.
+// TestLock has goroutines count under one lock, with fewer processors than goroutines, so
+// that a holder loses its processor while others wait.
 func TestLock(t *testing.T) {
 	watch(t)
 	for _, procs := range []int{1, 2, 8} {
@@ -26,7 +26,7 @@ func TestLock(t *testing.T) {
 						l.Lock()
 						count++
 						if i%1000 == g {
-							runtime.Gosched() // as if the scheduler had come by
+							runtime.Gosched() // as when the scheduler takes the processor
 						}
 						l.Unlock()
 					}
@@ -40,11 +40,11 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// TestLockLetsOthers has one goroutine take the lock again and again, for some 50 µs
-// each time and with a moment in between, as the maintainer does while it walks
-// through a shard. Another must not starve: it gets the lock within some rounds of
-// the first. (Hardly one with letOthers; without, once in 4000.) The bound is in
-// rounds, not in time, so it holds on a slow machine, too.
+// TestLockLetsOthers has one goroutine take the lock again and again, for some 50 µs each
+// time and with a moment in between, as the maintainer does while it walks through a shard.
+// Another must not starve: it gets the lock within some rounds of the first: with letOthers
+// in nearly every one, without it once in 4000. The bound is in rounds, not in time, so it
+// holds on a slow machine, too.
 func TestLockLetsOthers(t *testing.T) {
 	watch(t)
 	const wanted, atMost = 20, 200
@@ -76,7 +76,7 @@ func TestLockLetsOthers(t *testing.T) {
 			waited++
 		}
 		if work == 0 {
-			t.Log("never so") // or the work could be left out
+			t.Log("never so") // uses work, or the compiler could drop the loop
 		}
 	}
 	stop.Store(true)

@@ -6,8 +6,8 @@ import (
 	"keyframe/engine"
 )
 
-// TestMemoryGoesBack: what the store doesn't need any more the system really has back. The
-// pool's own count of its chunks would not notice if it hadn't.
+// TestMemoryGoesBack: the system really gets back what the store no longer needs. The
+// pool's own count of its chunks would not show that.
 func TestMemoryGoesBack(t *testing.T) {
 	e := newEngine(t, engine.Options{Shards: 4, Simulation: &engine.Simulation{Seed: 1}})
 	resident := func(when string, least, most int) {

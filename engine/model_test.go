@@ -75,7 +75,7 @@ func TestModel(t *testing.T) {
 	for name, hash := range hashes {
 		for _, universe := range []int{10, 300, 5000} {
 			if hash != nil && universe > 300 {
-				continue // chains of thousands: slow, and nothing new
+				continue // chains of thousands: slow, and they find nothing new
 			}
 			t.Run(fmt.Sprintf("%s/%d", name, universe), func(t *testing.T) {
 				r := newRand(t)

@@ -73,9 +73,9 @@ func (o oracle) apply(op engine.Op) (engine.Status, string) {
 	return engine.NotFound, ""
 }
 
-// applyBoth executes the batch on the engine and on the oracle, compares every
-// outcome, and resets the batch. Values are compared after the whole batch has
-// run, so that one which the scratch lost while growing would be noticed.
+// applyBoth executes the batch on the engine and on the oracle, compares every outcome, and
+// resets the batch. Values are compared after the whole batch has run, so that one that the
+// scratch lost while growing is noticed.
 func applyBoth(t testing.TB, e *engine.Engine, o oracle, b *engine.Batch) {
 	t.Helper()
 	type outcome struct {
@@ -145,7 +145,7 @@ func newEngine(t testing.TB, opts engine.Options) *engine.Engine {
 		if e.Closed() || panicking() {
 			return
 		}
-		if !t.Failed() { // or the check could say less, and louder, than what was found
+		if !t.Failed() { // the test's own message says more than this check would
 			if err := e.CheckInvariants(); err != nil {
 				t.Error(err)
 			}

@@ -46,8 +46,8 @@ func TestInlining(t *testing.T) {
 	}
 }
 
-// TestEscapes: no variable of any function is moved to the heap. What is made there is
-// made to stay, or grows by append; TestAllocs counts it.
+// TestEscapes: no variable of any function is moved to the heap. What is allocated is meant
+// to stay, or grows by append; TestAllocs counts it.
 func TestEscapes(t *testing.T) {
 	says := compilerSays(t)
 	if !strings.Contains(says, "escapes to heap") {
@@ -56,13 +56,14 @@ func TestEscapes(t *testing.T) {
 	for _, moved := range regexp.MustCompile(`(?m)^\./.*moved to heap.*$`).FindAllString(says, -1) {
 		t.Error(moved)
 	}
-	// The window and the digest of a long key are large: these two functions make nothing.
+	// The window and the digest of a long key are large, so nothing in these files may
+	// escape.
 	for _, line := range regexp.MustCompile(`(?m)^\./(?:hint|hash|table|record)\.go:.* escapes to heap.*$`).FindAllString(says, -1) {
 		t.Errorf("on every operation's way: %s", line)
 	}
 }
 
-// TestLayouts pins what is there many times, or must lie together.
+// TestLayouts pins the layout of what there is many of, and of what must lie together.
 func TestLayouts(t *testing.T) {
 	for name, want := range map[string]struct {
 		bytes  uintptr

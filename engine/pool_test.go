@@ -30,7 +30,7 @@ func (m *poolModel) alloc(pages int) (page uint64) {
 	return m.commit(1, pages)
 }
 
-// commit takes n neighbouring chunks, and so many pages of each.
+// commit takes n neighbouring chunks, and the first pages of each.
 func (m *poolModel) commit(n, pages int) (page uint64) {
 	run := 0
 	for c := 0; ; c++ {
@@ -109,29 +109,29 @@ func TestPoolModel(t *testing.T) {
 	}
 }
 
-// TestPoolCalls: who waits for pages has the maintainer called when they are left, to the
-// page, and once.
-func TestPoolCalls(t *testing.T) {
+// TestPoolWakes: the maintainer is woken once, as soon as the number of free pages that is
+// waited for is reached, to the page.
+func TestPoolWakes(t *testing.T) {
 	e := newEngine(t, engine.Options{Shards: 1, MaxBytes: 4 * engine.ChunkBytes, Simulation: &engine.Simulation{}})
 	left := e.ToCopy(0)
 	page, ok := e.AllocPages(10)
 	if !ok {
 		t.Fatal("no pages")
 	}
-	e.CallAt(left - 3)
-	e.CallAt(left - 5) // the least counts
+	e.WakeWhenFree(left - 3)
+	e.WakeWhenFree(left - 5) // the smallest number counts
 	for i := range uint64(10) {
-		e.Called()
+		e.Woken()
 		e.ReleasePages(page+i, 1)
-		if called := e.Called(); called != (i == 4) {
-			t.Errorf("%d pages given back: called is %v", i+1, called)
+		if woken := e.Woken(); woken != (i == 4) {
+			t.Errorf("%d pages given back: woken is %v", i+1, woken)
 		}
 		if i == 4 {
-			e.CallHeard()
+			e.RetryPostponed()
 		}
 	}
-	e.CallAt(left)
-	if !e.Called() {
-		t.Error("as many as are waited for are left already, and nobody is called")
+	e.WakeWhenFree(left)
+	if !e.Woken() {
+		t.Error("as many as are waited for are free already, and the maintainer is not woken")
 	}
 }

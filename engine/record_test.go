@@ -39,7 +39,7 @@ func TestShrunkenValueGivesItsRoom(t *testing.T) {
 		{512, header, 8},
 		{1024, 896, 1024},
 		{1024, 895, 896},
-		{16, 9, 16}, // 7 bytes are nothing to gain
+		{16, 9, 16}, // 7 bytes are not worth a smaller record
 		{16, 8, 8},
 		{engine.MaxSmall, engine.MaxSmall * 7 / 8, engine.MaxSmall},
 		{engine.MaxSmall, engine.MaxSmall*7/8 - 1, engine.MaxSmall * 7 / 8},

@@ -124,7 +124,7 @@ func TestSimulationStandsStill(t *testing.T) {
 	}
 }
 
-// TestMaintainIsForSimulations: it would come in the maintainer's way.
+// TestMaintainIsForSimulations: in any other store it would get in the maintainer's way.
 func TestMaintainIsForSimulations(t *testing.T) {
 	bug := func(what string, fn func()) {
 		t.Helper()

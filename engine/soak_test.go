@@ -12,7 +12,7 @@ import (
 	"keyframe/engine"
 )
 
-// soakFlag runs TestSoak for as long; `make soak` gives it minutes.
+// soakFlag is how long TestSoak runs; `make soak` gives it minutes.
 var soakFlag = flag.Duration("soak", 0, "how long TestSoak churns; 0 skips it")
 
 // TestSoak churns stores by several goroutines, each with keys and an oracle of
@@ -60,8 +60,9 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// TestChurn is TestSoak in a few seconds and one goroutine, so that a seed repeats it: on
-// a small store, and what others do to it is done between the steps of maintenance.
+// TestChurn is TestSoak in a few seconds and one goroutine, so that a seed repeats it. The
+// store is small, and what other goroutines would do to it is done between the steps of
+// maintenance.
 func TestChurn(t *testing.T) {
 	r := newRand(t)
 	var e *engine.Engine

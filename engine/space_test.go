@@ -76,8 +76,8 @@ func TestLargeMemoryComesBack(t *testing.T) {
 	}
 }
 
-// TestBlocksFitTheirRecords: records of one size fill their blocks whatever the
-// size is, and a store of them isn't compacted over and over for what they leave.
+// TestBlocksFitTheirRecords: records of one size fill their blocks whatever the size is,
+// and a store of them isn't compacted over and over for the unused ends.
 func TestBlocksFitTheirRecords(t *testing.T) {
 	for size := 2200; size < engine.MaxSmall; size += 523 {
 		e := newEngine(t, engine.Options{Shards: 1})
@@ -124,7 +124,8 @@ func TestCeilingServesOtherSizes(t *testing.T) {
 	}
 }
 
-// TestCeilingTakesLess: where nothing new finds room, every value can become smaller.
+// TestCeilingTakesLess: where there is no room for anything new, every value can become
+// smaller.
 func TestCeilingTakesLess(t *testing.T) {
 	for _, size := range []int{100, 5000, engine.MaxSmall, engine.MaxSmall + 1, engine.ChunkBytes + 1} {
 		e, o := newEngine(t, engine.Options{Shards: 4, MaxBytes: 16 * engine.ChunkBytes}), oracle{}
@@ -166,8 +167,8 @@ func TestCeilingGivesEmptyChunks(t *testing.T) {
 	}
 }
 
-// TestCeilingCountsChunksOnTheWay: a chunk that is being prefaulted, or given back to
-// the system, is memory that there is: as much is taken as if it weren't on its way.
+// TestCeilingCountsChunksOnTheWay: a chunk that is being prefaulted, or given back to the
+// system, counts as memory: the store takes as much as if it weren't on its way.
 func TestCeilingCountsChunksOnTheWay(t *testing.T) {
 	for _, size := range []int{100, engine.MaxSmall + 1, 3 * engine.ChunkBytes} {
 		stored := map[string]int{}
@@ -175,7 +176,7 @@ func TestCeilingCountsChunksOnTheWay(t *testing.T) {
 			e := newEngine(t, engine.Options{Shards: 1, MaxBytes: 16 * engine.ChunkBytes})
 			release := hold(t, e)
 			setAll(t, e, "some", 5*engine.ChunkBytes/140, make([]byte, 100))
-			end, ok := e.HoldFilling()
+			end, ok := e.HoldPrefault()
 			if ok && state != "filling" {
 				end()
 			}
@@ -200,8 +201,8 @@ func TestCeilingCountsChunksOnTheWay(t *testing.T) {
 				t.Errorf("%s: %v", state, err)
 			}
 		}
-		// The index grows by the hashes, which are others in each store: a chunk is
-		// more than that makes.
+		// How the index grows depends on the hashes, which differ from store to store: by
+		// much less than a chunk, so a chunk that isn't counted shows.
 		for state, n := range stored {
 			if d := (n - stored["ready"]) * size; d < -engine.ChunkBytes/8 || d > engine.ChunkBytes/8 {
 				t.Errorf("values of %d bytes: %v, %s differs", size, stored, state)
@@ -211,15 +212,15 @@ func TestCeilingCountsChunksOnTheWay(t *testing.T) {
 }
 
 // TestCeilingGivesFillingChunk: a chunk that is being prefaulted makes room for a value
-// that takes whole ones, which may have gone again when it is ready.
+// that takes whole chunks, and that may be gone again when the chunk is ready.
 func TestCeilingGivesFillingChunk(t *testing.T) {
 	if engine.ChunkBytes < 2<<20 {
 		t.Skip("with memory on the heap the reserve is more than a chunk")
 	}
 	e := newEngine(t, engine.Options{Shards: 256, MaxBytes: 16 * engine.ChunkBytes})
 	hold(t, e)
-	setAll(t, e, "two chunks", 2, make([]byte, engine.ChunkBytes+1)) // and one of index
-	end, ok := e.HoldFilling()
+	setAll(t, e, "two chunks", 2, make([]byte, engine.ChunkBytes+1)) // and a chunk for the index
+	end, ok := e.HoldPrefault()
 	if !ok {
 		t.Fatal("no chunk is wanted")
 	}
@@ -233,8 +234,8 @@ func TestCeilingGivesFillingChunk(t *testing.T) {
 	}
 }
 
-// TestClearStorm: clearing faster than memory is given back must not heap up what is
-// to be given back.
+// TestClearStorm: clearing faster than memory is given back must not pile up what waits for
+// that.
 func TestClearStorm(t *testing.T) {
 	e, o := newEngine(t, engine.Options{Shards: 8}), oracle{}
 	release := hold(t, e)
@@ -247,7 +248,7 @@ func TestClearStorm(t *testing.T) {
 	if n := e.ClearsLeft(); n == 0 || n > 2*8 {
 		t.Errorf("%d shards' contents wait", n)
 	}
-	e.Clear() // of nothing
+	e.Clear() // clears nothing
 	release()
 	checkSame(t, e, o)
 	if n := e.ClearsLeft(); n != 0 {
@@ -279,8 +280,8 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// TestCompactionReverts has the system refuse memory in the middle of compactions:
-// each puts back what it has moved, and what was free serves on.
+// TestCompactionReverts has the system refuse memory in the middle of compactions: each
+// puts back what it has moved, and what was free can still be used.
 func TestCompactionReverts(t *testing.T) {
 	var failing atomic.Bool
 	e, o := newEngine(t, engine.Options{Shards: 1}.WithFailing(failing.Load)), oracle{}
@@ -307,7 +308,7 @@ func TestCompactionReverts(t *testing.T) {
 	}
 	checkSame(t, e, o)
 	release = hold(t, e)   // a shard that is being compacted takes nothing new
-	for i := range n / 3 { // as many as were removed, about
+	for i := range n / 3 { // about as many as were removed
 		b.Add(engine.Set, fmt.Appendf(nil, "new%d", i), fmt.Appendf(nil, "%0100d", i))
 	}
 	applyBoth(t, e, o, &b)
@@ -317,7 +318,7 @@ func TestCompactionReverts(t *testing.T) {
 	for i := range n / 3 {
 		b.Add(engine.Remove, fmt.Appendf(nil, "new%d", i), nil)
 	}
-	for i := range n { // and more garbage than last time
+	for i := range n { // more garbage than last time
 		if i%10 == 4 {
 			b.Add(engine.Remove, fmt.Appendf(nil, "key%d", i), nil)
 		}
@@ -329,8 +330,8 @@ func TestCompactionReverts(t *testing.T) {
 	}
 }
 
-// TestPostponedCompactionIsRetried: a compaction that there was no memory for takes
-// place when there is, without anything being done to its shard.
+// TestPostponedCompactionIsRetried: a compaction that there was no memory for runs once
+// there is, although nothing is done to its shard.
 func TestPostponedCompactionIsRetried(t *testing.T) {
 	const chunks = 32
 	e := newEngine(t, engine.Options{Shards: 1, MaxBytes: chunks * engine.ChunkBytes})
@@ -343,7 +344,7 @@ func TestPostponedCompactionIsRetried(t *testing.T) {
 	release := hold(t, e)
 	removeSome(e, "key", n, 5)
 	release()
-	e.Settle() // the maintainer comes by, and finds no room for the copy
+	e.Settle() // the maintainer finds no room for the copy
 	full := e.Stats()
 	if garbage := full.BlockBytes - full.LiveBytes + full.LargeBytes; garbage < full.BlockBytes/3 {
 		t.Fatalf("compacted already: %+v", full)
@@ -379,7 +380,7 @@ func TestCompactionLetsOthersIn(t *testing.T) {
 }
 
 // TestNewRecordsLeaveWhatCopiesNeed: between two steps of a compaction its shard's new
-// records, of every size, may fill the store up, but for what the copies still need.
+// records, of every size, may fill the store up, except for what the copies still need.
 func TestNewRecordsLeaveWhatCopiesNeed(t *testing.T) {
 	const chunks, kept = 24, 6
 	pages := kept * engine.ChunkBytes / engine.PageBytes

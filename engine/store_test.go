@@ -114,8 +114,8 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// TestProbesStayShort: however full the segments are just then, a lookup passes few groups
-// by: they grow before they are full.
+// TestProbesStayShort: at any filling of the segments a lookup goes through few groups,
+// because segments grow before they are full.
 func TestProbesStayShort(t *testing.T) {
 	e := newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{Seed: 1}})
 	worst, farthest := 0.0, 0
@@ -135,9 +135,9 @@ func TestProbesStayShort(t *testing.T) {
 	}
 }
 
-// TestIndexBytes bounds the index of stores of several sizes, many shards and few: the
-// bits of a hash that choose the shard must not be those that choose its segment, or a
-// shard's keys crowd in a part of its directory.
+// TestIndexBytes bounds the index of stores of several sizes, many shards and few: the bits
+// of a hash that choose the shard must not be those that choose its segment, or a shard's
+// keys would crowd into a part of its directory.
 func TestIndexBytes(t *testing.T) {
 	for _, shards := range []int{1, 64} {
 		for _, keys := range []int{60_000, 90_000, 120_000} {
@@ -224,8 +224,8 @@ func TestKeysDifferInOneByte(t *testing.T) {
 	}
 }
 
-// TestMaxBytes fills a store until it refuses, and looks that nothing is lost,
-// that what fits in place is still taken, and that removing makes room.
+// TestMaxBytes fills a store until it refuses, and checks that nothing is lost, that what
+// fits in place is still taken, and that removing makes room.
 func TestMaxBytes(t *testing.T) {
 	for _, size := range []int{20, 3000, engine.MaxSmall, engine.ChunkBytes + 1} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -283,7 +283,7 @@ func TestMaxBytes(t *testing.T) {
 // TestNoMemory: the system refuses memory now and then, and at last for good.
 func TestNoMemory(t *testing.T) {
 	r := newRand(t)
-	var refuse atomic.Int64 // of a thousand
+	var refuse atomic.Int64 // how many of a thousand requests
 	fail := rand.New(rand.NewPCG(r.Uint64(), 1))
 	failing := func() bool { return fail.Int64N(1000) < refuse.Load() } // under the pool's lock
 	e, o := newEngine(t, engine.Options{Shards: 4}.WithFailing(failing)), oracle{}
@@ -382,8 +382,8 @@ func TestRangeWhileItChanges(t *testing.T) {
 	}
 }
 
-// TestIndexFull has keys with one hash fill memory behind ballast of different
-// sizes, so that it is the index that finds no room, with room for the record.
+// TestIndexFull has keys with one hash fill memory, after ballast of different sizes, so
+// that the index finds no room where the record would.
 func TestIndexFull(t *testing.T) {
 	step := engine.ChunkBytes / 16
 	if testing.Short() {
@@ -419,7 +419,8 @@ func TestIndexFull(t *testing.T) {
 }
 
 // TestIndexFullOfManyShards has the first directory or segment of a shard find no room
-// when its first record has: whatever number of pages and of pieces of a page are left.
+// where its first record does, with every number of free pages, and of free pieces of a
+// page.
 func TestIndexFullOfManyShards(t *testing.T) {
 	const shards, inFirst = 1024, 60 // enough that its segment is a piece of another size
 	hash := func(key []byte) uint64 {
@@ -454,9 +455,9 @@ func TestIndexFullOfManyShards(t *testing.T) {
 	}
 }
 
-// TestCeilingServesOn: a store that was filled to its ceiling, and then thinned,
-// takes new keys of the same size again, though its compactor had no page to copy
-// to. (Space for other sizes has to wait for a page that becomes empty.)
+// TestCeilingServesOn: a store that was filled to its ceiling, and then thinned, takes new
+// keys of the same size again, although its compactor had no page to copy to. Space for
+// other sizes has to wait for a page that becomes empty.
 func TestCeilingServesOn(t *testing.T) {
 	e, _ := newEngine(t, engine.Options{Shards: 16, MaxBytes: 8 << 20}), oracle{}
 	var b engine.Batch

@@ -17,10 +17,10 @@ func rounds(n int) int {
 	return n
 }
 
-// TestRenameIsAtomic moves one key forward along a line of names, while readers
-// walk the line. A reader that walks the way of the key must meet it: at each
-// name it asks for, the key is at this name or further on. One that walks
-// against it must not meet it twice. So nobody ever sees both names or neither.
+// TestRenameIsAtomic moves one key forward along a line of names, while readers walk the
+// line. A reader that walks the same way must meet the key: at each name it asks for, the
+// key is at this name or further on. One that walks against it must not meet it twice. So
+// no reader ever sees both names or neither.
 func TestRenameIsAtomic(t *testing.T) {
 	const names = 20
 	e := newEngine(t, engine.Options{Shards: 8})
