@@ -49,7 +49,7 @@ func TestChurn(t *testing.T) {
 				}
 			case 2: // closed in the middle of a command
 				_, _ = io.WriteString(c, `{"GET":["chur`)
-			case 3: // closed without a word, or with a reset
+			case 3: // closed without a command, or with a reset
 				if tcp, ok := c.(*net.TCPConn); ok {
 					_ = tcp.SetLinger(0)
 				}
@@ -60,7 +60,7 @@ func TestChurn(t *testing.T) {
 		}
 	}
 	gone := func() bool { st := s.Stats(); return st.Conns == 0 }
-	churn(0, 200) // what is allocated once and kept
+	churn(0, 200) // so that what is allocated once and kept is there
 	waitFor(t, "the first connections to be forgotten", gone)
 	ignore := goleak.IgnoreCurrent()
 	files := openFiles(t)
@@ -78,7 +78,7 @@ func TestChurn(t *testing.T) {
 	goleak.VerifyNone(t, ignore)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	// 100 bytes a connection that has gone would show.
+	// 100 bytes left of each closed connection would show.
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 2<<20 {
 		t.Fatalf("the heap grew by %d bytes", grown)
 	}
@@ -90,9 +90,8 @@ func TestChurn(t *testing.T) {
 // killedClient is where the process of TestKilledClients finds the server.
 const killedClient = "KEYFRAME_TEST_KILLED_CLIENT"
 
-// TestKilledClients: processes with many connections are killed (SIGKILL) while
-// they send. What arrived whole is executed, what did not is not, and nothing
-// is left.
+// TestKilledClients: processes with many connections are killed (SIGKILL) while they send.
+// Commands that arrived whole are executed, others are not, and nothing is left.
 func TestKilledClients(t *testing.T) {
 	if addr := os.Getenv(killedClient); addr != "" {
 		beKilled(addr)
@@ -159,8 +158,8 @@ func beKilled(addr string) {
 	}
 }
 
-// badNetwork relays connections to addr, as a bad network would: it cuts what is
-// sent into other pieces, holds them up, and now and then cuts a connection off.
+// badNetwork relays connections to addr, as a bad network would: it cuts what is sent into
+// other pieces, delays them, and now and then resets a connection.
 type badNetwork struct {
 	net.Listener
 	addr string
@@ -189,7 +188,7 @@ func startBadNetwork(t testing.TB, addr string, seed uint64) *badNetwork {
 	return p
 }
 
-// close ends the relays, whose clients have gone.
+// close ends the relays; their clients have gone.
 func (p *badNetwork) close() {
 	_ = p.Close()
 	p.wg.Wait()
@@ -207,7 +206,7 @@ func (p *badNetwork) relay(client net.Conn) {
 	for i, way := range [][2]net.Conn{{client, server}, {server, client}} {
 		both.Go(func() {
 			p.pump(way[1], way[0], rand.New(rand.NewPCG(seed, uint64(i))))
-			// Either way's end is the end of both.
+			// When one direction ends, both end.
 			_ = client.Close()
 			_ = server.Close()
 		})
@@ -217,7 +216,7 @@ func (p *badNetwork) relay(client net.Conn) {
 
 func (p *badNetwork) pump(dst, src net.Conn, rng *rand.Rand) {
 	buf := make([]byte, 32<<10)
-	life := rng.IntN(2 << 20) // bytes until it is cut off
+	life := rng.IntN(2 << 20) // bytes until it is reset
 	for {
 		n, err := src.Read(buf[:1+rng.IntN(len(buf))])
 		for rest := buf[:n]; len(rest) > 0; {
@@ -254,7 +253,7 @@ func newSeed(t testing.TB) uint64 {
 	return seed
 }
 
-// TestBadNetwork: through it, every answer that arrives is right and in its
+// TestBadNetwork: through a bad network every answer that arrives is right and in its
 // place, and what was answered is in the store.
 func TestBadNetwork(t *testing.T) {
 	s := startServer(t, netio.Options{})
@@ -281,8 +280,8 @@ func TestBadNetwork(t *testing.T) {
 	}
 }
 
-// throughBadNetwork pipelines commands of different lengths and checks the
-// answers until the connection is cut off.
+// throughBadNetwork pipelines commands of different lengths and checks the answers until
+// the connection is reset.
 func throughBadNetwork(addr, prefix string, commands int, patience time.Duration) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -311,7 +310,7 @@ func throughBadNetwork(addr, prefix string, commands int, patience time.Duration
 				if errors.Is(err, os.ErrDeadlineExceeded) {
 					return fmt.Errorf("%s: no answer to command %d", prefix, i)
 				}
-				return nil // it was cut off
+				return nil // it was reset
 			default:
 				return fmt.Errorf("%s, command %d: got %.100q, want %.100q", prefix, i, got, want)
 			}

@@ -16,14 +16,14 @@ import (
 	"keyframe/engine"
 )
 
-// The cases of the Autobahn test suite, sections 1 to 7, 9 and 10, by its own
-// numbers, against the echo server of echo_test.go: package frame; those that want
-// no echo against the server itself too. The suite itself needs Python 2 and is not
-// to be had on every machine; echo_test.go says how to point it here. Frames are
-// written and read by gobwas/ws, whose framing the server does not use.
+// The cases of the Autobahn test suite, sections 1 to 7, 9 and 10, by its own numbers,
+// against the echo server of echo_test.go, which tests package frame. Cases that want no
+// echo also run against the server itself. The suite needs Python 2, which not every
+// machine has; echo_test.go says how to point it here. Frames are written and read by
+// gobwas/ws, whose framing the server does not use.
 
-// A conformanceCase sends frames and wants others back. The client closes with
-// 1000 at the end, unless the server is to close.
+// A conformanceCase sends frames and expects others back. The client closes with 1000 at
+// the end, unless the server is to close.
 type conformanceCase struct {
 	id   string
 	send []ws.Frame
@@ -274,8 +274,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// echoes tells whether the case wants a message back, which only an echo server
-// can give.
+// echoes reports whether the case wants a message back, which only an echo server sends.
 func (tt *conformanceCase) echoes() bool {
 	for _, w := range tt.want {
 		if strings.HasPrefix(w, "text") || strings.HasPrefix(w, "binary") {

@@ -66,10 +66,10 @@ func TestContract5AddIsAtomic(t *testing.T) {
 	}
 }
 
-// TestContract4RenameIsAtomic: of many connections that rename the same key at
-// once, exactly one succeeds, and the value is under its name and no other.
-// (That no reader sees both names or neither can't be shown with commands, which
-// look at one key at a time; the engine's stress test shows it.)
+// TestContract4RenameIsAtomic: of many connections that rename the same key at once,
+// exactly one succeeds, and the value is under its name and no other. Commands look at one
+// key at a time, so they can't show that no reader sees both names or neither; the engine's
+// stress test does.
 func TestContract4RenameIsAtomic(t *testing.T) {
 	s := startServer(t, netio.Options{})
 	const clients, rounds = 4, 200

@@ -308,8 +308,8 @@ func TestContract4FenceAfterQuietCommands(t *testing.T) {
 	})
 }
 
-// TestOutOfMemory: a SET that would pass the store's ceiling gets status 14, also
-// when it is quiet; nothing is lost, and what fits in place is still replaced.
+// TestOutOfMemory: a SET that would pass the store's ceiling gets status 14, also when it
+// is quiet. Nothing is lost, and values that fit in place are still replaced.
 func TestOutOfMemory(t *testing.T) {
 	s := startServerOn(t, engine.Options{MaxBytes: 4 << 20}, netio.Options{})
 	c := dialLines(t, "tcp", s.tcp)

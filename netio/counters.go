@@ -26,9 +26,9 @@ type Counters struct {
 	// of the engine; BatchOps are their operations.
 	BatchSizes [NumBatchSizes]uint64
 	BatchOps   uint64
-	// ApplyTime is the time spent in the engine's Apply, estimated from a
-	// sample; see pipeline.apply. COUNT and CLEAR are other calls of the engine,
-	// and neither in it nor in the batches.
+	// ApplyTime is the time spent in the engine's Apply, estimated from a sample; see
+	// pipeline.apply. COUNT and CLEAR are other calls of the engine; their time is not in
+	// it, and they are no batches.
 	ApplyTime time.Duration
 }
 

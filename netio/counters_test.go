@@ -15,7 +15,7 @@ import (
 	"keyframe/netio/frame"
 )
 
-// TestCounters: each thing is counted in its place, once, however the stream is
+// TestCounters: everything is counted once, by the right counter, however the stream is
 // cut.
 func TestCounters(t *testing.T) {
 	commands := []string{
@@ -144,7 +144,7 @@ func TestFloodHasItsShare(t *testing.T) {
 	h.finish()
 }
 
-// TestLongCommandHasItsShare: a command of many elements is no exception.
+// TestLongCommandHasItsShare: the same holds for a command of many elements.
 func TestLongCommandHasItsShare(t *testing.T) {
 	h := newHarness(t, Options{})
 	h.startDiscarding()
@@ -156,8 +156,8 @@ func TestLongCommandHasItsShare(t *testing.T) {
 	h.finish()
 }
 
-// TestNoiseHasItsShare: what is answered with nothing, or hardly anything, takes a share
-// of the turn, too.
+// TestNoiseHasItsShare: input with no answer, or a very short one, uses up the turn's share
+// too.
 func TestNoiseHasItsShare(t *testing.T) {
 	for _, tt := range []struct {
 		name, first string
@@ -214,7 +214,7 @@ func TestTotals(t *testing.T) {
 	}
 }
 
-// TestStoreStatistics are those of the store, and not older than maxStatsAge.
+// TestStoreStatistics: Stats has the store's statistics, no older than maxStatsAge.
 func TestStoreStatistics(t *testing.T) {
 	h := newHarness(t, Options{})
 	h.startDiscarding()
@@ -258,8 +258,8 @@ func TestApplyTime(t *testing.T) {
 	h.finish()
 }
 
-// TestClientsCloseIsNoError: a client that closes with an error's code has met that
-// error, not the server. A close frame that is wrong itself counts.
+// TestClientsCloseIsNoError: a client that closes with an error's code has met that error,
+// not the server. A close frame that is itself wrong counts.
 func TestClientsCloseIsNoError(t *testing.T) {
 	for _, tt := range []struct {
 		payload string

@@ -11,8 +11,8 @@ import (
 	"keyframe/netio/frame"
 )
 
-// An echo server over package frame, for a conformance suite
-// that is not ours. It is not shipped. To point the Autobahn test suite at it:
+// An echo server over package frame, for an external conformance suite. It is not shipped.
+// To point the Autobahn test suite at it:
 //
 //	go test ./netio -run TestEchoServer -echo 127.0.0.1:9001 -timeout 0
 //	wstest -m fuzzingclient -s fuzzingclient.json   # "url": "ws://127.0.0.1:9001"
@@ -79,7 +79,7 @@ func serveEcho(nc net.Conn) {
 	}
 }
 
-// echo answers the whole messages in b. An error: the connection has ended, with
+// echo answers the whole messages in b. An error means that the connection has ended, with
 // what is in out.
 func echo(r *frame.Reader, b []byte) (out, rest []byte, err error) {
 	for {

@@ -160,9 +160,9 @@ func readClose(t *testing.T, r *bufio.Reader) (code int) {
 	return int(binary.BigEndian.Uint16(b[2:]))
 }
 
-// TestContract1CloseCodes: 1002 protocol error, 1003 binary, 1007 not UTF-8, 1009
-// too long. (1000 and 1001: TestContract1CloseHandshake, TestStop…; 1008:
-// TestContract6SlowConsumer.)
+// TestContract1CloseCodes: 1002 protocol error, 1003 binary, 1007 not UTF-8, 1009 too long.
+// TestContract1CloseHandshake and TestStop… have 1000 and 1001, TestContract6SlowConsumer
+// has 1008.
 func TestContract1CloseCodes(t *testing.T) {
 	s := startServer(t, netio.Options{MaxFrameBytes: 1000})
 	masked := func(first byte, payload string) string {
@@ -219,8 +219,8 @@ func TestContract1UTF8AcrossFragments(t *testing.T) {
 	}
 }
 
-// TestContract1PingPong: a ping gets a pong with its payload; a pong that nobody
-// asked for is ignored.
+// TestContract1PingPong: a ping gets a pong with its payload; a pong without a ping is
+// ignored.
 func TestContract1PingPong(t *testing.T) {
 	s := startServer(t, netio.Options{})
 	c := rawWebSocket(t, s)

@@ -29,8 +29,8 @@ var sizedRow = framingRow{
 	refuse: func(reason string) []byte { return appendSized(nil, []byte(reason)) },
 }
 
-// sizedFraming has commands and answers after their size, in four bytes. A size of 0
-// from the client says goodbye, and the server says why it closes in a last unit.
+// sizedFraming has commands and answers after their size, in four bytes. A size of 0 from
+// the client ends the connection, and the server says why it closes in a last unit.
 type sizedFraming struct {
 	noMessages
 	maxBytes int
@@ -114,8 +114,8 @@ func addSizedRow(t *testing.T) {
 	framings = slices.Concat([]framingRow{sizedRow}, before)
 }
 
-// dialler starts a server on a free port, which stops at the end of the test, and returns
-// what makes a connection to it.
+// dialler starts a server on a free port, which stops at the end of the test, and returns a
+// function that connects to it.
 func dialler(t *testing.T, opts Options) func() *net.TCPConn {
 	t.Helper()
 	store, err := engine.New(engine.Options{})
@@ -172,7 +172,7 @@ func wantUnits(t *testing.T, got []byte, want ...string) {
 }
 
 // TestANewFramingIsARow: with a row of its own a framing is served through sockets beside
-// the others: its commands and answers, and each of its ends.
+// the others: its commands, its answers and each way in which a connection ends.
 func TestANewFramingIsARow(t *testing.T) {
 	addSizedRow(t)
 	if got, want := Framings(), []string{"Sized", "WebSocket", "JSON Lines"}; !slices.Equal(got, want) {

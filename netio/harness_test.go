@@ -116,7 +116,7 @@ func (h *harness) runReady() {
 	}
 }
 
-// runEvents does what the writer's reports bring about; with wait at least one.
+// runEvents does what the writer's reports ask of the loop. With wait it waits for one.
 func (h *harness) runEvents(wait bool) {
 	h.t.Helper()
 	for {

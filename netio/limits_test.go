@@ -74,7 +74,7 @@ func TestContract6DefaultFrameInPieces(t *testing.T) {
 		t.Run(fmt.Sprint(piece), func(t *testing.T) {
 			c := dialLines(t, "unix", s.unix)
 			in := text
-			if piece < 1<<10 { // that many writes would take long: only a part in such pieces
+			if piece < 1<<10 { // so many writes take long: only a part is sent in such pieces
 				in = []byte(setOfLength(300_000) + "\n")
 			}
 			for rest := in; len(rest) > 0; {
@@ -105,7 +105,7 @@ func TestContract6ConnectionLimit(t *testing.T) {
 	if resp.StatusCode != 503 {
 		t.Fatal(resp.Status)
 	}
-	// Many that say nothing don't keep others from being told.
+	// Many silent connections don't keep others from getting the error.
 	for range 100 {
 		dialLines(t, "tcp", s.tcp)
 	}
@@ -114,19 +114,19 @@ func TestContract6ConnectionLimit(t *testing.T) {
 	if got := late.recv(); got != `{"SERVER_ERROR":{"s":5,"m":"too many connections"}}` {
 		t.Fatalf("got %q", got)
 	}
-	// Those that are in are served, and a place that becomes free is given away.
+	// Accepted connections are served, and a place that becomes free is given to another.
 	converse(t, b, []exchange{{`{"SET":{}}`, nil}})
 	_ = a.Close()
 	waitFor(t, "a free place", func() bool {
 		c := dialLines(t, "tcp", s.tcp)
-		defer c.Close() // it is only tried
+		defer c.Close() // a probe
 		c.send(`{"COUNT":{}}`)
 		return strings.HasPrefix(c.recv(), `{"COUNT_RSP"`)
 	})
 }
 
-// TestContract6SlowConsumer: a client that never reads is closed, with 1008 if it
-// is a WebSocket and ever looks, and counted.
+// TestContract6SlowConsumer: a client that never reads is closed and counted. A WebSocket
+// that reads after all finds code 1008.
 func TestContract6SlowConsumer(t *testing.T) {
 	s := startServer(t, netio.Options{MaxOutputBytes: 1 << 20})
 	w := dialWebSocket(t, "tcp", s.tcp)
@@ -160,15 +160,15 @@ func TestContract6SlowConsumer(t *testing.T) {
 				break
 			}
 		}
-		// What it could send is what sockets buffer and the server lets wait.
+		// It could send only what sockets buffer and what the server lets wait.
 		if n := serverInfo(t, s)["slowConsumers"]; n != 3.0 || sent > 32<<20 {
 			t.Fatalf("%v slow consumers, %d bytes sent", n, sent)
 		}
 	})
 }
 
-// TestContract6Trickle: a client that takes a little now and then is not stalled,
-// but it is closed when it has had its time.
+// TestContract6Trickle: a client that takes a little now and then is not stalled, but it is
+// closed after OutputTimeout.
 func TestContract6Trickle(t *testing.T) {
 	var logged syncBuffer
 	s := startServer(t, netio.Options{
@@ -294,8 +294,8 @@ func TestContract6IdleTimeout(t *testing.T) {
 	if got := c.wantEOF(); got != "" {
 		t.Fatalf("got %q", got)
 	}
-	// A WebSocket that answers pings lives on: the library answers while it
-	// reads. One that does not is pinged, then closed.
+	// A WebSocket that answers pings lives on: the library answers while it reads. One that
+	// doesn't is pinged, then closed.
 	alive := dialWebSocket(t, "tcp", s.tcp)
 	read := make(chan error, 1)
 	go func() {
@@ -327,8 +327,8 @@ func TestContract6IdleTimeout(t *testing.T) {
 	}
 }
 
-// TestSilentConnectionsDoNotStall: hundreds of connections say nothing, or stop
-// in the middle, and another is served as if it were alone.
+// TestSilentConnectionsDoNotStall: hundreds of connections send nothing, or half a command,
+// and another is served as if it were alone.
 func TestSilentConnectionsDoNotStall(t *testing.T) {
 	s := startServer(t, netio.Options{})
 	for i := range 400 {
@@ -464,8 +464,8 @@ func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 	}
 }
 
-// TestContract6SteadyReaderIsNotBehind: a client that reads on and on, no faster than
-// it is answered, always leaves much unread, and isn't closed for it.
+// TestContract6SteadyReaderIsNotBehind: a client that keeps reading, no faster than it is
+// answered, always has much unread, and isn't closed for that.
 func TestContract6SteadyReaderIsNotBehind(t *testing.T) {
 	s := startServer(t, netio.Options{MaxOutputBytes: 1 << 20, OutputTimeout: 300 * time.Millisecond})
 	c := dialLines(t, "tcp", s.tcp)

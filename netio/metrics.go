@@ -20,8 +20,8 @@ type Metric struct {
 	Info string
 	Kind MetricKind
 	Help string // what it counts, in a sentence or two
-	// Label tells the samples of a family apart: "loop", "command" or "kind". ""
-	// when there is one sample.
+	// Label is what the samples of a family differ in: "loop", "command" or "kind". "" when
+	// there is one sample.
 	Label string
 
 	// Samples calls sample with every sample of a counter or gauge. The label is
@@ -52,7 +52,7 @@ type Histogram struct {
 	Buckets map[float64]uint64
 }
 
-// Metrics are all that there are. Those in SERVER_INFO's answer come in its order.
+// Metrics returns all metrics. Those in SERVER_INFO's answer come in its order.
 func Metrics() []Metric { return slices.Clone(metrics) }
 
 var metrics = []Metric{

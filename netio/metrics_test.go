@@ -11,8 +11,8 @@ import (
 	"keyframe/engine"
 )
 
-// measured are Stats in which every number is another, so that none can stand for
-// another unseen.
+// measured are Stats in which every number is different, so that none can be taken for
+// another unnoticed.
 func measured() *Stats {
 	counters := func(base uint64) Counters {
 		n := Counters{
@@ -63,8 +63,8 @@ func TestServerInfoText(t *testing.T) {
 	}
 }
 
-// TestMetricsAreWhole: each has a name, a text and what its kind needs, and no name
-// is there twice. Names end as Prometheus wants them.
+// TestMetricsAreWhole: each metric has a name, a help text and what its kind needs, and no
+// name occurs twice. Names end as Prometheus wants them.
 func TestMetricsAreWhole(t *testing.T) {
 	seen := map[string]bool{}
 	for _, m := range Metrics() {

@@ -24,7 +24,7 @@ const (
 	// The largest MaxFrameBytes: offsets into a frame and its responses stay
 	// far from what an int of 32 bits could hold.
 	maxMaxFrameBytes = 256 << 20
-	// gnet starts no more, whatever it is asked for.
+	// gnet starts no more than this.
 	maxLoops = 256
 )
 
@@ -46,7 +46,7 @@ type Options struct {
 	OutputTimeout    time.Duration // with more than half of MaxOutputBytes unread
 	StopTimeout      time.Duration // how long Stop lets clients take their answers
 
-	// Version is what SERVER_INFO tells.
+	// Version is the version in SERVER_INFO's answer.
 	Version string
 	// Logger takes the server's log; nil means slog.Default().
 	Logger *slog.Logger

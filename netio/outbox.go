@@ -106,7 +106,7 @@ func (o *outbox) attach(sock socket) {
 	o.sock, o.owned = sock, false
 }
 
-// abandon drops what is queued and ends the writer. Nothing may be sent after.
+// abandon drops what is queued and ends the writer. Nothing may be sent after that.
 func (o *outbox) abandon() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -164,8 +164,8 @@ func (w *writer) run() {
 	}
 }
 
-// step offers the socket the next piece, reports progress and its absence, and returns
-// false when the writer has ended.
+// step offers the socket the next piece, reports progress or that there is none, and
+// returns false when the writer has ended.
 func (w *writer) step() bool {
 	o := w.out
 	if len(w.chunk) == 0 {
@@ -185,8 +185,8 @@ func (w *writer) step() bool {
 	return true
 }
 
-// write writes what the socket takes until it is time to look again. It returns false
-// when the connection is dead.
+// write writes what the socket takes within writePatience. It returns false when the
+// connection is dead.
 func (w *writer) write() bool {
 	o := w.out
 	if err := w.to.SetWriteDeadline(time.Now().Add(writePatience)); err != nil {
@@ -222,8 +222,8 @@ func (w *writer) endLocked(e outboxEvent) {
 	o.waiting = nil
 	o.queue = nil
 	o.unread.Store(0)
-	// Of a failed outbox writing stays set: later sends end in its queue until
-	// the loop has closed the connection.
+	// After a failure writing stays set: later sends end in the queue until the loop has
+	// closed the connection.
 	if e == outboxDrained {
 		o.writing.Store(false)
 	}

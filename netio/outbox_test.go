@@ -70,8 +70,8 @@ func TestOutboxFinishesAfterItsWriter(t *testing.T) {
 	}
 }
 
-// TestOutboxWriterJustEnded: send finds a writer, waits for the lock, and the writer ends:
-// nobody would send what is put into its queue then.
+// TestOutboxWriterJustEnded: send finds a writer and waits for the lock, and the writer
+// ends meanwhile. What send then put into its queue would never be sent.
 func TestOutboxWriterJustEnded(t *testing.T) {
 	for range 2000 {
 		o := newOutboxTest(t, 100, 500)
@@ -88,9 +88,8 @@ func TestOutboxWriterJustEnded(t *testing.T) {
 	}
 }
 
-// TestStaleReport: a writer's last report may come when the report before it has had the
-// connection served, and another writer is at work: the connection doesn't end, and has
-// its time.
+// TestStaleReport: a writer's last report may arrive after the report before it has led to
+// another turn and another writer. The connection neither ends then nor gets a deadline.
 func TestStaleReport(t *testing.T) {
 	for _, detached := range []bool{true, false} {
 		h := newHarness(t, Options{})

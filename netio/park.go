@@ -21,7 +21,7 @@ func (l *loop) park(c *conn) {
 	}
 	gc := c.gc
 	c.gc, c.parked = nil, true
-	gc.SetContext(nil) // what gnet says of this one is no longer about c
+	gc.SetContext(nil) // gnet's later events of this gc are no longer about c
 	l.el.close(gc)
 }
 

@@ -9,8 +9,8 @@ import (
 	"keyframe/codec"
 )
 
-// TestLayouts holds the sizes of what there is many of: a connection is kept for each
-// client, idle ones too, and a queued command is written and read for each command.
+// TestLayouts pins the sizes of what there is many of: each client, also an idle one, has a
+// conn, and each command of a batch a queued.
 func TestLayouts(t *testing.T) {
 	for _, tt := range []struct {
 		name      string

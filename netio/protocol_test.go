@@ -8,7 +8,7 @@ import (
 	"keyframe/netio"
 )
 
-// TestProtocolExamples runs the examples of PROTOCOL.md: each block of lines that begin
+// TestProtocolExamples runs the examples of PROTOCOL.md: each group of lines that begin
 // with > or < is what one client of a new server sends and gets.
 func TestProtocolExamples(t *testing.T) {
 	text, err := os.ReadFile("../codec/PROTOCOL.md")

@@ -34,7 +34,7 @@ type Server struct {
 	loops     *gnet.Client // the event loops; see doc.go on why a Client
 	listeners []net.Listener
 	created   time.Time     // Uptime counts from here: unlike Start, before any Stats
-	refusing  chan struct{} // a token for each connection being refused
+	refusing  chan struct{} // a token for each connection that is being refused
 
 	counters struct {
 		conns         atomic.Int64 // open now
@@ -130,9 +130,9 @@ func (s *Server) Start() error {
 	return nil
 }
 
-// gnetOptions are the few of gnet's settings that are not its own choice. Those
-// that were tried, one loop on a core of its own (a Xeon, ns a key,
-// medians; 1 key alone / 1 key 64 deep / 10 keys 16 deep / 100 keys 4 deep):
+// gnetOptions are the few of gnet's settings that are not its own choice. Others were
+// tried, with one loop on a core of its own. On a Xeon, medians in ns a key for 1 key alone
+// / 1 key 64 deep / 10 keys 16 deep / 100 keys 4 deep:
 //
 //	as they are                          3,850 / 204 / 135 / 116
 //	edge-triggered: another read(2)      4,110 /   – /   – /   –
@@ -140,15 +140,14 @@ func (s *Server) Start() error {
 //	ReadBufferCap 16 KiB, not 64             – / 201 / 135 / 166
 //	ReadBufferCap 256 KiB                    – / 204 / 139 / 117
 //
-// So: level-triggered, loops that the scheduler places, 64 KiB for each loop,
-// which is also the most that one connection is given before the others. Bound to
-// a thread a loop gains nothing, and a program with other goroutines loses.
+// So: level-triggered, loops that the scheduler places, 64 KiB for each loop, which is also
+// the most that one connection is given before the others. A loop bound to a thread gains
+// nothing, and a program with other goroutines loses.
 //
-// gnet sets TCP_NODELAY, as Go's net has done already: a turn is one write, there
-// is nothing to join. A connection goes to the loop that has fewest, gnet's only
-// choice for a Client; with our own listeners there is one accept queue an
-// address, so SO_REUSEPORT would have nothing to spread. The write buffer of gnet
-// is never used, see outbox.
+// gnet sets TCP_NODELAY, as Go's net has done already: a turn is one write, so there is
+// nothing to join. A connection goes to the loop that has the fewest, gnet's only choice
+// for a Client. Our own listeners have one accept queue for each address, so SO_REUSEPORT
+// would have nothing to spread. gnet's write buffer is never used; see outbox.
 func (s *Server) gnetOptions() []gnet.Option {
 	return []gnet.Option{
 		gnet.WithNumEventLoop(s.opts.Loops),
@@ -188,11 +187,11 @@ func (s *Server) CheckLoops(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends the server: it stops accepting, answers the commands that have been
-// read, closes every connection (WebSockets with code 1001) and waits until the
-// clients have taken their answers, at most StopTimeout or until ctx is done.
-// When it returns no goroutine, descriptor or connection of the server is left.
-// It reports an error when connections had to be cut off.
+// Stop ends the server: it stops accepting, answers the commands that have been read,
+// closes every connection (WebSockets with code 1001) and waits until the clients have
+// taken their answers, at most StopTimeout or until ctx is done. When it returns no
+// goroutine, descriptor or connection of the server is left. It returns an error when
+// connections had to be closed with answers unsent.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop()
 	s.closeListeners()
@@ -208,8 +207,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.ended = true
 	s.mu.Unlock()
 	err := s.loops.Stop()
-	// The event loops have ended, so what was theirs may be touched here: the
-	// connections that gnet has closed already and that still had output.
+	// The event loops have ended, so their connections may be touched here: those that gnet
+	// has closed already and that still had output.
 	for _, l := range s.inOrder {
 		for len(l.conns) > 0 {
 			l.drop(l.conns[len(l.conns)-1])

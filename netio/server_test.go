@@ -21,8 +21,8 @@ import (
 	"keyframe/netio"
 )
 
-// patience bounds every wait of the tests that drive a server: they wait for a
-// thing to happen, and this is only how long until they give up on it.
+// patience bounds every wait of the tests that drive a server: they wait for events, and
+// this is only how long until they give up.
 const patience = 20 * time.Second
 
 // testServer is a running server with a store of its own.
@@ -223,7 +223,7 @@ type exchange struct {
 
 const fence = `{"CONTAINS":["fence!"]}`
 
-// converse sends each command with a fence behind it, and requires the answers.
+// converse sends a fence after each command, and requires the answers.
 func converse(t *testing.T, c client, exchanges []exchange) {
 	t.Helper()
 	for _, x := range exchanges {
@@ -284,8 +284,8 @@ func TestAddrs(t *testing.T) {
 	}
 }
 
-// TestStatsOfEveryLoop: an event loop is in the statistics before it has had a
-// connection, so that a metric of it does not appear out of nothing.
+// TestStatsOfEveryLoop: an event loop is in the statistics before it has had a connection,
+// so that its metrics exist from the start.
 func TestStatsOfEveryLoop(t *testing.T) {
 	s := startServer(t, netio.Options{Loops: 3})
 	if got := s.Stats().Loops; !slices.Equal(got, make([]netio.LoopStats, 3)) {

@@ -17,17 +17,17 @@ import (
 )
 
 // The simulation runs whole servers, loops, codec and engine, in one goroutine, where a
-// seed decides everything that a system would: which connection is next, how its bytes
-// are cut, when a client reads, shuts its side down or resets, what time it is, whether
-// there is memory and are descriptors, and what happens in the middle of a compaction.
+// seed decides everything that a system would: which connection is next, how its bytes are
+// cut, when a client reads, shuts its side down or resets, what time it is, whether memory
+// and descriptors are to be had, and what happens in the middle of a compaction.
 //
 // A step is: pick, act, check. What the store executes is compared with a plain map and
 // with what the connection has sent, in order; what a client receives with the answers
 // that follow from it. So an answer that is lost, doubled, wrong or in another's place
 // ends the run at once, with the seed and the step.
 //
-// A life is one server from its start to its stop. Its sizes are drawn, too, and small:
-// so the rare states, which TestSimulation lists, are met all the time.
+// A life is one server from its start to its stop. Its sizes are drawn, too, and small: so
+// the rare states, which simRare lists, are reached all the time.
 
 var (
 	simFlag    = flag.Duration("sim", time.Second, "how long TestSimulation runs")
@@ -49,14 +49,14 @@ var simRare = []string{
 	"the server stops with input pending", "the server stops with a connection parked", "input for a server that stops",
 }
 
-// TestSimulation runs lives one after the other for -sim. -seed repeats one: it is the
-// first life's.
+// TestSimulation runs one life after the other, for as long as -sim says. -seed is the seed
+// of the first life, so it repeats one.
 func TestSimulation(t *testing.T) {
 	seed, reached := *seedFlag, make(map[string]int)
 	if seed == 0 {
 		seed = rand.Uint64N(1 << 40)
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a third of the time otherwise
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // collecting takes a third of the time otherwise
 	ops, lives, steps, start, spare := 0, 0, 0, time.Now(), &simSpare{}
 	for time.Since(start) < *simFlag || lives == 0 {
 		s := newSim(t, seed+uint64(lives), reached)
@@ -110,7 +110,7 @@ type sim struct {
 	values     []string
 	longest    int  // command, in elements over fifty
 	huge       int  // values of any size, of a thousand
-	pieces     int  // of input are up to so many bits of bytes
+	pieces     int  // input comes in pieces of less than 1<<pieces bytes
 	full       bool // the store has a ceiling
 	thinUntil  int  // the step until which much is removed
 	refusing   bool // the system refuses memory
@@ -123,8 +123,8 @@ type sim struct {
 	spare                *simSpare
 }
 
-// simSpare is memory that clients leave to those after them, in this life and the next:
-// a third of the time otherwise.
+// simSpare is memory that clients leave to later ones, in this life and the next:
+// allocating it anew takes a third of the time.
 type simSpare struct {
 	bytes    [][]byte
 	elements [][]simElement
@@ -137,7 +137,7 @@ func (m *simSpare) take() (b []byte) {
 	return b
 }
 
-// inherit gives c what others left; leave takes it back.
+// inherit gives c what earlier clients left; leave takes it back.
 func (m *simSpare) inherit(c *simClient) {
 	c.out.b, c.sock.buf.b = m.take(), m.take()
 	if n := len(m.elements); n > 0 {
@@ -344,7 +344,7 @@ func (s *sim) open() {
 	s.trace("client %d, WebSocket %v, room %d", c.id, c.ws, c.sock.room)
 }
 
-// turn has f serve a client's connection, and looks at what became of it.
+// turn has f serve a client's connection, and checks the state in which it leaves it.
 func (s *sim) turn(c *simClient, f func()) {
 	s.serving = c
 	before, conn := c.conn.phase, c.conn
@@ -367,7 +367,7 @@ func (s *sim) turn(c *simClient, f func()) {
 	s.ended(c, before)
 }
 
-// ended takes note of a connection that the server has begun to end.
+// ended records that the server has begun to end a connection.
 func (s *sim) ended(c *simClient, before phase) {
 	switch {
 	case before != phaseOpen || c.conn.phase == phaseOpen || c.excused != "":
@@ -382,7 +382,8 @@ func (s *sim) ended(c *simClient, before phase) {
 	}
 }
 
-// mustBeServed checks that all that has reached the server whole has been executed.
+// mustBeServed checks that every command that has reached the server whole has been
+// executed.
 func (s *sim) mustBeServed(c *simClient) {
 	for i := range c.expected[c.head:] {
 		if e := &c.expected[c.head+i]; e.needsStore() {
@@ -442,7 +443,7 @@ func (s *sim) write(c *simClient) {
 }
 
 // rerun is what a rerunner and the event loop do, one connection at a time, so that the
-// store knows whose batch it is given.
+// model knows whose batch the store is given.
 func (s *sim) rerun(el *simLoop) {
 	l := el.loop
 	select {
@@ -502,7 +503,7 @@ func (s *sim) onOutbox(c *simClient, e outboxEvent) {
 	s.ended(c, before)
 }
 
-// slow notes that a client was closed because it doesn't read.
+// slow records that a client was closed because it doesn't read.
 func (s *sim) slow(c *simClient) {
 	c.excuse("a slow consumer")
 	if c.speaksWebSocket() {
@@ -621,7 +622,8 @@ func (s *sim) reset(c *simClient) {
 	s.turn(c, func() { c.gc.close(syscall.ECONNRESET) })
 }
 
-// leave has a client go whose connection has ended; or one that has all its answers.
+// leave closes the client's side once the server has closed, and removes the client once
+// nothing is left of the connection.
 func (s *sim) leave(c *simClient) {
 	gone := c.sock.shut || c.sock.descriptors == 0 || c.conn.phase == phaseClosed
 	if gone && c.sock.buf.len() == 0 && c.writer == nil && !c.gc.closed && !c.sock.dead {
@@ -633,7 +635,7 @@ func (s *sim) leave(c *simClient) {
 		return
 	}
 	for _, el := range s.loops {
-		for range el.tasks { // some may be about it
+		for range el.tasks { // some may be about this connection
 			s.task(el)
 		}
 	}
@@ -707,7 +709,8 @@ func (s *sim) drain() {
 	}
 }
 
-// settle has all that was sent arrive, be executed and be received. Nothing bad happens.
+// settle delivers all that was sent, has it executed, and delivers the answers. Nothing bad
+// happens meanwhile.
 func (s *sim) settle() {
 	s.quiet = true
 	for round := 0; !s.settled(); round++ {
@@ -731,7 +734,7 @@ func (s *sim) settle() {
 				el.commit.step()
 			}
 		}
-		if round%100 == 99 { // those that linger
+		if round%100 == 99 { // ends connections that linger
 			s.now = s.now.Add(lingerTimeout)
 			s.sweep()
 		}
@@ -739,8 +742,8 @@ func (s *sim) settle() {
 	s.quiet = false
 }
 
-// settled reports whether every client has what it asked for, or has gone. A server that
-// stops is settled when all have.
+// settled reports whether every client has all its answers, or has gone. A server that
+// stops is settled when all have gone.
 func (s *sim) settled() bool {
 	for _, el := range s.loops {
 		if len(el.tasks) > 0 || len(el.loop.rerun) > 0 || !el.commit.idle() {

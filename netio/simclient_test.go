@@ -11,12 +11,12 @@ import (
 	"keyframe/engine"
 )
 
-// This file is a simulated client: what it sends, and what it must be answered with.
+// This file is a simulated client: what it sends, and which answers it must get.
 
 // simClient writes commands into out, in the order in which expected lists them. The
-// simulation delivers out in pieces and hands back what comes. A command's answer moves
-// from expected to want when the store has executed it, in the order of the store; what
-// needs no store is answered in its turn.
+// simulation delivers out in pieces and hands the server's bytes to receive. A command's
+// answer moves from expected to want when the store has executed it, in the order of the
+// store; a command that needs no store is answered when its turn comes.
 type simClient struct {
 	s    *sim
 	id   int
@@ -28,7 +28,7 @@ type simClient struct {
 	out       simBytes // sent, and not delivered yet
 	sent      int      // bytes, out included
 	delivered int      // bytes
-	limit     int      // of delivered: what comes after it must not be executed
+	limit     int      // in bytes delivered: what comes after it must not be executed
 
 	expected []simElement // from head on
 	head     int
@@ -42,11 +42,11 @@ type simClient struct {
 	pings    int       // the server's, that it hasn't seen yet
 	ending   bool      // it has sent something that the server closes it for
 	halved   bool      // it has shut its sending side down
-	excused  string    // why its commands need not all be answered
+	excused  string    // why some of its commands need no answer
 	farewell []byte    // how the server then ends
 }
 
-// simElement is one answer that is due: of an element of a command, or of a command.
+// simElement is one answer that is due: to an element of a command, or to a whole command.
 type simElement struct {
 	name    string // of the command
 	kind    engine.Kind
@@ -88,7 +88,7 @@ var faulty = []string{
 // shortKey and null are elements that the codec refuses.
 const shortKey, null = "key1", "null"
 
-// produce sends one command, or something that is none.
+// produce sends one command, or something that isn't one.
 func (c *simClient) produce() {
 	r := c.s.rng
 	switch n := r.IntN(1000); {
@@ -207,7 +207,7 @@ func (c *simClient) whole(name string) {
 	c.send(fmt.Appendf(c.s.scratch[:0], `{"%s":{}}`, name), len(c.expected)-1)
 }
 
-// refused sends a command that is not executed. Why not is the codec's to say.
+// refused sends a command that is not executed; the codec gives the reason.
 func (c *simClient) refused(text string) {
 	if len(text) > c.s.opts.MaxFrameBytes {
 		return
@@ -221,7 +221,7 @@ func (c *simClient) refused(text string) {
 	c.send([]byte(text), len(c.expected)-1)
 }
 
-// noise is what a client may send and nothing answers, but for pings.
+// noise is what a client may send that gets no answer, except for pings.
 func (c *simClient) noise() {
 	r := c.s.rng
 	switch {
@@ -240,13 +240,14 @@ func (c *simClient) ping() {
 	c.expected[len(c.expected)-1].end = c.sent
 }
 
-// fatal is what the server closes the connection for, after all that came before.
+// fatal sends something that the server closes the connection for, after serving all that
+// came before.
 func (c *simClient) fatal() {
-	if c.s.rng.IntN(3) > 0 { // seldom: a connection has a long life
+	if c.s.rng.IntN(3) > 0 { // seldom, so that connections live long
 		return
 	}
 	var answer string
-	condemned := 0 // by the bytes up to here, whatever is to follow
+	condemned := 0 // the bytes up to here suffice to close the connection
 	switch n := c.s.rng.IntN(3); {
 	case !c.ws:
 		answer = `{"SERVER_ERROR":{"s":5,"m":"the line is longer than the frame limit"}}` + "\n"
@@ -272,7 +273,7 @@ func (c *simClient) fatal() {
 	}
 	c.expected = append(c.expected, simElement{answer: []byte(answer), end: condemned})
 	c.ending = true
-	if c.s.rng.IntN(2) == 0 { // it may go on as if nothing were
+	if c.s.rng.IntN(2) == 0 { // a client may go on sending
 		c.push([]byte("{\"COUNT\":{}}\n"))
 	}
 }
@@ -312,7 +313,7 @@ func (c *simClient) push(b []byte) {
 	c.sent += len(b)
 }
 
-// frame is a payload with the framing of the client's answers.
+// frame puts the framing of the client's answers around a payload.
 func (c *simClient) frame(payload []byte) []byte {
 	if !c.ws {
 		return append(payload, '\n')
@@ -339,8 +340,8 @@ func (c *simClient) status(name string, st int, text string) []byte {
 	return c.frame(fmt.Appendf(nil, `{"%s_RSP":{"st":%d,"k":"%s"}}`, name, st, text))
 }
 
-// answered notes what must come for the element at the head of expected, of the store's
-// doing.
+// answered records the answer to the element at the head of expected, which the store has
+// executed.
 func (c *simClient) answered(head, tail string, parts ...string) {
 	n := len(head) + len(tail)
 	for _, p := range parts {
@@ -384,8 +385,7 @@ func (c *simClient) next() *simElement {
 	return &c.expected[c.head]
 }
 
-// foresee moves the next element to want, if it is one that needs no store, and reports
-// whether it is.
+// foresee moves the next element to want if it needs no store, and reports whether it did.
 func (c *simClient) foresee() bool {
 	e := c.next()
 	if e == nil || e.needsStore() || e.end > min(c.delivered, c.limit) {
@@ -505,7 +505,7 @@ func (c *simClient) speaksWebSocket() bool {
 	return ok
 }
 
-// excuse notes why not all of what the client has sent need be answered.
+// excuse records why some of what the client has sent needs no answer.
 func (c *simClient) excuse(why string) {
 	c.excused = why
 	c.s.reach(why)

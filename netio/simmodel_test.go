@@ -8,8 +8,7 @@ import (
 	"keyframe/engine"
 )
 
-// This file is the simulation's model: a plain map, and what follows from it for whoever
-// has asked.
+// This file is the simulation's model: a plain map, and the answers that follow from it.
 
 // compareStores compares the whole content of the store with the model's.
 func (s *sim) compareStores() {
@@ -47,7 +46,7 @@ var simStatuses = map[engine.Status]string{
 	engine.Exists: "4", engine.Found: "4", engine.Removed: "5", engine.OutOfMemory: "14",
 }
 
-// executed compares what the store did with what the model does, and notes the answer.
+// executed compares what the store did with what the model does, and records the answer.
 func (s *sim) executed(op *engine.Op) {
 	c, e := s.next()
 	if e.kind != op.Kind || e.key.key != string(op.Key) || e.kind != engine.Get && e.value != string(op.Value) {
@@ -112,7 +111,7 @@ func (s *sim) executed(op *engine.Op) {
 	c.done(1)
 }
 
-// answer notes the answer to an element that the store has executed.
+// answer records the answer to an element that the store has executed.
 func (s *sim) answer(c *simClient, e *simElement, st, old string, ok bool) {
 	switch {
 	case strings.HasSuffix(e.name, "Q") && (st == "1" || st == "2"):

@@ -11,9 +11,9 @@ import (
 	"keyframe/engine"
 )
 
-// This file is what the simulated server stands on instead of a system: an event loop,
-// sockets, and the store with the model beside it. Nothing here decides anything; what
-// happens next is the simulation's choice.
+// This file replaces the system under the simulated server: an event loop, sockets, and the
+// store with the model beside it. Nothing here decides anything; the simulation chooses
+// what happens next.
 
 // simLoop is the event loop of a simulated server.
 type simLoop struct {
@@ -28,7 +28,7 @@ func (el *simLoop) execute(f func()) { el.tasks = append(el.tasks, f) }
 
 func (el *simLoop) close(gc gnet.Conn) { gc.(*simConn).close(nil) }
 
-// enroll begins to give a socket back to gnet, which may fail at once, or later.
+// enroll begins to give a socket back to gnet, which may fail at once or later.
 func (el *simLoop) enroll(c *conn, failed func(error)) {
 	client := el.s.clientOf(c)
 	if client.enrolling != nil {
@@ -53,7 +53,7 @@ type simConn struct {
 
 func (gc *simConn) SetContext(v any) { gc.context = v }
 
-// close is gnet closing a connection, for the reason err.
+// close does what gnet does when it closes a connection for the reason err.
 func (gc *simConn) close(err error) {
 	if gc.closed {
 		return
@@ -87,11 +87,11 @@ func (q *simBytes) take(n int) []byte {
 }
 
 // simSocket is a socket whose client reads when the simulation says so. It is its own
-// duplicate, and counts how many there are.
+// duplicate, and counts its duplicates.
 type simSocket struct {
 	client      *simClient
 	buf         simBytes // sent, and not read by the client yet
-	room        int      // how much that may be
+	room        int      // how many bytes of buf there may be
 	descriptors int
 	shut        bool // the server has shut its writing side down
 	dead        bool // the client has reset the connection
@@ -159,7 +159,7 @@ func (w simWaiter) SetWriteDeadline(time.Time) error { return nil }
 func (w simWaiter) unacknowledged() int              { return w.buf.len() }
 func (w simWaiter) Close() error                     { w.close(); return nil }
 
-// simStore is the engine, and has the simulation look at all that is done to it.
+// simStore is the engine, and shows the simulation everything that is done to it.
 type simStore struct {
 	*engine.Engine
 	s *sim

@@ -33,7 +33,7 @@ func TestSoak(t *testing.T) {
 	}
 	duration, idle := 3*time.Second, 2*time.Second
 	if *soakFlag > duration {
-		// A long one may share its machine, and be held up for minutes.
+		// A long run may share its machine, and be delayed for minutes.
 		duration, idle = *soakFlag, soakPatience
 	}
 	ignore := goleak.IgnoreCurrent()
@@ -101,11 +101,11 @@ func TestSoak(t *testing.T) {
 		{"syntax errors", st.Total.Errors[netio.ErrorSyntax]}, {"protocol errors", st.Total.Errors[netio.ErrorProtocol]},
 		{"frames over the limit", st.Total.Errors[netio.ErrorTooBig]}, {"cuts", uint64(network.cuts.Load())},
 	} {
-		if what.n == 0 && *soakFlag > 0 { // three seconds of a slow machine may not do
+		if what.n == 0 && *soakFlag > 0 { // three seconds on a slow machine may not suffice
 			t.Errorf("no %s: the test has not done what it should", what.name)
 		}
 	}
-	// The first quarter warms up; from then on memory goes up and down only.
+	// The first quarter warms up. From then on memory goes up and down, but doesn't grow.
 	if n := len(heaps); n >= 8 {
 		early, late := peak(heaps[n/4:n*5/8]), peak(heaps[n*5/8:])
 		if late > early+early/4+(8<<20) {
@@ -181,8 +181,8 @@ func residentMiB() float64 {
 	return resident * float64(os.Getpagesize()) / (1 << 20)
 }
 
-// good is a client with keys of its own and a model of them. It is connected for
-// some rounds. When the server is full it comes again.
+// good is a client with keys of its own and a model of them. Each of its connections serves
+// some rounds. When the server is full it tries again.
 func (k *soak) good(framing string, number int, rng *rand.Rand) error {
 	before := k.turnedAway()
 	full := func(err error) error {
@@ -198,8 +198,8 @@ func (k *soak) good(framing string, number int, rng *rand.Rand) error {
 	defer closeConn()
 	prefix := fmt.Sprintf("good_%s_%d_", framing, number)
 	model := make(map[string]string)
-	// What a connection before this one has left; and here it turns out whether
-	// the server has taken this one.
+	// This removes what an earlier connection has left, and shows whether the server has
+	// accepted this one.
 	if err := send([]string{`{"RMV":["` + prefix + strings.Join(keyNumbers(), `","`+prefix) + `"]}`}); err != nil {
 		return full(err)
 	}
@@ -234,8 +234,8 @@ func (k *soak) good(framing string, number int, rng *rand.Rand) error {
 	return nil
 }
 
-// turnedAway counts the clients that the server has not let begin. (A good one is
-// among those that were too slow when the machine stood still.)
+// turnedAway counts the clients that the server has refused before they began. Good ones
+// that were too slow while the machine stood still are among them.
 func (k *soak) turnedAway() uint64 {
 	st := k.s.Stats()
 	return st.ConnsRefused + st.Total.Errors[netio.ErrorHandshakeTimeout]
@@ -264,7 +264,7 @@ func (k *soak) connect(framing string, number int) (send func([]string) error, r
 	ctx, cancel := context.WithTimeout(context.Background(), soakPatience)
 	before := k.turnedAway()
 	c, _, err := websocket.Dial(ctx, "ws://"+k.s.tcp, nil)
-	for err != nil && k.turnedAway() > before { // by 503, or in a storm by a line
+	for err != nil && k.turnedAway() > before { // with 503 or, during a storm, with an error line
 		before = k.turnedAway()
 		c, _, err = websocket.Dial(ctx, "ws://"+k.s.tcp, nil)
 	}
@@ -359,10 +359,9 @@ func randomCommand(prefix string, model map[string]string, rng *rand.Rand) (comm
 	return `{"` + name + `":[` + inside + `]}`, answers
 }
 
-// badNetwork is a client behind a bad network; it cleans up through a good one.
-// What the server had got when a connection was cut off it may still be
-// executing then, so each connection has keys of its own, and they are removed
-// once more after the next.
+// badNetwork is a client of a bad network; it cleans up over a good one. The server may
+// still be executing what had arrived when a connection was reset, so each connection has
+// keys of its own, and they are removed once more after the next.
 func (k *soak) badNetwork(network *badNetwork, number int, life *int) error {
 	const commands = 500
 	*life++
@@ -410,7 +409,7 @@ func (k *soak) storm(rng *rand.Rand) error {
 		}
 	}
 	for deadline := time.Now().Add(time.Second); k.s.Stats().ConnsRefused == before && time.Now().Before(deadline); {
-		runtime.Gosched() // until the server has said no
+		runtime.Gosched() // until the server has refused a connection
 	}
 	for _, c := range conns {
 		_ = c.Close()
@@ -433,7 +432,7 @@ func sendGarbage(c net.Conn, rng *rand.Rand) {
 	_, _ = io.Copy(io.Discard, c)
 }
 
-// neverRead asks for much, takes nothing, and waits until it is thrown out.
+// neverRead asks for much, takes nothing, and waits until it is closed.
 func neverRead(c net.Conn, rng *rand.Rand) {
 	_, _ = fmt.Fprintf(c, "{\"SET\":{\"never_read\":\"%s\"}}\n", strings.Repeat("v", 60_000))
 	gets := []byte(strings.Repeat("{\"GET\":[\"never_read\"]}\n", 1000))

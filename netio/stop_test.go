@@ -54,9 +54,8 @@ func TestStopAnswersAndCloses(t *testing.T) {
 	}
 }
 
-// TestStopServesWhatWasRead: a client stops sending in the middle of a long
-// pipeline; whatever the server has begun to answer, it answers wholly and in
-// order.
+// TestStopServesWhatWasRead: the server stops in the middle of a client's long pipeline.
+// Whatever it has begun to answer, it answers wholly and in order.
 func TestStopServesWhatWasRead(t *testing.T) {
 	s := startServer(t, netio.Options{})
 	c := dialLines(t, "tcp", s.tcp)
@@ -88,7 +87,7 @@ func TestStopServesWhatWasRead(t *testing.T) {
 	}
 }
 
-// TestStopWithinItsDeadline: clients that neither read nor close can't keep it.
+// TestStopWithinItsDeadline: clients that neither read nor close can't delay it further.
 func TestStopWithinItsDeadline(t *testing.T) {
 	const deadline = 300 * time.Millisecond
 	s := startServer(t, netio.Options{StopTimeout: deadline})
@@ -125,7 +124,7 @@ func TestStopWaitsForASlowReader(t *testing.T) {
 		if got := c.recv(); len(got) != len(`{"GET_RSP":{"st":0,"slow_reader":""}}`)+len(value) {
 			t.Fatalf("answer %d has %d bytes, after %v", i, len(got), time.Since(start))
 		}
-		if i%8 == 0 { // a pace that takes longer than a client may linger
+		if i%8 == 0 { // at this pace it takes longer than a client may linger
 			waitFor(t, "a while", after(100*time.Millisecond))
 		}
 	}
@@ -228,7 +227,8 @@ func openFiles(t *testing.T) int {
 func TestListenErrors(t *testing.T) {
 	s := startServer(t, netio.Options{})
 	dir := t.TempDir()
-	// Somebody's datagram socket, as /dev/log is, and a server too busy to accept.
+	// A datagram socket of another program, as /dev/log is, and a server too busy to
+	// accept.
 	datagram, err := net.ListenPacket("unixgram", filepath.Join(dir, "datagram"))
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ func (l *loop) sweep() {
 	for i := len(l.conns) - 1; i >= 0; i-- { // backwards: drop moves the last one into the gap
 		l.sweepConn(l.conns[i], now)
 	}
-	l.publish() // what came and went without a turn
+	l.publish() // what was counted outside turns, too
 }
 
 func (l *loop) sweepConn(c *conn, now time.Time) {
@@ -66,7 +66,7 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 		l.count.Errors[ErrorIdleTimeout]++
 		l.closeNow(c, &frame.CloseError{Code: frame.CloseGoingAway, Reason: "idle"})
 	case !c.pinged && c.gc != nil && now.Sub(c.lastSeen) >= opts.IdleTimeout/2:
-		// A client that is there answers, and is not idle.
+		// A client that is alive answers the ping, and is not idle.
 		var ok bool
 		if l.pipe.out, ok = c.framing.appendPing(l.pipe.out); ok {
 			c.pinged = true

@@ -43,7 +43,7 @@ func BenchmarkTurn(b *testing.B) {
 				for i := 0; b.Loop(); i++ {
 					in := lent[i%100]
 					if name == "websocket" {
-						copy(in, turns[i%100]) // it was unmasked in place
+						copy(in, turns[i%100]) // the turn before unmasked it in place
 					}
 					used, more := h.loop.turn(h.conn, in)
 					if used != len(in) || more {

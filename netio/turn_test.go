@@ -29,8 +29,7 @@ func newRand(t testing.TB) *rand.Rand {
 const upgradeRequest = "GET /any/path HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 
-// session is a stream of commands that uses every road, and what it must be
-// answered with.
+// session is a stream of commands that takes every path, with the answers that it must get.
 var session = []struct{ command, want string }{
 	{`{"SET":{"user1234_name":"bob","user1234_age":31}}`, `{"SET_RSP":{"st":1,"k":"user1234_name"}} {"SET_RSP":{"st":1,"k":"user1234_age"}}`},
 	{`{"GET":["user1234_name","nobody_here","key1"]}`, `{"GET_RSP":{"st":0,"user1234_name":"bob"}} {"GET_RSP":{"st":3,"k":"nobody_here"}} {"GET_RSP":{"st":6,"k":"key1"}}`},
@@ -155,8 +154,8 @@ func bigSet(n int) []byte {
 	return append(b, "}}"...)
 }
 
-// TestLongCommandTakesSeveralTurns: a command with more elements than a turn
-// executes is answered whole and in order, with what is pipelined behind it.
+// TestLongCommandTakesSeveralTurns: a command with more elements than a turn executes is
+// answered whole and in order, and so is what is pipelined after it.
 func TestLongCommandTakesSeveralTurns(t *testing.T) {
 	for _, n := range []int{batchOps - 1, batchOps, batchOps + 1, turnOps, turnOps + 1, 3*turnOps + 7} {
 		var want bytes.Buffer
@@ -182,8 +181,8 @@ func TestLongCommandTakesSeveralTurns(t *testing.T) {
 	}
 }
 
-// TestInvalidLongCommandExecutesNothing: the fault stands behind more elements
-// than one batch holds.
+// TestInvalidLongCommandExecutesNothing: the fault comes after more elements than one batch
+// holds.
 func TestInvalidLongCommandExecutesNothing(t *testing.T) {
 	set := bigSet(3 * batchOps)
 	set = append(set[:len(set)-2], `,"broken_key":01}}`...)
@@ -194,8 +193,8 @@ func TestInvalidLongCommandExecutesNothing(t *testing.T) {
 	}
 }
 
-// TestReadsBeyondATurn: what GETs read takes many turns, and each is answered
-// once, in order, though the turn stops in the middle of commands.
+// TestReadsBeyondATurn: what GETs read takes many turns, and each is answered once, in
+// order, although turns end in the middle of commands.
 func TestReadsBeyondATurn(t *testing.T) {
 	value := `"` + strings.Repeat("v", 100_000) + `"`
 	var in, want bytes.Buffer
@@ -236,10 +235,10 @@ func gets(key string, n int) string {
 	return `{"GET":["` + strings.Repeat(key+`","`, n-1) + key + "\"]}\n"
 }
 
-// TestLongLineAfterAStop: GETs use up a turn's output, so that the turn stops in one of
-// them. A long line after them has been looked at already, whole or in part, and what is
-// known of its end is not taken for that of the line in which the turn goes on.
-func TestLongLineAfterAStop(t *testing.T) {
+// TestLongLineAfterUnfinishedGets: GETs use up a turn's output, so that the turn ends in
+// one of them. A long line after them has been searched already, whole or in part, and what
+// is known of its end is not taken for the end of the line with which the next turn begins.
+func TestLongLineAfterUnfinishedGets(t *testing.T) {
 	value := `"` + strings.Repeat("v", 100_000) + `"`
 	first := fmt.Sprintf("{\"SET\":{\"big_key\":%s}}\n", value) + gets("big_key", 15)
 	line := fmt.Sprintf("{\"SET\":{\"other_key\":%s}}\n", value)
@@ -251,8 +250,8 @@ func TestLongLineAfterAStop(t *testing.T) {
 	}
 }
 
-// TestEndAfterABatch: what ends a connection is answered after the commands before it,
-// that had arrived with it.
+// TestEndAfterABatch: what ends a connection is answered after the commands that had
+// arrived before it.
 func TestEndAfterABatch(t *testing.T) {
 	set := `{"SET":{"first_key":1}}`
 	lines := roundTrip(t, Options{MaxFrameBytes: 1000}, append([]byte(set+"\n"), bytes.Repeat([]byte("x"), 2000)...))
@@ -267,9 +266,9 @@ func TestEndAfterABatch(t *testing.T) {
 	}
 }
 
-// TestEndAfterABatchThatStops: GETs before what ends a connection use up the turn's output,
-// so that it is looked at again in later turns, and comes last all the same.
-func TestEndAfterABatchThatStops(t *testing.T) {
+// TestEndAfterUnfinishedGets: GETs before what ends a connection use up the turn's output,
+// so that the end is seen again in later turns. It comes last all the same.
+func TestEndAfterUnfinishedGets(t *testing.T) {
 	const n = 40
 	set := `{"SET":{"big_key":"` + strings.Repeat("v", 100_000) + `"}}`
 	get := strings.TrimSpace(gets("big_key", n))
@@ -389,8 +388,8 @@ func TestPausedIsNotAnswered(t *testing.T) {
 	h.finish()
 }
 
-// TestPauseOutlivesInput: a connection that waits for its client to read goes on
-// when that has happened, also when more input, or a stop, came in between.
+// TestPauseOutlivesInput: a connection that waits for its client to read goes on when that
+// has happened, also when more input came in between, or the server began to stop.
 func TestPauseOutlivesInput(t *testing.T) {
 	for _, between := range []string{"input", "drain"} {
 		t.Run(between, func(t *testing.T) {
@@ -402,7 +401,7 @@ func TestPauseOutlivesInput(t *testing.T) {
 			if !h.conn.paused || !h.conn.hasPending() {
 				t.Fatal("it is not paused: the test needs larger numbers")
 			}
-			// Between half the limit, where it would go on, and the limit.
+			// Between half the limit, below which it goes on, and the limit.
 			got := make([]byte, 0, 32<<20)
 			for h.conn.out.unread.Load() >= 4<<20 {
 				n, err := h.client.Read(got[len(got) : len(got)+64<<10])
@@ -433,8 +432,8 @@ func TestPauseOutlivesInput(t *testing.T) {
 	}
 }
 
-// TestPartialLineIsScannedOnce: bytes that were searched for a line's end are not
-// searched again. One is put where it must not be looked for.
+// TestPartialLineIsScannedOnce: bytes that were searched for a line's end are not searched
+// again. A newline is put where none must be looked for.
 func TestPartialLineIsScannedOnce(t *testing.T) {
 	h := newHarness(t, Options{})
 	h.startReading()
@@ -459,8 +458,8 @@ func TestTurnsKeepNothing(t *testing.T) {
 	var before, now runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	// Frames of many sizes in a scratch that remembers each slot's last; keys
-	// that need the decoder's scratch; refusals that quote what they refuse.
+	// Frames of many sizes; keys that need the decoder's scratch; refusals that quote what
+	// they refuse.
 	for n := 40; n > 0; n-- {
 		set := `{"SET":{` + strings.Repeat(`"key_\u0041":1,`, n) + `"pad_key":"` + strings.Repeat("x", 4<<20) + "\"}}\n"
 		h.feed([]byte(set[:1<<20]))
@@ -472,7 +471,7 @@ func TestTurnsKeepNothing(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&now)
-	// The store has one value of 4 MiB, the loop an output buffer of as much.
+	// The store has one value of 4 MiB, and the loop an output buffer of that size.
 	if grown := int64(now.HeapAlloc) - int64(before.HeapAlloc); grown > 24<<20 {
 		t.Fatalf("the heap grew by %d MiB", grown>>20)
 	}
