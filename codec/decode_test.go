@@ -179,7 +179,7 @@ func TestDecodeOfNothingWanted(t *testing.T) {
 	}
 }
 
-// The part that does not fit is checked with the same strictness.
+// The part that does not fit is checked just as strictly.
 func TestRestIsChecked(t *testing.T) {
 	d := newDecoder(t, codec.Options{})
 	for _, rest := range []string{`"bcdefg":01`, `"bcdefg":"\x"`, `"\ud800cdefg":1`, "\"bcdefg\":\"\xff\"", `"bcdefg"`, `"bcdefg":[[}]`} {

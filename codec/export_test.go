@@ -37,14 +37,14 @@ func NestedForTesting(d *Decoder, b []byte, i int) (end, slowEnd int, err, slowE
 func ScratchForTesting(d *Decoder) int { return cap(d.scratch) }
 
 // MarksForTesting returns the marks of b, which is no longer than a window, and whether
-// bytes past ASCII were seen. What was in them before must not show.
+// bytes past ASCII were seen. It fills the marks with garbage first, which must not show.
 func MarksForTesting(b []byte) (marks []byte, high bool) {
 	var m [marksBytes]byte
 	for i := range m {
 		m[i] = 0xA5
 	}
 	high = markBytes(&m, b) != 0
-	return m[:(len(b)+7)/8+8], high // what may be loaded
+	return m[:(len(b)+7)/8+8], high // the part that may be loaded
 }
 
 var WideForTesting = wide
@@ -81,7 +81,7 @@ func AddRowForTesting(t testing.TB, name string, like Opcode, quiet bool, answer
 	return opSpare
 }
 
-// UsualForTesting is usual on the first bytes of b, of which there are eight or more.
+// UsualForTesting is usual for the first bytes of b, which has eight or more.
 func UsualForTesting(b []byte) Opcode {
 	if len(b) < 8 {
 		return 0

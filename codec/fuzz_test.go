@@ -7,8 +7,7 @@ import (
 	"keyframe/codec"
 )
 
-// The seeds are the tables of the other tests; what the fuzzer has found
-// besides is in testdata/fuzz.
+// The seeds are the tables of the other tests; the fuzzer's own finds are in testdata/fuzz.
 
 func addPayloads(f *testing.F) {
 	for _, c := range commands {
@@ -42,7 +41,7 @@ func FuzzDecode(f *testing.F) {
 	narrow := newDecoder(f, codec.Options{})
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if len(payload) > 4096 {
-			return // more of the same, slowly
+			return // slow, and nothing new
 		}
 		requireAgreement(t, scalars, codec.Options{}, payload)
 		requireAgreement(t, any, codec.Options{AnyValues: true}, payload)
@@ -61,7 +60,7 @@ func FuzzDecode(f *testing.F) {
 		args, cmd, _ := any.Decode(payload, nil, 1000)
 		for i := range args {
 			requireKeyReadsBack(t, &args[i])
-			// A response is a value, and so can be set.
+			// A response is a JSON value, so it can be set.
 			body := codec.AppendResponse(nil, cmd.Op, &args[i], args[i].Status)
 			requireAgreement(t, any, codec.Options{AnyValues: true}, []byte(`{"SET":{"abcdef":`+string(body)+`}}`))
 		}
@@ -74,7 +73,7 @@ func FuzzScan(f *testing.F) {
 	d := newDecoder(f, codec.Options{AnyValues: true})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 512 {
-			return // every place is looked at: the square of it
+			return // every place is tried, so the time is quadratic
 		}
 		requireTwins(t, b)
 		requireStringPathsAgree(t, d, b)
@@ -82,7 +81,7 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// FuzzDecodeFrom: any bytes, any place in them, any command, and no harm.
+// FuzzDecodeFrom: any bytes, any place in them and any command do no harm.
 func FuzzDecodeFrom(f *testing.F) {
 	for _, c := range commands {
 		f.Add([]byte(c), uint8(codec.OpSet), 8, 3)

@@ -34,8 +34,8 @@ func requireMarks(t testing.TB, b []byte) {
 
 func TestMarks(t *testing.T) {
 	skipUnlessWide(t)
-	// Every byte at every place of each length up to three blocks, beside ordinary
-	// and beside marked bytes.
+	// Every byte at every place of each length up to three times 64, beside ordinary and
+	// beside marked bytes.
 	for size := range 3*64 + 2 {
 		for _, fill := range "a\"\x00\xff" {
 			b := bytes.Repeat([]byte{byte(fill)}, size)
@@ -90,8 +90,8 @@ func randomMarked(rnd *rand.Rand, n int) []byte {
 	return b
 }
 
-// TestMarksAtTheEdgeOfMemory: blocks are loaded whole, so that more bytes are read than
-// there are. They must not be of another page, which may be nobody's.
+// TestMarksAtTheEdgeOfMemory: bytes are loaded several at a time, so bytes outside the text
+// are read. They must not be on another page, which may not be mapped.
 func TestMarksAtTheEdgeOfMemory(t *testing.T) {
 	skipUnlessWide(t)
 	page := unix.Getpagesize()
@@ -115,8 +115,8 @@ func TestMarksAtTheEdgeOfMemory(t *testing.T) {
 	}
 }
 
-// TestStopsAcrossWindows: payloads of several windows, looked at from everywhere, in
-// order and out of it.
+// TestStopsAcrossWindows: payloads of several windows, searched from every place, in order
+// and out of order.
 func TestStopsAcrossWindows(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(uint64(*seedFlag), 5))
 	d := newDecoder(t, codec.Options{})

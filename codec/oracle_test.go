@@ -14,13 +14,13 @@ import (
 	"keyframe/codec"
 )
 
-// The oracle decodes a command with encoding/json and nothing of the codec. It
-// follows PROTOCOL.md sentence by sentence and does not care for speed.
+// The oracle decodes a command with encoding/json and nothing of the codec. It follows
+// PROTOCOL.md sentence by sentence, and its speed doesn't matter.
 //
-// encoding/json is more lenient than PROTOCOL.md section 2 in two things, both on purpose
-// of its authors: it accepts bytes that are not UTF-8, and it replaces unpaired
-// surrogates by U+FFFD. The oracle checks both on its own. A third difference is
-// the depth: 10,000 there, a limit of ours here.
+// encoding/json is more lenient than PROTOCOL.md section 2 in two things, both intended by
+// its authors: it accepts bytes that are not UTF-8, and it replaces unpaired surrogates by
+// U+FFFD. The oracle checks both itself. A third difference is the depth: 10,000 there, an
+// option's here.
 
 // outcome is what a payload comes to.
 type outcome struct {
@@ -140,7 +140,7 @@ func oracle(payload []byte, opts codec.Options) outcome {
 			if tooDeep(m.value) {
 				return invalid
 			}
-			// The first member is decoded before it is known not to be alone.
+			// The first member is decoded before others are known to follow.
 			if m == all[0] && oracleArgument(m.name, m.value, opts).refusal == 5 {
 				return invalid
 			}
@@ -302,7 +302,7 @@ func firstFault(payload []byte) int {
 	var raw json.RawMessage
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(payload, &raw); errors.As(err, &syntax) {
-		// It counts from 1, except at the end. At the end it tries a space first.
+		// Offset counts from 1, except at the end, where encoding/json tries a space first.
 		fault = int(syntax.Offset)
 		atEnd := strings.HasPrefix(syntax.Error(), "unexpected end") ||
 			strings.HasPrefix(syntax.Error(), "invalid character ' '") && fault == len(payload) && payload[fault-1] != ' '

@@ -16,10 +16,9 @@ import (
 	"keyframe/codec"
 )
 
-// What the compiler has to make of the hot road. A change that costs an inlined call or
-// moves an argument to the heap shows nowhere else but in a benchmark that somebody has
-// to run. Another version of the compiler may decide otherwise: then measure, and say
-// here what holds now.
+// What the compiler has to make of the hot path. A change that costs an inlined call or
+// moves an argument to the heap shows nowhere else except in a benchmark. Another version
+// of the compiler may decide otherwise: then measure, and say here what holds now.
 
 // inlined are calls on the way of every element: a call costs a pair two of its
 // nanoseconds, and a pair has five of these steps.
@@ -45,7 +44,7 @@ var inlined = []struct{ callee, caller string }{
 	{"isDigit", "(*Decoder).scanScalar"},
 	{"(*Decoder).begin", "(*Decoder).Decode"},
 	{"(*Decoder).command", "(*Decoder).Decode"},
-	{"appendPrefix", "AppendResponse"}, // all but the key of an answer: two moves
+	{"appendPrefix", "AppendResponse"}, // all of an answer except the key: two moves
 	{"appendPrefix", "AppendValue"},
 	{"appendKey", "AppendValue"},
 	{"keyLen", "ResponseLen"}, // of each WebSocket answer
@@ -58,7 +57,7 @@ var inlined = []struct{ callee, caller string }{
 var staysOnStack = []struct{ function, param string }{
 	{"AppendResponse", "arg"},
 	{"AppendValue", "arg"},
-	{"AppendValue", "value"}, // lies in the store
+	{"AppendValue", "value"}, // the store's bytes
 	{"ResponseLen", "arg"},
 	{"ValueLen", "arg"},
 	{"ValueLen", "value"},
@@ -92,8 +91,7 @@ func TestCompilerPins(t *testing.T) {
 	}
 }
 
-// TestPinsNameWhatIsThere: a pin of something that was renamed would say the wrong
-// thing.
+// TestPinsNameWhatIsThere: a pin of a function that was renamed would hold nothing.
 func TestPinsNameWhatIsThere(t *testing.T) {
 	there := map[string]bool{}
 	for _, functions := range declared(t, ".") {
@@ -113,13 +111,13 @@ func TestPinsNameWhatIsThere(t *testing.T) {
 	}
 }
 
-// function is where one is in its file.
+// function is a function's place in its file.
 type function struct {
 	name        string // as the compiler says it: (*Decoder).pairs
 	first, last int    // lines
 }
 
-// declared has the functions of the package in dir, by file.
+// declared returns the functions of the package in dir, by file.
 func declared(t *testing.T, dir string) map[string][]function {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -159,10 +157,10 @@ func declared(t *testing.T, dir string) map[string][]function {
 
 var diagnosis = regexp.MustCompile(`(?m)^(?:[^/\s]\S*/)?([a-z0-9_]+\.go):(\d+):\d+: (inlining call to (.+)|(\w+) does not escape)$`)
 
-// diagnose has the compiler say what it does with the package in dir: which calls it
-// has inlined, by the calling function, and which parameters do not escape, by theirs.
-// The build cache keeps what it said. Paths are relative, to whatever directory the
-// compiler ran in; those of the standard library are not.
+// diagnose asks the compiler about the package in dir: which calls it has inlined, by
+// calling function, and which parameters do not escape, by their function. The build cache
+// keeps its output. Paths are relative to the directory that the compiler ran in, except
+// those of the standard library.
 func diagnose(t *testing.T, dir string) (calls, params map[string]map[string]bool) {
 	t.Helper()
 	cmd := exec.Command("go", "build", "-gcflags=-m", ".")
@@ -199,7 +197,7 @@ func diagnose(t *testing.T, dir string) (calls, params map[string]map[string]boo
 	return calls, params
 }
 
-// TestSizes pins the structs of which there is one an element or a command.
+// TestSizes pins the structs of which there is one for each element or command.
 func TestSizes(t *testing.T) {
 	for _, s := range []struct {
 		name       string

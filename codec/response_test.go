@@ -105,7 +105,7 @@ func TestOpcodesAndTheirNames(t *testing.T) {
 	}
 }
 
-// readsBack fails when the key of a response is not the key.
+// requireKeyReadsBack fails when the key of a response is not arg's.
 func requireKeyReadsBack(t testing.TB, arg *codec.Arg) {
 	t.Helper()
 	var set struct {

@@ -22,7 +22,7 @@ func requireTwins(t testing.TB, b []byte) {
 		if fast != slow {
 			t.Fatalf("%q from %d: %d, twin %d", b, i, fast, slow)
 		}
-		// seen may say too much, and makes a string slower then; never too little.
+		// seen may have a bit too many, which makes a string slower, but never one too few.
 		if seen&codec.HighBitsForTesting == 0 && slowSeen >= utf8.RuneSelf {
 			t.Fatalf("%q from %d: has bytes past ASCII unseen", b, i)
 		}
@@ -62,8 +62,8 @@ func TestScanTwins(t *testing.T) {
 }
 
 func TestValidUTF8(t *testing.T) {
-	// All sequences of two bytes, and of four whose first is a lead byte, over a
-	// long and a short text: sonic looks at them differently.
+	// All sequences of two bytes, and of four whose first is a lead byte, over a long and a
+	// short text: sonic checks them differently.
 	buf := []byte(strings.Repeat("a", 100))
 	check := func(at int) {
 		t.Helper()
@@ -124,7 +124,7 @@ func requireStringPathsAgree(t testing.TB, d *codec.Decoder, b []byte) {
 	t.Helper()
 	for i := range len(b) + 1 {
 		if i < len(b) && !utf8.RuneStart(b[i]) {
-			continue // a string begins after a quote, not in a character
+			continue // a string begins after a quote, not inside a character
 		}
 		end, slowEnd, escaped, slowEscaped, err, slowErr := codec.StringsForTesting(d, b, i)
 		same := (err == nil) == (slowErr == nil)
@@ -146,7 +146,7 @@ func requireNestedPathsAgree(t testing.TB, d *codec.Decoder, b []byte) {
 	if (err == nil) != (slowErr == nil) || end != slowEnd {
 		t.Fatalf("%q: %d %v, the slow way %d %v", b, end, err, slowEnd, slowErr)
 	}
-	// Where the strings are right, sonic is.
+	// Where all strings are valid, sonic is right.
 	if json.Valid(b) && utf8.Valid(b) && !codec.ValidGrammarForTesting(b) {
 		t.Fatalf("%q: sonic refuses it", b)
 	}

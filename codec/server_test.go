@@ -18,10 +18,10 @@ import (
 	"keyframe/netio/netiotest"
 )
 
-// TestANewRowIsServed: a row is all that a whole server needs of a new command. Two are
-// added, one that is quiet and one that answers with values, and are sent with
-// codec/client's commands over both framings; its parser reads the answers. The test is
-// here because only this package's tests can add a row.
+// TestANewRowIsServed: a row is all that a whole server needs to know of a new command. Two
+// rows are added, one quiet and one that answers with values. Package client writes their
+// commands, over both framings, and parses the answers. The test is here because only this
+// package's tests can add a row.
 func TestANewRowIsServed(t *testing.T) {
 	type element struct {
 		st    codec.Status
@@ -34,7 +34,7 @@ func TestANewRowIsServed(t *testing.T) {
 		quiet   bool
 		answers []codec.Status
 		want    []element // for a key that exists, one that doesn't, and one that is too short
-		left    int64     // of the key
+		left    int64     // how many keys are left
 	}{
 		{"NEW_RMV", codec.OpRemove, true, []codec.Status{codec.StatusKeyNotExist},
 			[]element{{st: codec.StatusKeyNotExist, key: "nobody"}, {st: codec.StatusKeyLengthInvalid, key: "short"}}, 0},

@@ -13,14 +13,14 @@ import (
 	"keyframe/codec"
 )
 
-// What stands in front of the string or value, and after it, is not looked at: faults
-// there must not show, and what it is longer by must not hide one.
+// Surroundings of a string or value are not checked: faults in them must not show, and must
+// not hide one inside.
 var surroundings = []struct{ before, after string }{
 	{"", ""}, {"x", ""}, {"", `,"more":1}`}, {"\xff\xff", "\xff\xff"}, {"ä", "ä"}, {strings.Repeat("\xff", 5000), "\n"},
 }
 
-// requireScan requires that a scan accepts the text wherever it stands, with the index
-// after it, or, if it is not good, refuses it with the place of the fault.
+// requireScan requires that a scan accepts a good text wherever it stands and returns the
+// index after it, and refuses any other with the place of the fault.
 func requireScan(t *testing.T, text string, good bool, scan func(b []byte, i int) (end int, err error)) {
 	t.Helper()
 	for _, s := range surroundings {
@@ -47,19 +47,19 @@ func TestScanString(t *testing.T) {
 	d := newDecoder(t, codec.Options{})
 	scan := func(b []byte, i int) (int, error) {
 		d.Reset()
-		said, end, err := d.ScanString(b, i)
+		unquoted, end, err := d.ScanString(b, i)
 		if err != nil {
 			return end, err
 		}
 		var want string
-		if err := json.Unmarshal(b[i:end], &want); err != nil || string(said) != want {
-			t.Errorf("%.80q says %.80q, %v; want %.80q", b[i:end], said, err, want)
+		if err := json.Unmarshal(b[i:end], &want); err != nil || string(unquoted) != want {
+			t.Errorf("%.80q says %.80q, %v; want %.80q", b[i:end], unquoted, err, want)
 		}
 		return end, nil
 	}
 	for _, padding := range paddings {
 		for _, inside := range append(slices.Collect(maps.Values(badStrings)), goodStrings...) {
-			// A string is what it says: half a pair says nothing, though it is JSON.
+			// Half a surrogate pair is JSON, but no text.
 			text := fmt.Sprintf(`"`+padding+`"`, inside)
 			requireScan(t, text, isText(text) && !loneSurrogate(text), scan)
 		}
@@ -83,14 +83,14 @@ func TestScanValue(t *testing.T) {
 	}
 	for _, good := range goodValues {
 		requireScan(t, good, true, func(b []byte, i int) (int, error) {
-			// What follows a number could be more of it.
+			// The bytes after a number could be more of it.
 			return d.ScanValue(append(b[:i+len(good):i+len(good)], ' '), i)
 		})
 	}
 }
 
-// TestScansAreOnTheirOwn: what one call has found out about its bytes is not taken for
-// known of the next one's.
+// TestScansAreOnTheirOwn: what one call has learned about its bytes is not used for the
+// next call's.
 func TestScansAreOnTheirOwn(t *testing.T) {
 	d := newDecoder(t, codec.Options{})
 	for range 3 {

@@ -9,8 +9,7 @@ import (
 	"keyframe/codec"
 )
 
-// faults are strings' insides and values that are not JSON. sonic alone accepts
-// most of those in strings.
+// badStrings are insides of strings that are not JSON. sonic alone accepts most of them.
 var badStrings = map[string]string{
 	"raw newline":              "\n",
 	"raw tab":                  "\t",
@@ -72,7 +71,7 @@ var goodValues = []string{
 	`["]","}","[","{",",",":","\"","\\"]`, "[0,-0,1.5e3,true,false,null]", "[\"\u2028\"]", `["\ud800"]`, `{"\udfff":1}`,
 }
 
-// frames put a value, or a string's inside, everywhere one can stand.
+// valueFrames put a value everywhere one can stand.
 var valueFrames = []string{
 	`%s`, `{"SET":{"abcdef":%s}}`, `{"SET":{"abcdef": %s }}`, `{"SET":{"abcdef":%s,"bcdefg":1}}`, `{"SET":{"bcdefg":1,"abcdef":%s}}`, `{"SET":{"abcdef":[%s]}}`, `{"SET":{"abcdef":{"x":%s}}}`,
 	`{"SET":%s}`, `{"GET":[%s]}`, `{"GET":["abcdef",%s]}`, `{"GET":[%s,"abcdef"]}`, `{"RNM_KEY":[%s]}`, `{"RNM_KEY":[{"abcdef":%s}]}`, `{"RNM_KEY":[{"abcdef":"bcdefg"},%s]}`,
@@ -114,8 +113,8 @@ func TestBadStrings(t *testing.T) {
 	})
 }
 
-// sonic looks at the first and last bytes of a long string differently from the
-// middle. So every fault is put at every place of one.
+// sonic checks the first and last bytes of a long string differently from the middle. So
+// every fault is put at every place of one.
 func TestBadStringsAtEveryPlace(t *testing.T) {
 	opts := codec.Options{}
 	d := newDecoder(t, opts)
@@ -135,8 +134,8 @@ func TestBadStringsAtEveryPlace(t *testing.T) {
 	}
 }
 
-// TestSonicsGapsDontReachTheWire: what sonic.Valid lets pass is refused, in whichever
-// block of a long string it stands, in keys, values and nested values.
+// TestSonicsGapsDontReachTheWire: what sonic.Valid lets pass is refused, wherever it stands
+// in a long string, in keys, values and nested values.
 func TestSonicsGapsDontReachTheWire(t *testing.T) {
 	for _, size := range []int{200, 9000} {
 		places := []int{0, 1, 31, size / 2, size - 32, size - 1}
@@ -204,7 +203,7 @@ func TestBadValues(t *testing.T) {
 			for _, bad := range badValues {
 				payload := fmt.Sprintf(frame, bad)
 				requireAgreement(t, d, opts, []byte(payload))
-				// Some faults are none in some places: GET:[] and GET:[1,2].
+				// Some faults are valid in some places: GET:[] and GET:[1,2].
 				if got, _ := decodeAll(t, d, []byte(payload)); got.refusal != 5 && !strings.Contains(frame, "[") && bad != "" {
 					t.Errorf("%q: refusal %d, want 5", payload, got.refusal)
 				}
@@ -303,9 +302,9 @@ func TestEveryByteRemovedOrDoubled(t *testing.T) {
 	})
 }
 
-// The usual names are recognized by one word of the bytes from their quote on: so every kind of white
-// space, and of what is none, stands at every place of a command, which is then cut off
-// everywhere, and at two places around its name.
+// The usual names are recognized by the eight bytes from their quote on. So every kind of
+// white space, and of bytes that are none, is put at every place of a command, which is
+// then cut at every byte, and at two places around its name.
 func TestSpaceAroundTheName(t *testing.T) {
 	kinds := []string{"", " ", "\t", "\r", "\n", "\r\n    ", "\v", "\x00", "!", "\u00a0"}
 	pairs, keys := []string{"{", `"abcdef"`, ":", "1", "}", "}"}, []string{"[", `"abcdef"`, "]", "}"}
@@ -364,7 +363,7 @@ func TestEveryLength(t *testing.T) {
 	}
 }
 
-// Random commands out of pieces that matter, each decoded whole and in steps.
+// Random commands made of pieces that matter, each decoded whole and in steps.
 func TestRandomCommands(t *testing.T) {
 	seed := uint64(*seedFlag)
 	t.Logf("seed %d (-seed)", seed)

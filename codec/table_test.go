@@ -80,7 +80,7 @@ func TestNamesAreFoundAsInTheTable(t *testing.T) {
 	}
 }
 
-// TestNamesOfOneChain: a name that hashes like another one hides neither.
+// TestNamesOfOneChain: of two names with one hash neither hides the other.
 func TestNamesOfOneChain(t *testing.T) {
 	name := ""
 	for i := 0; i < 10_000 && codec.ChainForTesting(name) == 0; i++ {
@@ -100,8 +100,9 @@ func TestNamesOfOneChain(t *testing.T) {
 	}
 }
 
-// TestANewRowIsACommand: a command is its row. One is added, like RMV but quiet, and goes
-// the whole way: it is opened by the client, decoded, answered and parsed.
+// TestANewRowIsACommand: a command is its row. A row is added, like RMV but quiet, and the
+// command goes the whole way: the client writes it, the codec decodes and answers it, and
+// the client parses the answer.
 func TestANewRowIsACommand(t *testing.T) {
 	const payload = `{"NEW_RMV":["abcdef","x",1]}`
 	if got := describe(t, codec.Options{}, payload); got != `{"SERVER_ERROR":{"s":3,"m":"NEW_RMV"}}` {

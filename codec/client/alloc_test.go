@@ -41,8 +41,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestScratchIsUsedAgain: each response unescapes its key where the one before had its
-// own. A scratch that grew would double now and then, which no average shows.
+// TestScratchIsUsedAgain: each response unescapes its key where the one before it did. A
+// scratch that grows doubles now and then, which no average shows.
 func TestScratchIsUsedAgain(t *testing.T) {
 	p := client.NewParser()
 	answer := []byte(`{"SET_RSP":{"st":1,"k":"` + strings.Repeat(`long\n`, 2000) + `"}}`)

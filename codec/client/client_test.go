@@ -33,7 +33,7 @@ func newDecoder(t testing.TB, opts codec.Options) *codec.Decoder {
 	return d
 }
 
-// command is a command with n elements, made of texts and values from number at on.
+// command is a command with n elements, made of texts and values from index at on.
 func command(op codec.Opcode, at, n int) (b []byte, keys, other []string) {
 	b = client.AppendOpen(nil, op)
 	for i := at; i < at+n; i++ {
@@ -93,8 +93,8 @@ var keyed = func() (ops []codec.Opcode) {
 	return ops
 }()
 
-// TestResponsesAreWhatTheServerAppends: for every opcode, status and kind of key, what
-// the server appends is parsed to what it has appended.
+// TestResponsesAreWhatTheServerAppends: for every opcode, status and kind of key, parsing
+// gives back what the server has appended.
 func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 	d := newDecoder(t, codec.Options{})
 	p := client.NewParser()
@@ -195,7 +195,7 @@ func TestOtherResponses(t *testing.T) {
 		{refusal(`{"RNM_KEY":{}}`), client.Response{Op: codec.OpRename, Status: 12, Message: []byte(`RNM_KEY takes an array of objects {"old key":"new key"}`)}},
 		{refusal(`{"COUNT":1}`), client.Response{Op: codec.OpCount, Status: 12, Message: []byte("COUNT takes an empty object")}},
 		{codec.AppendServerError(nil, 5, "bad \xff\" at byte 3"), client.Response{Status: 5, Message: []byte("bad \uFFFD\" at byte 3")}},
-		// As others may write them.
+		// As other servers may write them.
 		{[]byte(" { \"SET_RSP\" : { \"k\" : \"abc\\u0064ef\" , \"st\" : 1 } }\r\n"), client.Response{Op: codec.OpSet, Status: 1, Key: []byte("abcdef")}},
 		{[]byte(`{"GET_RSP":{"abcdef":{"a":[null]},"st":0}}`), client.Response{Op: codec.OpGet, Key: []byte("abcdef"), Value: []byte(`{"a":[null]}`)}},
 		{[]byte(`{"RNM_KEY_RSP":{"st":"bcdefg","st":6}}`), client.Response{Op: codec.OpRename, Status: 6, Key: []byte("st"), Value: []byte("bcdefg")}},
@@ -248,8 +248,8 @@ func TestWrongResponses(t *testing.T) {
 	}
 }
 
-// TestCutResponses: of no response is any beginning, nor any with a byte left out at
-// its front, another one.
+// TestCutResponses: a response that is cut short, or that lacks its first bytes, is never
+// another response.
 func TestCutResponses(t *testing.T) {
 	p := client.NewParser()
 	var r client.Response
