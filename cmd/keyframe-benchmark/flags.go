@@ -13,7 +13,7 @@ import (
 	"keyframe/bench/load"
 )
 
-// config is what the command line says.
+// config is what the command line asks for.
 type config struct {
 	load    load.Options
 	format  string

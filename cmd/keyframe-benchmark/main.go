@@ -1,5 +1,5 @@
-// Command keyframe-benchmark drives a Keyframe server, or one of Redis's or
-// memcached's protocol, and tells how fast it answers. Run it with --help.
+// Command keyframe-benchmark drives a server with Keyframe's, Redis's or memcached's
+// protocol, and reports how fast it answers. Run it with --help.
 package main
 
 import (
@@ -28,7 +28,7 @@ const (
 	exitOK          = 0
 	exitFailure     = 1 // the server failed, or answered wrongly
 	exitUsage       = 2
-	exitInterrupted = 130 // as shells say it of a program that SIGINT ended
+	exitInterrupted = 130 // what shells report of a program that SIGINT ended
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -129,12 +129,13 @@ func drive(ctx context.Context, cfg *config, stdout, stderr io.Writer) (err erro
 		}
 	}
 
-	// One thread of Go's more than workers: with all of them waiting in the
-	// kernel the runtime's monitor would take their processors away and wake
-	// every 20 µs for it, on the core that the worker is to have for itself.
+	// One more of Go's processors than there are workers: with all workers waiting in the
+	// kernel the runtime's monitor would wake every 20 µs to take their processors away, on
+	// the core that the worker is to have for itself.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), cfg.load.Threads+1))
 	r, runErr := load.Run(ctx, cfg.load)
-	// What was measured before a failure is worth having, but not among figures.
+	// What was measured before a failure is worth having, but it is no figure for
+	// benchstat.
 	if r != nil && r.Commands > 0 {
 		if spectrum != nil {
 			fail(r.WritePercentiles(spectrum))

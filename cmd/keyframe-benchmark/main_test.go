@@ -47,7 +47,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestExitStatus: what fails says so, in words and in the status.
+// TestExitStatus: a failure shows in the message and in the status.
 func TestExitStatus(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -93,8 +93,8 @@ func stores(c net.Conn, line []byte) bool {
 	return err == nil
 }
 
-// TestPartOfAResult: what was measured before a failure is written, with the failure;
-// figures for benchstat are not.
+// TestPartOfAResult: what was measured before a failure is written, together with the
+// failure. Figures for benchstat are not.
 func TestPartOfAResult(t *testing.T) {
 	for format, want := range map[string]string{"json": `"error": "the server at `, "table": "100 commands", "benchmark": ""} {
 		addr := netiotest.Lines(t, func(c net.Conn, n int, line []byte) bool { return n < 100 && stores(c, line) })

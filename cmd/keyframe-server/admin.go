@@ -66,10 +66,10 @@ func startAdmin(address string, srv *netio.Server, log *slog.Logger) (*http.Serv
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 		mux.Handle("/debug/pprof/mutex", whileTaken(pprof.Handler("mutex"), func(on bool) {
-			runtime.SetMutexProfileFraction(rateIf(on, 1)) // each contended lock
+			runtime.SetMutexProfileFraction(rateIf(on, 1)) // every contended lock
 		}))
 		mux.Handle("/debug/pprof/block", whileTaken(pprof.Handler("block"), func(on bool) {
-			runtime.SetBlockProfileRate(rateIf(on, int(time.Microsecond))) // what waits as long
+			runtime.SetBlockProfileRate(rateIf(on, int(time.Microsecond))) // waits of that length or more
 		}))
 	}
 	admin := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
@@ -82,9 +82,9 @@ func startAdmin(address string, srv *netio.Server, log *slog.Logger) (*http.Serv
 	return admin, nil
 }
 
-// whileTaken is the handler of a profile for which the runtime gathers nothing unless it
-// is told to, because that costs every lock: it is told to while a profile of some time,
-// ?seconds=N, is being taken.
+// whileTaken is the handler of a profile for which the runtime gathers nothing unless told
+// to, because gathering slows every lock down. It gathers only while a profile over some
+// time, ?seconds=N, is being taken.
 func whileTaken(profile http.Handler, gather func(on bool)) http.Handler {
 	var mu sync.Mutex
 	takers := 0
@@ -116,13 +116,12 @@ func rateIf(on bool, rate int) int {
 	return 0
 }
 
-// guardLoopback keeps web pages from what is served at a loopback address, where a
-// browser on this machine takes the requests of any page. Two things give them
-// away. A page whose name its owner has made to mean 127.0.0.1 (DNS rebinding) is
-// of the same origin to the browser, and may read the answers: its requests carry
-// that name as Host. Any other page may not read them, but a profile costs time
-// even if nobody reads it: browsers say where such requests come from, in
-// Sec-Fetch-Site.
+// guardLoopback keeps web pages from what is served at a loopback address, where a browser
+// on this machine takes the requests of any page. Two headers give them away. A page whose
+// owner has made its name resolve to 127.0.0.1 (DNS rebinding) is of the same origin to the
+// browser, and may read the answers: its requests carry that name as Host. Any other page
+// may not read them, but a profile costs time even if its answer is dropped: browsers say
+// in Sec-Fetch-Site where such requests come from.
 //
 // An address that other machines can reach is not guarded: it is scraped by
 // whatever name it has there, and serves no profiles.
@@ -142,9 +141,9 @@ func guardLoopback(address string, next http.Handler) http.Handler {
 	})
 }
 
-// namesThisMachine reports whether host, without its port, can't be a name that
-// another owner gave a meaning. An empty one is of an HTTP/1.0 client, such as a
-// load balancer's health check; browsers always send one.
+// namesThisMachine reports whether host, without its port, can't be a name that someone
+// else's DNS resolves. An empty one comes from an HTTP/1.0 client, such as a load
+// balancer's health check; browsers always send one.
 func namesThisMachine(host, configured string) bool {
 	if host == "" || strings.EqualFold(host, "localhost") || strings.EqualFold(host, configured) {
 		return true
@@ -172,7 +171,7 @@ func answerHealth(w http.ResponseWriter, err error) {
 	fmt.Fprintln(w, "ok")
 }
 
-// adminAddress completes what --admin says: a port alone means loopback.
+// adminAddress completes --admin's value: a port alone means loopback.
 func adminAddress(address string) (string, error) {
 	if !strings.Contains(address, ":") {
 		address = ":" + address

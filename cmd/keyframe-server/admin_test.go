@@ -27,7 +27,7 @@ func freePort(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() // nobody has connected
+	defer ln.Close() // it has no connections
 	_, port, err := net.SplitHostPort(ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -40,8 +40,8 @@ func get(t *testing.T, url string) (status int, body string) {
 	return getAs(t, url, "", "")
 }
 
-// getAs is get with a Host of its own, unless it is empty, and a browser's word on
-// where the request comes from.
+// getAs is get with this Host, unless it is empty, and this Sec-Fetch-Site, with which
+// browsers say where a request comes from.
 func getAs(t *testing.T, url, host, site string) (status int, body string) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, url, nil)
@@ -103,7 +103,7 @@ func TestAdmin(t *testing.T) {
 	_, metrics := get(t, admin+"/metrics")
 	for name, want := range map[string]float64{
 		`keyframe_connections{loop="0"}`:              1,
-		`keyframe_connections{loop="1"}`:              0, // no connection has come to it
+		`keyframe_connections{loop="1"}`:              0, // it has had no connection
 		`keyframe_apply_seconds_total{loop="1"}`:      0,
 		`keyframe_connections_accepted_total`:         1,
 		`keyframe_connections_refused_total`:          0,
@@ -151,8 +151,7 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
-// TestAdminWhileStopping: a server that waits for its clients is alive, and not
-// ready.
+// TestAdminWhileStopping: a server that waits for its clients is alive, but not ready.
 func TestAdminWhileStopping(t *testing.T) {
 	p, admin := startWithAdmin(t, "--pprof") // its old name
 	c, err := net.Dial("tcp", p.addr)
@@ -160,7 +159,7 @@ func TestAdminWhileStopping(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	// Answers that nobody reads keep the server from ending at once.
+	// Unread answers keep the server from ending at once.
 	_, _ = fmt.Fprintf(c, "{\"SET\":{\"stopping\":\"%s\"}}\n%s", strings.Repeat("v", 1<<20), strings.Repeat("{\"GET\":[\"stopping\"]}\n", 30))
 	for deadline := time.Now().Add(patience); ; {
 		if _, metrics := get(t, admin+"/metrics"); metric(t, metrics, `keyframe_commands_total{command="GET"}`) == 30 {
@@ -188,15 +187,15 @@ func TestAdminWhileStopping(t *testing.T) {
 	}
 }
 
-// TestAdminBeyondLoopback: what other machines may see are numbers, not profiles, and
-// by whatever name they know this one.
+// TestAdminBeyondLoopback: other machines may see the metrics, by whatever name they know
+// this machine, but no profiles.
 func TestAdminBeyondLoopback(t *testing.T) {
 	port := freePort(t)
 	start(t, "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:"+port)
 	admin := "http://127.0.0.1:" + port
 	for _, host := range []string{"", "db1.example:9100", "192.0.2.1:9100"} {
 		for path, want := range map[string]int{"/metrics": 200, "/livez": 200, "/readyz": 200, "/debug/pprof/heap": 404, "/debug/pprof/": 404} {
-			for _, site := range []string{"", "cross-site"} { // a link on a page of a team's
+			for _, site := range []string{"", "cross-site"} { // cross-site: a link on another page
 				if status, body := getAs(t, admin+path, host, site); status != want {
 					t.Errorf("%s for %q from %q: %d %.100s, want %d", path, host, site, status, body, want)
 				}
@@ -205,9 +204,9 @@ func TestAdminBeyondLoopback(t *testing.T) {
 	}
 }
 
-// TestAdminIsNotForWebPages: what a browser sends for a page of another site, or of a
-// site that has taken 127.0.0.1 for its name's address, is refused at a loopback
-// address; what people and scrapers send is not.
+// TestAdminIsNotForWebPages: at a loopback address, what a browser sends for a page of
+// another site is refused, and so is what it sends for a site whose name resolves to
+// 127.0.0.1. What people and scrapers send is served.
 func TestAdminIsNotForWebPages(t *testing.T) {
 	_, loopback := startWithAdmin(t, "--admin")
 	for _, tt := range []struct {

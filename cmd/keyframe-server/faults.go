@@ -45,7 +45,7 @@ func oneLine(err error) string {
 			return flagFault(flag, e.Value, e.Want)
 		}
 	}
-	// The operator need not know which of our packages says it.
+	// The operator need not know which of our packages reports it.
 	text := err.Error()
 	for _, pkg := range []string{"netio: ", "engine: "} {
 		text = strings.TrimPrefix(text, pkg)

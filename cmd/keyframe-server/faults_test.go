@@ -23,8 +23,8 @@ var flagless = map[string]bool{
 	"RecordEffects":   true, // for what has to hand them on; nothing yet
 }
 
-// leastMemory is what the engine wants of MaxBytes: its unit is smaller in builds that
-// check more.
+// leastMemory is how the engine words what MaxBytes must be. Its unit is smaller in builds
+// that check more.
 func leastMemory(t *testing.T) string {
 	t.Helper()
 	var fault *engine.OptionError
@@ -34,9 +34,8 @@ func leastMemory(t *testing.T) string {
 	return fault.Want
 }
 
-// TestFieldsAndFlags: every field has its flag, or a reason to have none. A good value
-// of the flag reaches this field and no other; the fault of a bad one is told by the
-// flag's name.
+// TestFieldsAndFlags: every field has its flag, or a reason to have none. A good value of
+// the flag reaches this field and no other; the fault of a bad one names the flag.
 func TestFieldsAndFlags(t *testing.T) {
 	tests := map[string]struct {
 		good string
@@ -95,8 +94,8 @@ func TestFieldsAndFlags(t *testing.T) {
 	}
 }
 
-// TestOneLine: faults of both packages are one sentence, and what is not an option's
-// fault keeps its words.
+// TestOneLine: faults of both packages make one sentence, and any other error keeps its
+// text.
 func TestOneLine(t *testing.T) {
 	_, err := parseFlags([]string{"--max-memory", "1KiB", "--max-conns", "-1", "--loops", "257"}, io.Discard)
 	for _, tt := range []struct {

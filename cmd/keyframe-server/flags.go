@@ -17,7 +17,7 @@ import (
 // release is the version of the source tree.
 const release = "0.1.0"
 
-// config is what the command line says.
+// config is what the command line asks for.
 type config struct {
 	server    netio.Options
 	store     engine.Options

@@ -38,8 +38,8 @@ func TestGuardKnowsTheConfiguredHost(t *testing.T) {
 	}
 }
 
-// TestLocksAreProfiledWhileTaken: the runtime gathers from the first of the profiles that
-// are being taken to the last, and for none that is of no time.
+// TestLocksAreProfiledWhileTaken: the runtime gathers from the start of the first profile
+// to the end of the last, and doesn't gather for a profile without a duration.
 func TestLocksAreProfiledWhileTaken(t *testing.T) {
 	var gathered []bool
 	begun, end := make(chan bool), make(chan bool)

@@ -14,8 +14,8 @@ const (
 	sonic = "github.com/bytedance/sonic"
 )
 
-// neverBelow are the floors of the house, cmd, bench → netio → {codec, engine}: what no
-// package of one, nor anything that it drags in, may be.
+// neverBelow are the layers, cmd, bench → netio → {codec, engine}: for each the packages
+// that none of its packages may import, directly or not.
 var neverBelow = map[string][]string{
 	"keyframe/engine": {"keyframe/codec", "keyframe/netio", "keyframe/bench", "keyframe/cmd", gnet, sonic, "net", "encoding/json"},
 	"keyframe/codec":  {"keyframe/engine", "keyframe/netio", "keyframe/bench", "keyframe/cmd", gnet, "net"},
@@ -23,23 +23,23 @@ var neverBelow = map[string][]string{
 	"keyframe/bench":  {"keyframe/cmd"},
 }
 
-// onlyFrom are the packages that may import what one part of the server alone knows.
+// onlyFrom are the packages that may import what only one part of the server may know.
 var onlyFrom = map[string][]string{
-	gnet:                        {"keyframe/netio", "keyframe/bench/iolimit"}, // the latter is a server that does nothing, to measure what remains
+	gnet:                        {"keyframe/netio", "keyframe/bench/iolimit"}, // iolimit is a server that does nothing, to measure what remains
 	sonic:                       {"keyframe/codec"},
 	"github.com/cespare/xxhash": {"keyframe/engine"},
 	"unsafe":                    {"keyframe/engine", "keyframe/codec", "keyframe/netio"},
 	"testing":                   {"keyframe/netio/netiotest", "keyframe/bench"},
 }
 
-// listed is what go list says of a package.
-// mayTest are the tests that import another floor all the same.
+// mayTest are the packages whose tests import another layer all the same.
 var mayTest = map[[2]string]bool{
 	// A row that a test adds to the command table exists in the codec's own test
 	// binary only, so the test that a server serves it is there.
 	{"keyframe/codec", "keyframe/netio"}: true,
 }
 
+// listed is what go list says of a package.
 type listed struct {
 	ImportPath                string
 	Imports, Deps             []string
@@ -76,8 +76,8 @@ func TestImports(t *testing.T) {
 						t.Errorf("%s depends on %s: no package of %s may", p.ImportPath, dep, floor)
 					}
 				}
-				// A test may import what it likes, but not another floor, without
-				// which it would not run.
+				// A test may import anything except another layer, or the package could not
+				// be tested without that one.
 				for _, dep := range slices.Concat(p.TestImports, p.XTestImports) {
 					if within(dep, bad) && strings.HasPrefix(bad, "keyframe/") && !mayTest[[2]string{p.ImportPath, bad}] {
 						t.Errorf("the tests of %s import %s: none of %s may", p.ImportPath, dep, floor)

@@ -86,8 +86,8 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 	for _, a := range srv.Addrs() {
 		addrs = append(addrs, a.Network()+"://"+a.String())
 	}
-	// The program that started the server waits for this line, so the log level does
-	// not apply to it.
+	// Whatever started the server waits for this line, so the log level does not apply to
+	// it.
 	cfg.logger(stdout, slog.LevelInfo).Info("ready",
 		"listen", strings.Join(addrs, " "),
 		"framings", strings.Join(netio.Framings(), ", "),

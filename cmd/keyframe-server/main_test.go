@@ -21,7 +21,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// patience is how long a test waits for a thing until it gives up on it.
+// patience is how long a test waits for an event before it gives up.
 const patience = 30 * time.Second
 
 var binary string
@@ -64,7 +64,7 @@ func start(t *testing.T, args ...string) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Process.Kill() })
-	impatient := time.AfterFunc(patience, func() { _ = p.Process.Kill() }) // then there is an end to read
+	impatient := time.AfterFunc(patience, func() { _ = p.Process.Kill() }) // so that the read below ends
 	defer impatient.Stop()
 	p.ready, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -169,7 +169,7 @@ func TestSignals(t *testing.T) {
 			if status := p.wait(t); status != 0 {
 				t.Fatalf("exit status %d\n%s", status, p.stderr)
 			}
-			// The one number of the tests: it is a promise to operators.
+			// The only time that a test asserts: it is promised to operators.
 			if took := time.Since(begin); took > 5*time.Second {
 				t.Fatalf("it took %v", took)
 			}

@@ -6,9 +6,8 @@ import (
 	"keyframe/netio"
 )
 
-// serverCollector makes Prometheus metrics of a server's Stats, when asked for
-// them: nothing of Prometheus is on the way of a frame. Which metrics there are is
-// netio.Metrics' to say.
+// serverCollector makes Prometheus metrics of a server's Stats when it is asked for them,
+// so a frame never passes through Prometheus's code. netio.Metrics lists them.
 type serverCollector struct {
 	srv     interface{ Stats() netio.Stats }
 	metrics []serverMetric
