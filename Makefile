@@ -24,8 +24,8 @@ PROFILE_LOAD ?= --keys 10 --depth 16
 PROFILE_SECONDS ?= 10
 FIGURES   = $(GO) -C bench/figures run .
 
-# Modules of their own, so that nobody who builds the server downloads what draws plots
-# or other people's stores; $(call nested,command) runs one in each. The tools' versions
+# Modules of their own, so that a build of the server downloads neither what draws plots
+# nor other stores; $(call nested,command) runs a command in each. The tools' versions
 # are in .ci/go.mod (staticcheck) and bench/report/go.mod (benchstat).
 NESTED = bench/figures bench/report bench/rivals
 nested = set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module && $(1)); done

@@ -14,8 +14,8 @@ import (
 	"keyframe/codec/client"
 )
 
-// What it costs to make sense of a SET, beside what others can do with the same
-// bytes. No two of them do the same work:
+// What it costs to decode a SET, beside what others can do with the same bytes. No two of
+// them do the same work:
 //
 //	keyframe  checks everything, keys and values as slices of the payload
 //	preorder  sonic's ast.Preorder: visits everything, unescapes, copies nothing else
@@ -135,8 +135,8 @@ func BenchmarkDecodeGet(b *testing.B) {
 	}
 }
 
-// BenchmarkDecodeNested is about --values any: sonic.Valid over what it is good at,
-// and the strings once more.
+// BenchmarkDecodeNested is decoding with --values any: sonic.Valid checks the structure,
+// and the strings are checked once more.
 func BenchmarkDecodeNested(b *testing.B) {
 	payload := []byte(`{"SET":{"key:000000000001":{"name":"some string value","tags":["a","b",{"x":[1,2.5e3,true,null]}],"n":12345}}}`)
 	b.ReportAllocs()
@@ -178,8 +178,8 @@ func BenchmarkRespond(b *testing.B) {
 	}
 }
 
-// BenchmarkClient is what the other end pays for a pair: to say it and to read the
-// answer, the short way and the way for any response.
+// BenchmarkClient is what a client pays for a pair: writing it and reading the answer, with
+// Status and with Parse.
 func BenchmarkClient(b *testing.B) {
 	key, value := []byte("key:000000000001"), []byte(`"value-00000000000001"`)
 	answer := []byte(`{"SET_RSP":{"st":1,"k":"key:000000000001"}}`)

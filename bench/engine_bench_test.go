@@ -23,9 +23,9 @@ var (
 	batchSizes = []int{1, 4, 32, 100}
 )
 
-// sampleKeys is how many random keys a benchmark of a large store goes round: far
-// more than the caches hold. That of a small store is to stay in cache with its
-// keys: it goes round as many as the store has, about.
+// sampleKeys is how many random keys a benchmark of a large store goes round: far more than
+// the caches hold. A small store and its keys are to stay in cache: its benchmark goes
+// round about as many keys as it has.
 const sampleKeys = 1 << 20
 
 func sampleOf(n int) int { return min(sampleKeys, n) }
@@ -202,10 +202,10 @@ func BenchmarkSetInsert(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory reports what a store costs: resident bytes of the process for
-// each key, freshly filled, after every value has grown from 20 to 60 bytes, and
-// after nine tenths of the keys have gone; each churned figure beside that of a
-// fresh store with the same content. And the times of a forced GC and of Clear.
+// BenchmarkMemory reports what a store costs: resident bytes of the process for each key,
+// freshly filled, after every value has grown from 20 to 60 bytes, and after nine tenths of
+// the keys have gone; each churned figure beside that of a fresh store with the same
+// content. It also reports the times of a forced GC and of Clear.
 func BenchmarkMemory(b *testing.B) {
 	sizes(b, func(b *testing.B, n int) {
 		dropFilled()
@@ -259,8 +259,9 @@ func BenchmarkMemory(b *testing.B) {
 }
 
 // BenchmarkGetWhileCompacting is how long single Gets take while the maintainer compacts
-// shards: between them every value grows from 20 to 60 bytes and shrinks again. With two
-// processors (-cpu 2) Gets and the maintainer run side by side; with one they take turns.
+// shards. Between the Gets every value grows from 20 to 60 bytes and shrinks again. With
+// two processors (-cpu 2) Gets and the maintainer run side by side; with one they take
+// turns.
 func BenchmarkGetWhileCompacting(b *testing.B) {
 	const n = 1_000_000
 	keys, at := NewKeys(n), Uniform(n, sampleKeys, 1)
@@ -313,9 +314,9 @@ func setEvery(e *engine.Engine, n, step int, value []byte) {
 	}
 }
 
-// settle waits until the store has stopped gathering and giving back memory; it takes
-// a store to be at rest after 50 ms. Compactions count, too: the chunks of many shards
-// become empty only when the last of them has been copied.
+// settle waits until the store has stopped gathering and giving back memory: the engine is
+// at rest after 50 ms. Compactions count, too, because a chunk that many shards share
+// becomes empty only when the last of them has been copied.
 func settle(e *engine.Engine) {
 	for last, same := [2]int{}, 0; same < 15; time.Sleep(20 * time.Millisecond) {
 		st := e.Stats()
@@ -336,8 +337,8 @@ func dropFilled() {
 	debug.FreeOSMemory()
 }
 
-// resident is the memory of this process that is in RAM, in bytes; 0 where
-// /proc doesn't tell.
+// resident is the memory of this process that is in RAM, in bytes; 0 where /proc doesn't
+// say.
 func resident() int {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

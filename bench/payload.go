@@ -20,7 +20,7 @@ var members = map[string]func(i int) string{
 	"escaped": func(i int) string { return fmt.Sprintf(`"key\t%08d\u00e9":"a \"value\"\n%05d"`, i, i) },
 }
 
-// SetPayload returns a SET of so many pairs in one of PayloadForms.
+// SetPayload returns a SET of keys pairs in one of PayloadForms.
 func SetPayload(form string, keys int) []byte {
 	open, between, shut := `{"SET":{`, ",", "}}"
 	if form == "spaced" {

@@ -63,7 +63,7 @@ func BenchmarkMixed(b *testing.B) {
 	}
 }
 
-// suite keeps a filled store from one cell to the next that wants the same.
+// suite keeps a filled store for the next cell if that wants the same.
 type suite struct {
 	of    cell // its store and val
 	store *engine.Engine
@@ -227,12 +227,12 @@ func (s *suite) steady(b *testing.B, c cell, mix load.Mix) {
 // consuming measures batches that need each key once: inserting into an empty
 // store, growing or made to size, and removing from a full one.
 //
-// A batch costs another price in a store that is nearly empty than in one that is
-// nearly full, so ns/key and keys/s are of whole passes over all keys: the pass in
-// which the benchmark's time ends is finished, with the same clock, and only ns/op and
-// allocs/op are of the batches before. So the store of every run reaches the size in
-// its name, is read back, and tells its bytes/key. Latencies are those of a pass of
-// their own, as in steady.
+// A batch doesn't cost the same in a store that is nearly empty and in one that is nearly
+// full, so ns/key and keys/s are of whole passes over all keys: the pass in which the
+// benchmark's time ends is finished, with the same clock, and only ns/op and allocs/op are
+// of the batches before. So the store of every run reaches the size in its name, is read
+// back, and gives its bytes/key. Latencies are measured in a pass of their own, as in
+// steady.
 func (s *suite) consuming(b *testing.B, c cell, mix load.Mix) {
 	keys := bench.NewKeys(c.store)
 	if c.dist != "seq" {
@@ -312,7 +312,7 @@ func (s *suite) consuming(b *testing.B, c cell, mix load.Mix) {
 	s.consumed(b, c, e, keys, kind, value)
 }
 
-// consumed checks what is left after every key had its turn.
+// consumed checks the store after every key had its turn.
 func (s *suite) consumed(b *testing.B, c cell, e *engine.Engine, keys bench.Keys, kind engine.Kind, value []byte) {
 	if kind == engine.Remove {
 		if e.Len() != 0 {
@@ -351,7 +351,8 @@ func benchCodec(b *testing.B, c cell, mix load.Mix) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	// Many payloads, as a server sees them: no branch predictor learns one.
+	// Many payloads, as a server sees them, so that the branch predictor learns none of
+	// them.
 	keys, value := bench.NewKeys(min(c.store, 100_000)), valueOf(c)
 	sample := keys.Gather(bench.Uniform(keys.Len(), max(1<<14, c.keys), 1))
 	var payloads [][]byte
@@ -444,7 +445,8 @@ func (s *suite) throughSockets(b *testing.B, c cell, o load.Options) {
 		addr, stop := serveStore(b, e)
 		o.Addr, o.Fill = addr, c.mode == "remove"
 		r := drive(b, o)
-		// The last command ends with the first keys again, where the keys don't fill it.
+		// The last command begins again with the first keys where too few are left to fill
+		// it.
 		if again := o.Requests*c.keys - c.store; r.Misses > uint64(again) {
 			b.Fatalf("%d misses", r.Misses)
 		}

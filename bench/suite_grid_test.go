@@ -11,11 +11,11 @@ import (
 //
 //	BenchmarkSet/layer=engine/mode=overwrite/store=1000000/val=20/dist=uniform/keys=10
 //
-// layer=engine applies a batch of that many operations. layer=codec decodes one
-// command and appends its responses; it has no store, and carries the label to stand
-// beside the others. layer=netio is one connection over loopback with one command
-// in flight: the way of a frame and its price, both ends in this process.
-// layer=server is 32 connections with 16 commands in flight each.
+// layer=engine applies a batch of that many operations. layer=codec decodes one command and
+// appends its responses; it has no store, and carries the label to stand beside the others.
+// layer=netio is one connection over loopback with one command in flight: the whole way of
+// a frame, with both ends in this process. layer=server is 32 connections with 16 commands
+// in flight each.
 var (
 	grid = flag.String("grid", "smoke", "points of the suite: smoke (does it run), report (what BENCHMARKS.md shows), full")
 
@@ -27,8 +27,8 @@ var (
 	gridLayers = []string{"engine", "codec", "netio", "server"}
 )
 
-// maxStoreBytes bounds keys × value size: what is more does not fit beside the
-// keys of the benchmark itself on a machine of 16 GB.
+// maxStoreBytes bounds keys × value size: more does not fit beside the benchmark's own keys
+// on a machine of 16 GB.
 const maxStoreBytes = 6 << 30
 
 // cell is a point of the grid.
@@ -41,9 +41,9 @@ func (c cell) String() string {
 	return fmt.Sprintf("layer=%s/mode=%s/store=%d/val=%d/dist=%s/keys=%d", c.layer, c.mode, c.store, c.val, c.dist, c.keys)
 }
 
-// meaningful tells whether the cell measures something that no other does. An
-// insert visits every key once, so it has no popular keys; the codec knows neither
-// stores nor modes.
+// meaningful reports whether the cell measures something that no other does. An insert
+// visits every key once, so it has no popular keys; the codec knows neither stores nor
+// modes.
 func (c cell) meaningful(base cell) bool {
 	if c.mode != "overwrite" && c.dist == "zipf" {
 		return false
@@ -118,7 +118,7 @@ func cells() []cell {
 	return list
 }
 
-// few are the points of the benchmarks beside SET: the base, and 100 keys.
+// few are the points of the benchmarks other than SET's: the base, and 100 keys.
 func few(layers ...string) []cell {
 	var list []cell
 	store := 1_000_000

@@ -20,8 +20,8 @@ func once(t *testing.T) {
 	t.Cleanup(func() { _ = benchtime.Set(old) })
 }
 
-// TestSuiteFillsItsStore: however short the time of a benchmark, every key of the
-// store in its name has its turn, and its figures are of all of them.
+// TestSuiteFillsItsStore: however short a benchmark runs, every key of the store in its
+// name has its turn, and the figures are of all keys.
 func TestSuiteFillsItsStore(t *testing.T) {
 	once(t)
 	for _, layer := range []string{"engine", "server"} {
@@ -34,7 +34,8 @@ func TestSuiteFillsItsStore(t *testing.T) {
 				if r.N != 1 {
 					t.Fatalf("the benchmark failed: %+v", r)
 				}
-				// A store of one batch of ten would reserve thousands of bytes a key.
+				// A store that got only one batch of ten would reserve thousands of bytes a
+				// key.
 				if bytes, ok := r.Extra["bytes/key"]; ok == (mode == "remove") || bytes > 1e6 {
 					t.Errorf("bytes/key is %v, %v", bytes, ok)
 				}
@@ -48,7 +49,8 @@ func TestSuiteFillsItsStore(t *testing.T) {
 	}
 }
 
-// TestSuiteFailsOnMisses: a GET of what is not there is cheaper, and no figure.
+// TestSuiteFailsOnMisses: a GET of what is not there is cheaper, so it must not become a
+// figure.
 func TestSuiteFailsOnMisses(t *testing.T) {
 	once(t)
 	for _, layer := range []string{"engine", "netio", "server"} {

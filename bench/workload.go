@@ -80,8 +80,8 @@ func Value(dst []byte, i uint64) []byte {
 	return dst
 }
 
-// zipfExponent is that of YCSB's default (0.99), as near as a generator can come
-// that wants more than 1: of a million keys the most popular gets 7 % of all.
+// zipfExponent is as near to YCSB's default, 0.99, as a generator comes that needs more
+// than 1. Of a million keys the most popular gets 7 % of all.
 const zipfExponent = 1.01
 
 // Distributions are the orders in which a workload visits its keys.

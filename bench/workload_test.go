@@ -68,7 +68,7 @@ func TestZipfFrequencies(t *testing.T) {
 	}
 }
 
-// TestSequences: every distribution stays below n and can do with one key.
+// TestSequences: every distribution stays below n and works with a single key.
 func TestSequences(t *testing.T) {
 	for _, distribution := range Distributions {
 		for _, n := range []int{1, 2, 7, 1000} {
@@ -87,7 +87,7 @@ func TestSequences(t *testing.T) {
 	}
 }
 
-// BenchmarkSequence is what the load generator pays for the choice of a key.
+// BenchmarkSequence is what choosing a key costs the load generator.
 func BenchmarkSequence(b *testing.B) {
 	for _, distribution := range Distributions {
 		b.Run(fmt.Sprintf("dist=%s/store=1000000", distribution), func(b *testing.B) {

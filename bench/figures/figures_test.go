@@ -14,7 +14,8 @@ import (
 	"keyframe/bench/report"
 )
 
-// TestSections runs what needs servers, tiny, and has the report written from it.
+// TestSections runs the sections that need servers, with tiny sizes, and writes the report
+// from them.
 func TestSections(t *testing.T) {
 	if _, err := exec.Command("git", "rev-parse", "HEAD").Output(); err != nil {
 		t.Skip("no git, or no repository: figures belong to a revision")
@@ -45,7 +46,7 @@ func TestSections(t *testing.T) {
 	if err != nil || len(files) < 5 {
 		t.Fatal(files, err)
 	}
-	// A second run finds everything measured.
+	// A second run measures nothing again.
 	before := modified(t, files)
 	if err := measure(t.Context(), cfg, chosen, false); err != nil {
 		t.Fatal(err)
@@ -54,7 +55,7 @@ func TestSections(t *testing.T) {
 		t.Error("what was measured at this revision was measured again")
 	}
 
-	// A time line without its raw file is of a run that did not end.
+	// A time line without its raw file belongs to a run that did not finish.
 	texts, err := filepath.Glob(filepath.Join(cfg.out, "*-growth.txt"))
 	if err != nil || len(texts) != 1 {
 		t.Fatal(texts, err)
@@ -95,8 +96,8 @@ func modified(t *testing.T, files []string) (times []string) {
 	return times
 }
 
-// TestMeasuredFiles: a change of code makes a tree another than its revision, one of
-// the report does not.
+// TestMeasuredFiles: a tree with a change of code is no longer its revision; with a change
+// of the report it still is.
 func TestMeasuredFiles(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("no git")
@@ -140,8 +141,8 @@ func TestMeasuredFiles(t *testing.T) {
 	}
 }
 
-// TestWhereRawFilesGo: only --report reads, and nothing writes, where the report's
-// raw files are, unless told; git ignores the rest.
+// TestWhereRawFilesGo: unless told, only --report reads the report's directory, and nothing
+// writes there. git ignores the other one.
 func TestWhereRawFilesGo(t *testing.T) {
 	for _, c := range []struct {
 		told   string
@@ -174,7 +175,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// TestTurns: in as many rounds as there are contenders, each is once in each place.
+// TestTurns: in n rounds with n contenders, each is once in each place.
 func TestTurns(t *testing.T) {
 	list := []string{"a", "b", "c", "d"}
 	places := map[string]bool{}
@@ -239,7 +240,7 @@ func TestFindRivals(t *testing.T) {
 	}
 }
 
-// TestServerThatFails: its own words are in the error.
+// TestServerThatFails: what it printed is in the error.
 func TestServerThatFails(t *testing.T) {
 	s := &session{config: &config{}, machine: &machine{}, raw: newDiscard()}
 	if _, err := s.start(t.Context(), -1, "broken", nil, "sh", "-c", "echo no luck >&2; exit 3"); err == nil || !strings.Contains(err.Error(), "no luck") {

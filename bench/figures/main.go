@@ -5,17 +5,17 @@
 //	go -C bench/figures run . --out bench/results/figures   # where the report reads
 //	go -C bench/figures run . --report            # BENCHMARKS.md and the plots, from there
 //
-// It is a module of its own, and bench/report another, so that nobody who builds the
-// server downloads what draws plots. Paths are relative to the top of the tree.
+// It is a module of its own, and bench/report another, so that a build of the server
+// doesn't download what draws plots. Paths are relative to the top of the tree.
 //
 // Raw files in bench/results/figures are of one revision and committed, so nothing
 // is written there unless it is asked for by name, as make figures does. What is
 // measured for oneself goes to bench/results/local, which git ignores.
 //
-// A section is one raw file, date-revision-section.txt, in Go's benchmark format
-// behind a head that names the machine and the revision. A section that has a file
-// of this revision is skipped, so a run that was interrupted goes on where it
-// stopped; --force measures again.
+// A section is one raw file, date-revision-section.txt, in Go's benchmark format after a
+// head that names the machine and the revision. A section that has a file of this revision
+// is skipped, so a run that was interrupted goes on where it stopped; --force measures
+// again.
 //
 // It installs nothing. Servers that it does not find are named and left out.
 // Every server runs on core 0 and every client on core 1, where there is taskset.
@@ -122,8 +122,8 @@ func run() error {
 	return measure(ctx, &cfg, chosen, *force)
 }
 
-// directory is where raw files are, unless told: no measurement takes the place of
-// the report's figures by accident.
+// directory is where raw files are, unless told: no measurement replaces the report's
+// figures by accident.
 func directory(told string, report bool) string {
 	switch {
 	case told != "":
@@ -173,7 +173,7 @@ func measure(ctx context.Context, cfg *config, chosen []section, force bool) err
 		if err != nil {
 			return err
 		}
-		// A table or a time line alone is of a section that was not finished.
+		// A table or a time line alone belongs to a section that was not finished.
 		whole := fmt.Sprintf("-%s-%s.txt", m.revision, s.name)
 		if !force && slices.ContainsFunc(old, func(path string) bool { return strings.HasSuffix(path, whole) }) {
 			fmt.Printf("%s: measured already at %s\n", s.name, m.revision)

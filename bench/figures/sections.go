@@ -84,8 +84,8 @@ func (s *session) closed(space, keys, depth int) []string {
 	}
 }
 
-// turns is the order of a round: each begins with the next of the list, so that
-// nobody is always the first or the last.
+// turns is the order of a round: each begins with the next of the list, so that none is
+// always the first or the last.
 func turns[T any](list []T, round int) []T {
 	if len(list) == 0 {
 		return nil
@@ -114,7 +114,7 @@ func (s *session) inTurn(ctx context.Context, round int, list []contender, args 
 	return nil
 }
 
-// compare: the design's shapes, every server in turn.
+// compare: the shapes that most of BENCHMARKS.md's targets are about, every server in turn.
 func compare(ctx context.Context, s *session) error {
 	space := min(1_000_000, s.maxKeys)
 	return s.against(ctx, space, func(list []contender) error {
@@ -172,9 +172,9 @@ func keysInStore(ctx context.Context, s *session) error {
 // sameRates are commands a second that every server here can answer.
 var sameRates = []int{100_000, 400_000}
 
-// openLoop: latency at parts of each server's own capacity, and at rates that are the
-// same for all. That of the I/O limit is what client, kernel and machine take without
-// any server's work.
+// openLoop: latency at parts of each server's own capacity, and at rates that are the same
+// for all. The I/O limit's latency is what client, kernel and machine take without any
+// server's work.
 func openLoop(ctx context.Context, s *session) error {
 	space := min(1_000_000, s.maxKeys)
 	list, stop, err := s.contenders(ctx, space)
@@ -279,7 +279,7 @@ func growth(ctx context.Context, s *session) error {
 	return os.WriteFile(s.base+".csv", text, 0o644)
 }
 
-// medianTimeline is the one of them whose last interval ends in the middle of all.
+// medianTimeline is the time line whose last interval ends in the middle of all.
 func medianTimeline(paths []string) (index int, text []byte, err error) {
 	type line struct {
 		index int

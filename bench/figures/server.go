@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// server is a running one.
+// server is a running server.
 type server struct {
 	name       string
 	addr       string
@@ -78,7 +78,7 @@ func newRival(name, path string, args []string) rival {
 	return r
 }
 
-// version is the first line of what the binary says of itself.
+// version is the first line that the binary prints as its version.
 func (r rival) version() string {
 	out, err := exec.Command(r.path, "--version").CombinedOutput()
 	if err != nil {
@@ -93,7 +93,8 @@ func (s *session) keyframe(ctx context.Context, core, loops int) (*server, error
 	return s.start(ctx, core, "keyframe", nil, filepath.Join(s.bin, "keyframe-server"), "--listen", "127.0.0.1:{port}", "--loops", strconv.Itoa(loops), "--log-level", "error")
 }
 
-// ioLimit starts the canned one. It doesn't look at keys, so none need be drawn.
+// ioLimit starts the server of canned answers. It doesn't look at keys, so none need be
+// drawn.
 func (s *session) ioLimit(ctx context.Context, core int) (*server, error) {
 	return s.start(ctx, core, "io-limit", []string{"--repeat"}, filepath.Join(s.bin, "keyframe-benchmark"), "--serve-io-limit", "127.0.0.1:{port}")
 }
@@ -113,11 +114,11 @@ func (s *session) start(ctx context.Context, core int, name string, clientArgs [
 		command[i] = strings.ReplaceAll(command[i], "{port}", strconv.Itoa(port))
 	}
 	command = s.on(core, command...)
-	s.note("# $ %s &", s.told(command))
+	s.note("# $ %s &", s.shown(command))
 	srv := &server{name: name, addr: fmt.Sprintf("127.0.0.1:%d", port), clientArgs: clientArgs, ended: make(chan error, 1)}
-	said := &strings.Builder{}
+	output := &strings.Builder{}
 	srv.cmd = exec.Command(command[0], command[1:]...)
-	srv.cmd.Stderr = said
+	srv.cmd.Stderr = output
 	srv.cmd.Dir = os.TempDir()
 	if err := srv.cmd.Start(); err != nil {
 		return nil, err
@@ -130,7 +131,7 @@ func (s *session) start(ctx context.Context, core int, name string, clientArgs [
 		}
 		select {
 		case err := <-srv.ended:
-			return nil, fmt.Errorf("%s ended at once: %v\n%s", name, err, said.String())
+			return nil, fmt.Errorf("%s ended at once: %v\n%s", name, err, output.String())
 		case <-ctx.Done():
 			srv.stop()
 			return nil, ctx.Err()
@@ -153,9 +154,9 @@ func (srv *server) stop() {
 	}
 }
 
-// rested is the server's memory in RAM, in bytes, when it has stopped changing: a
-// server may keep memory ready for what comes next and give it back when nothing
-// comes. Half a second without a change is taken for that.
+// rested is the server's memory in RAM, in bytes, when it has stopped changing: a server
+// may keep memory ready for what comes next and give it back when nothing comes. Half a
+// second without a change counts as rest.
 func (srv *server) rested(ctx context.Context) (bytes int, err error) {
 	const step, steps = 50 * time.Millisecond, 10
 	for deadline, same := time.Now().Add(10*time.Second), 0; same < steps && time.Now().Before(deadline); {
@@ -177,7 +178,8 @@ func (srv *server) rested(ctx context.Context) (bytes int, err error) {
 	return bytes, nil
 }
 
-// resident is the server's memory in RAM, in bytes. taskset becomes what it runs.
+// resident is the server's memory in RAM, in bytes. The process id is the server's also
+// under taskset, which becomes what it runs.
 func (srv *server) resident() (int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", srv.cmd.Process.Pid))
 	if err != nil {
@@ -196,6 +198,6 @@ func freePort() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer ln.Close() // only its number was wanted
+	defer ln.Close() // only the port's number was wanted
 	return ln.Addr().(*net.TCPAddr).Port, nil
 }

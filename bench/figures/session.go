@@ -16,15 +16,15 @@ import (
 	"keyframe/bench/report"
 )
 
-// machine is what the head of a raw file tells.
+// machine is what the head of a raw file says.
 type machine struct {
 	revision string
 	head     []string // "key: value"
 	pin      bool     // taskset is there, and two cores
 }
 
-// measuredFiles are those whose changes make a tree another than its revision: what
-// is measured is code. Results and the report may differ.
+// measuredFiles are the files whose changes make a tree differ from its revision: what is
+// measured is code. Results and the report may differ.
 var measuredFiles = []string{"*.go", "*.s", "*.c", "*.h", "go.mod", "go.sum", "go.work", "Makefile"}
 
 // describe looks at the machine and the revision. A tree with changes is named
@@ -177,10 +177,10 @@ func (s *session) record(ctx context.Context, sec section) error {
 	return os.Rename(f.Name(), path)
 }
 
-// note writes a line into the raw file; Flush reports what went wrong.
+// note writes a line into the raw file; Flush returns the error if there was one.
 func (s *session) note(format string, args ...any) { fmt.Fprintf(s.raw, format+"\n", args...) }
 
-// on returns the command pinned to a core, where that can be done.
+// on returns the command pinned to a core, where that is possible.
 func (s *session) on(core int, command ...string) []string {
 	if !s.pin || core < 0 {
 		return command
@@ -188,21 +188,21 @@ func (s *session) on(core int, command ...string) []string {
 	return append([]string{"taskset", "-c", fmt.Sprint(core)}, command...)
 }
 
-// told is a command as the reader would type it.
-func (s *session) told(command []string) string {
+// shown is a command as the reader would type it.
+func (s *session) shown(command []string) string {
 	return strings.ReplaceAll(strings.Join(command, " "), s.bin, "bin")
 }
 
-// command runs one into the raw file, and fails with what it said.
+// command runs a command with its output in the raw file; an error has what it printed.
 func (s *session) command(ctx context.Context, command ...string) error {
-	s.note("# $ %s", s.told(command))
-	var said strings.Builder
+	s.note("# $ %s", s.shown(command))
+	var output strings.Builder
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Stdout, cmd.Stderr = s.raw, &said
+	cmd.Stdout, cmd.Stderr = s.raw, &output
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", s.told(command), err, said.String())
+		return fmt.Errorf("%s: %w\n%s", s.shown(command), err, output.String())
 	}
 	return nil
 }

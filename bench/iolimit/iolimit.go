@@ -1,7 +1,7 @@
-// Package iolimit serves canned answers: the event loop and the framings of a
-// Keyframe server with one write for each wake-up, nothing decoded and nothing
-// stored. What it reaches no server on this event loop can pass, so every figure
-// of the whole server is told as a part of it.
+// Package iolimit serves canned answers: the event loop and the framings of a Keyframe
+// server with one write for each wake-up, nothing decoded and nothing stored. No server on
+// this event loop can be faster than it, so every figure of the whole server is given as a
+// part of its figure.
 //
 // It trusts its client: what is not a SET in the sizes it was told gets a wrong
 // number of answers. It is for measuring on loopback only.
@@ -132,8 +132,8 @@ func (s *server) OnTraffic(gc gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// next returns the size of the first command with its framing, 0 when it is not
-// whole, and its length without. An error: it is not what a client sends.
+// next returns the size of the first command with its framing, 0 when it is not whole, and
+// its length without. An error means that no client sends this.
 func (s *server) next(in []byte, websocket bool) (size, length int, err error) {
 	if !websocket {
 		end := bytes.IndexByte(in, '\n')

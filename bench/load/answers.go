@@ -35,7 +35,7 @@ func (w *worker) read(c *conn) error {
 		return fmt.Errorf("the server at %s, connection %d, after %d commands: %w", w.o.Addr, c.index, c.answered, err)
 	}
 	c.tail = append(c.tail[:0], w.buf[used:n+m]...)
-	if n+m == len(w.buf) { // there may be more, and no event tells of it
+	if n+m == len(w.buf) { // there may be more, and no event will say so
 		return w.read(c)
 	}
 	switch {
@@ -49,7 +49,7 @@ func (w *worker) read(c *conn) error {
 	return nil
 }
 
-// take counts the answers in b and returns the bytes of the whole ones.
+// take counts the whole answers in b and returns how many bytes they have.
 func (w *worker) take(c *conn, b []byte, now time.Duration) (used int, err error) {
 	for used < len(b) {
 		outstanding := c.inFlight()
@@ -92,7 +92,7 @@ func (w *worker) take(c *conn, b []byte, now time.Duration) (used int, err error
 
 func unexpected(b []byte) error { return fmt.Errorf("it sent what nothing asked for: %s", excerpt(b)) }
 
-// takeCompared is take with every key and value looked at, command by command.
+// takeCompared is take with every key and value compared, command by command.
 func (w *worker) takeCompared(c *conn, b []byte, now time.Duration) (used int, err error) {
 	for used < len(b) {
 		if c.inFlight() == 0 {

@@ -62,7 +62,7 @@
 //
 // # Concurrency
 //
-// A worker and its connections belong to one goroutine, locked to its thread. What
-// it counts since the latest interval is guarded by worker.mu, which it holds while
-// it works on what one wait returned; the reporter takes it once per interval.
+// A worker and its connections belong to one goroutine, locked to its thread. What it has
+// counted since the latest interval is guarded by worker.mu. The worker holds that while it
+// works on what one wait returned; the reporter takes it once per interval.
 package load

@@ -23,8 +23,8 @@ import (
 	"keyframe/netio/netiotest"
 )
 
-// store is a server of JSON Lines that keeps what it is told in a map, but for the
-// fault that it has.
+// store is a server of JSON Lines that keeps what it is sent in a map, except for the fault
+// that it has.
 type store struct {
 	mu     sync.Mutex
 	values map[string]string
@@ -74,8 +74,7 @@ func (s *store) answer(c net.Conn, _ int, line []byte) bool {
 	return err == nil
 }
 
-// TestVerifyFinds: each fault of a store is found, and a store without one is not
-// accused.
+// TestVerifyFinds: each fault of a store is found, and a store without one passes.
 func TestVerifyFinds(t *testing.T) {
 	type outcome = func(*store, codec.Opcode, string, string) (codec.Status, string, string)
 	sets, gets := 0, 0
@@ -152,13 +151,14 @@ func TestVerifyFinds(t *testing.T) {
 	}
 }
 
-// TestOneSilentConnection: it is found while the others go on, whichever it is.
+// TestOneSilentConnection: a silent connection is found while the others go on, whichever
+// it is.
 func TestOneSilentConnection(t *testing.T) {
 	for _, index := range []string{"0", "2", "3"} {
 		t.Run(index, func(t *testing.T) {
 			var silent sync.Map
 			addr := netiotest.Lines(t, func(c net.Conn, n int, line []byte) bool {
-				// In sequence, the first key of a connection is its number.
+				// In sequence, a connection's first key has its number.
 				if n == 0 && strings.Contains(string(line), "key:00000000000"+index) {
 					silent.Store(c, true)
 				}
@@ -176,8 +176,8 @@ func TestOneSilentConnection(t *testing.T) {
 	}
 }
 
-// TestInterrupted: a run that is stopped says so, accuses nobody, and doesn't wait
-// for a server that says nothing.
+// TestInterrupted: a run that is interrupted says so, reports no fault, and doesn't wait
+// for a silent server.
 func TestInterrupted(t *testing.T) {
 	for name, o := range map[string]load.Options{
 		"closed": {Duration: time.Hour}, "open": {Duration: time.Hour, Rate: 5000},
@@ -189,7 +189,7 @@ func TestInterrupted(t *testing.T) {
 			o.Conns, o.Timeout = 2, time.Hour
 			o.Addr = netiotest.Lines(t, func(c net.Conn, n int, line []byte) bool {
 				if n > 20 || o.Fill {
-					cancel() // and no word any more
+					cancel() // and answers nothing more
 					return true
 				}
 				_, err := c.Write(netiotest.Stored(line))
@@ -209,7 +209,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestInterruptedWhenNothingRuns: before a connection is there, and while keys are read
+// TestInterruptedWhenNothingRuns: before the first connection, and while keys are read
 // back.
 func TestInterruptedWhenNothingRuns(t *testing.T) {
 	addr := netiotest.Lines(t, (&store{values: map[string]string{}, fault: (*store).right}).answer)
@@ -248,8 +248,8 @@ func TestAddsOfWhatWasThere(t *testing.T) {
 	}
 }
 
-// TestUnansweredAreLate: what a server does not get to is in the latencies, and is a
-// failure.
+// TestUnansweredAreLate: commands that a server does not answer are in the latencies, and
+// make the run fail.
 func TestUnansweredAreLate(t *testing.T) {
 	const n = 100
 	addr := netiotest.Lines(t, func(c net.Conn, i int, line []byte) bool {
@@ -304,8 +304,8 @@ func TestUnansweredAreLate(t *testing.T) {
 	}
 }
 
-// TestSilenceTakesTime: a server that answers half of the schedule at once and then
-// nothing took all the time until it was given up.
+// TestSilenceTakesTime: a server that answers half of the schedule at once and then nothing
+// has taken all the time until the run gave up.
 func TestSilenceTakesTime(t *testing.T) {
 	const n, timeout = 100, 200 * time.Millisecond
 	addr := netiotest.Lines(t, func(c net.Conn, i int, line []byte) bool {
@@ -376,8 +376,8 @@ func requireRates(t *testing.T, r *load.Result) {
 	}
 }
 
-// requireIntervals: time line and log have this many that were answered, and as many
-// that were not, apart.
+// requireIntervals: time line and log have half commands that were answered and, apart from
+// them, half that were not.
 func requireIntervals(t *testing.T, timeline, hlog io.Reader, half int) {
 	t.Helper()
 	rows, err := csv.NewReader(timeline).ReadAll()

@@ -35,7 +35,7 @@ type shape struct {
 	op         codec.Opcode
 	head       []byte   // up to the status
 	length     [10]int  // of a whole answer by status; 0: not an answer to this
-	miss       [10]bool // statuses that tell of a key that is not there, or is for ADD
+	miss       [10]bool // statuses of a key that is not there or, for ADD, is
 	signatures [10]signature
 }
 
@@ -107,7 +107,7 @@ func (k *keyframe) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
 	key := [4]byte{0x37, 0xfa, 0x21, byte(len(payload))}
 	frame.Mask(payload, key)
 	dst = frame.AppendMaskedHeader(dst[:start], frame.Text, len(payload), key)
-	return append(dst, payload...) // downwards, which append does right
+	return append(dst, payload...) // they overlap, which append allows
 }
 
 func (k *keyframe) appendJSON(dst []byte, kind Kind, keys []uint64) []byte {
@@ -190,7 +190,7 @@ func (k *keyframe) newSignature(head []byte, length int) signature {
 	return s
 }
 
-// prefix counts the answers of this signature, most at most, that b begins with.
+// prefix counts the answers of this signature that b begins with, up to most.
 func (s *signature) prefix(b []byte, at int, status byte, most int) (n int) {
 	if s.size == 0 {
 		return 0
@@ -206,8 +206,8 @@ func (s *signature) prefix(b []byte, at int, status byte, most int) (n int) {
 	return n
 }
 
-// consumeSlow takes one frame of any length. It is no answer when it is a control
-// frame that asks for nothing.
+// consumeSlow takes one frame of any length. A control frame that needs no reply is not an
+// answer.
 func (k *keyframe) consumeSlow(b []byte, s *shape) (size int, miss, answer bool, err error) {
 	payload, control, size, err := k.cut(b)
 	if size == 0 || err != nil {

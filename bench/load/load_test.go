@@ -35,8 +35,8 @@ func serve(t *testing.T, listen string) (addr string, store *engine.Engine) {
 // patience is how long a test may take whose load has to end on its own.
 const patience = time.Minute
 
-// watched is the test's context. It ends the program, with what every goroutine was at,
-// when the test goes on for too long: a worker that spins looks at no context.
+// watched is the test's context. It ends the program, with the stacks of all goroutines,
+// when the test takes too long: a worker that spins looks at no context.
 func watched(t *testing.T) context.Context {
 	name := t.Name()
 	timer := time.AfterFunc(patience, func() {
@@ -56,8 +56,7 @@ func mix(t *testing.T, text string) load.Mix {
 	return m
 }
 
-// TestAgainstServer drives a real server in every way, and has what it wrote read
-// back.
+// TestAgainstServer drives a real server in every way, and reads back what it wrote.
 func TestAgainstServer(t *testing.T) {
 	for name, o := range map[string]load.Options{
 		"lines":           {},
@@ -132,8 +131,8 @@ func TestAgainstServer(t *testing.T) {
 	}
 }
 
-// TestMisses: hits and misses are counted, and misses fail a run that is verified where
-// the run itself has no part in them.
+// TestMisses: hits and misses are counted, and misses that the run itself did not cause
+// fail a verified run.
 func TestMisses(t *testing.T) {
 	const none, all, some = 0, 1500, -1 // of 500 commands of 3 keys
 	for name, test := range map[string]struct {
@@ -173,13 +172,13 @@ func TestMisses(t *testing.T) {
 	}
 }
 
-// TestHitsAreKeys: where one answer is to several keys, each of them is a hit or a miss.
+// TestHitsAreKeys: where one answer is for several keys, each of them is a hit or a miss.
 func TestHitsAreKeys(t *testing.T) {
 	const n, keys = 50, 3
 	for name, compare := range map[string]bool{"counted": false, "compared": true} {
 		t.Run(name, func(t *testing.T) {
 			addr := netiotest.Lines(t, func(c net.Conn, _ int, line []byte) bool {
-				key := strings.Fields(string(line))[1] // and the other two are not there
+				key := strings.Fields(string(line))[1] // the other two are not there
 				_, err := fmt.Fprintf(c, "VALUE %s 0 20\r\nvvvvvvvv%s\r\nEND\r\n", key, strings.TrimPrefix(key, "key:"))
 				return err == nil
 			})
@@ -426,7 +425,7 @@ func TestScheduleIsKept(t *testing.T) {
 	}
 }
 
-// TestIOLimit: the canned server answers what it is sent as a real one would.
+// TestIOLimit: the server of canned answers answers as a real one would.
 func TestIOLimit(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -506,8 +505,8 @@ func TestRivals(t *testing.T) {
 				{Keys: 1, Depth: 4, ValueType: "bool", Mix: mix(t, "set=100")},
 				{Keys: 3, Depth: 4, ValueSize: 5000, Mix: mix(t, "get=40,set=60")},
 			} {
-				// FLUSHALL between would be another protocol's command:
-				// a key space of each one's own value size is set anew.
+				// The runs differ in the size of values, and the protocols have no command
+				// in common that removes all keys, so each run sets all keys anew.
 				o.Addr, o.Protocol, o.Requests, o.Space, o.Verify = "unix://"+path, protocol, 2000, 500, true
 				o.Fill = true
 				r, err := load.Run(watched(t), o)

@@ -121,17 +121,17 @@ type Options struct {
 	Compare  bool          // compare keys and values of all answers, which costs the client more
 	Password string        // for Redis's AUTH; "": none
 
-	// AllowMisses is for a run with Verify whose GETs and CONTAINS look for keys that
-	// may not be there, as without Fill. Else such a run fails: what doesn't find its
-	// key is cheaper, and no figure. Misses of RMV, and of any command in a mix that has
-	// RMV, are the run's own doing, as is an ADD of a key that is there: they are
-	// counted and never fail a run. A key that was set and is gone always does.
+	// AllowMisses is for a run with Verify whose GETs and CONTAINS look for keys that may
+	// not be there, as without Fill. Otherwise such a run fails: looking for a key that is
+	// not there is cheaper, so its figure would be wrong. Misses of RMV, and of any command
+	// in a mix that has RMV, are the run's own doing, as is an ADD of a key that is there:
+	// they are counted and never fail a run. A key that was set and is gone always does.
 	AllowMisses bool
 
-	// Repeat has each connection write some commands before the run and send them
-	// in a circle. It is cheaper for the client than to draw keys as it goes, and
-	// reaches fewer keys than a large space has: for a server to which keys are all
-	// the same. It can be neither verified nor compared, and is not sequential.
+	// Repeat has each connection write some commands before the run and send them in a
+	// circle. It is cheaper for the client than to draw keys as it goes, and uses fewer
+	// keys than a large space has. It is for a server that doesn't look at keys. It can be
+	// neither verified nor compared, and is not sequential.
 	Repeat bool
 
 	isFilling bool // this run is the filling of another
@@ -144,15 +144,15 @@ type Options struct {
 	// byte from it.
 	Timeout time.Duration
 
-	// Running is called with true when connections are open and commands built,
-	// and with false when the last answer has come: between the two is the load,
-	// with its warm-up and without its preparation, filling and verifying.
+	// Running is called with true when connections are open and commands built, and with
+	// false when the last answer has come. Between the two is the load with its warm-up,
+	// without preparation, filling and verifying.
 	Running func(bool)
 
-	// Interval is how often OnInterval is called while measuring, from one
-	// goroutine. Its argument may be kept. Without it nothing is gathered before
-	// the end: merging three histograms and making one takes half a millisecond
-	// of the core that a worker may be on, and shows in its percentiles.
+	// Interval is how often OnInterval is called while measuring, from one goroutine. Its
+	// argument may be kept. Without it nothing is gathered before the end: merging three
+	// histograms and making one takes half a millisecond of a core that a worker may need,
+	// which shows in the percentiles.
 	Interval   time.Duration
 	OnInterval func(Interval)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// percentiles are what every output tells, with their names as units of Go's
-// benchmark format.
+// percentiles are the ones in every output, with their names as units of Go's benchmark
+// format.
 var percentiles = []struct {
 	p    float64
 	unit string
@@ -36,8 +36,8 @@ func perSecond(n uint64, d time.Duration) float64 {
 // looksUp reports whether the mix has commands that look keys up.
 func (m Mix) looksUp() bool { return m[Set] < 100 }
 
-// Name is the run's name in Go's benchmark format: what varies between runs, as
-// key=value pairs. impl is what was measured.
+// Name is the run's name in Go's benchmark format: what varies between runs, as key=value
+// pairs. impl is the server that was measured.
 func (r *Result) Name(impl string) string {
 	o := r.Options
 	name := fmt.Sprintf("BenchmarkLoad/impl=%s/framing=%s/mix=%s/keys=%d/depth=%d/conns=%d/store=%d/val=%d/dist=%s",
@@ -188,7 +188,7 @@ func NewTimeline(w io.Writer) (*Timeline, error) {
 	return t, t.w.Write(append(head, "hits", "misses", "unanswered"))
 }
 
-// Add writes an interval. Its percentiles have the unanswered, as Result's.
+// Add writes an interval. Its percentiles include the unanswered, as Result's do.
 func (t *Timeline) Add(i Interval) error {
 	row := []string{
 		fmt.Sprintf("%.3f", i.End.Seconds()), strconv.FormatUint(i.Commands, 10), strconv.FormatUint(i.Keys, 10),

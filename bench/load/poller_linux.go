@@ -14,7 +14,7 @@ type poller struct {
 	nap    []unix.PollFd
 }
 
-// event tells what may be done with a connection without blocking.
+// event is what may be done with a connection without blocking.
 type event struct {
 	conn               int
 	readable, writable bool
@@ -34,16 +34,15 @@ func newPoller(conns int) (*poller, error) {
 	}, nil
 }
 
-// add takes a socket in. Its events are edges: reported once, when bytes come or
-// room does, and not looked at again by every wait, which costs as much as a third
-// of a small read.
+// add takes a socket in. Its events are edges: reported once, when bytes arrive or room
+// appears. Looking at them again in every wait costs as much as a third of a small read.
 func (p *poller) add(fd, conn int) error {
 	const events = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLET&0xffffffff
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(conn)})
 }
 
-// wantWrite says whether the connection waits for room in its socket. An edge
-// tells of it in any case.
+// wantWrite says whether the connection waits for room in its socket. An edge reports it in
+// any case.
 func (*poller) wantWrite(int, int, bool) error { return nil }
 
 // wait returns what is ready, valid until the next call. It waits no longer than
@@ -53,7 +52,7 @@ func (p *poller) wait(timeout time.Duration) ([]event, error) {
 	switch {
 	case timeout >= 10*time.Millisecond:
 		ms = int(timeout / time.Millisecond)
-	case timeout > 0: // epoll_wait knows milliseconds only
+	case timeout > 0: // epoll_wait has milliseconds only
 		ts := unix.NsecToTimespec(timeout.Nanoseconds())
 		if _, err := unix.Ppoll(p.nap, &ts, nil); err != nil && err != unix.EINTR {
 			return nil, err

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller waits for sockets with poll(2): slower than Linux's with many
-// connections, and right.
+// poller waits for sockets with poll(2): slower than Linux's epoll with many connections,
+// but portable.
 type poller struct {
 	fds   []unix.PollFd
 	conns []int
@@ -17,7 +17,7 @@ type poller struct {
 	ready []event
 }
 
-// event tells what may be done with a connection without blocking.
+// event is what may be done with a connection without blocking.
 type event struct {
 	conn               int
 	readable, writable bool

@@ -10,7 +10,7 @@ import (
 // protocol is how commands are written and answers told apart. One belongs to one
 // worker: it may have scratch.
 type protocol interface {
-	// open does what a connection begins with.
+	// open does what has to be done at the start of a connection.
 	open(c net.Conn) error
 
 	// appendCommand appends one command.
@@ -25,10 +25,10 @@ type protocol interface {
 	// kind is an error.
 	consume(buf []byte, kind Kind, want int) (n, used, misses int, err error)
 
-	// check reads all answers to one command of these keys, as consume does, and
-	// compares every key and value in them. It returns 0 bytes when they are not
-	// all there, and an error for a key that was not asked for or an outcome of a
-	// GET that may not be: accepts has what may be for each key, or once for all.
+	// check reads all answers to one command of these keys, as consume does, and compares
+	// every key and value in them. It returns 0 bytes when they are not all there, and an
+	// error for a key that was not asked for or an outcome of a GET that is wrong: accepts
+	// has the right ones for each key, or once for all.
 	check(buf []byte, kind Kind, keys []uint64, accepts []accept) (used, misses int, err error)
 }
 
@@ -42,7 +42,7 @@ const (
 	noValue // the key is not there
 )
 
-// acceptFor returns what may be for key i: one accept stands for all keys.
+// acceptFor returns what is right for key i. A single accept stands for all keys.
 func acceptFor(accepts []accept, i int) accept {
 	if len(accepts) == 1 {
 		return accepts[0]
@@ -62,9 +62,9 @@ func newProtocol(o Options) protocol {
 	}
 }
 
-// record writes keys and values. A key has two values, one from the filling and one
-// from the run, so that what is read back can be compared however often and over
-// whichever connection it was written, and a write that was lost shows.
+// record writes keys and values. A key has two values, one from the filling and one from
+// the run, so that a key can be checked however often and over whichever connection it was
+// written, and a lost write shows.
 type record struct {
 	keySize, valueSize int
 	valueType          string
@@ -83,7 +83,7 @@ func (r *record) appendKey(dst []byte, i uint64) []byte {
 // appendValue appends the value of key i without quotes.
 func (r *record) appendValue(dst []byte, i uint64) []byte { return r.appendOf(dst, i, r.filling) }
 
-// appendOf appends the value that the filling gives to key i, or the run. They are the
+// appendOf appends the value that key i gets from the filling, or from the run. They are the
 // same when there is no room for more than the digits.
 func (r *record) appendOf(dst []byte, i uint64, filling bool) []byte {
 	if r.valueType == "bool" {

@@ -55,7 +55,7 @@ func TestAnswersInPieces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProtocol(test.o.withDefaults())
-			// A long stream is cut at every byte of its ends, and here and there.
+			// A long stream is cut at every byte near its ends, and at some places between.
 			for cut := 0; cut <= len(test.stream); cut++ {
 				if cut > 500 && cut < len(test.stream)-500 {
 					cut += 996
@@ -214,7 +214,7 @@ func TestRepeatedScripts(t *testing.T) {
 	if want, _ := s.commands(2*m-1, 1, nil); n != 1 || !bytes.Equal(text, want) {
 		t.Fatal("a script ends where it begins again")
 	}
-	for k := range 3 * m { // and says what it has sent
+	for k := range 3 * m { // it knows the kind of what it has sent
 		text, _ := s.commands(k, 1, nil)
 		if kind := s.kind(k); bytes.HasPrefix(text, []byte(`{"SET"`)) != (kind == Set) {
 			t.Fatalf("command %d is said to be a %s, and is %s", k, kind, text)
@@ -272,7 +272,7 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// TestCheck: what an answer must be by its command, and what it must not.
+// TestCheck: which answers to a command are right, and which are not.
 func TestCheck(t *testing.T) {
 	const key, ran, filled = "key:000000000007", "vvvvvvvv000000000007", "ffffffff000000000007"
 	line := func(format string, args ...any) string { return fmt.Sprintf(format, args...) + "\n" }
@@ -459,8 +459,8 @@ func TestOutputs(t *testing.T) {
 	_, _ = io.Copy(io.Discard, &out)
 }
 
-// TestScheduleHasNoHoles: the commands that are measured are successive ones of the
-// schedule, whichever connections they fall on.
+// TestScheduleHasNoHoles: the commands that are measured are successive in the schedule,
+// whichever connections they fall on.
 func TestScheduleHasNoHoles(t *testing.T) {
 	for _, o := range []Options{
 		{Conns: 1000, Rate: 1000, Requests: 500, WarmUp: 300 * time.Millisecond},

@@ -59,7 +59,7 @@ func (r *redis) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
 	return dst
 }
 
-// appendBulk appends the value of a key with its length, as in the command and in
+// appendBulk appends the value of a key with its length, as it stands in the command and in
 // the answer.
 func (r *redis) appendBulk(dst []byte, key uint64) []byte {
 	size := r.valueSize

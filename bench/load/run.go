@@ -35,7 +35,7 @@ func (t *Tally) add(other Tally) {
 	t.Misses += other.Misses
 }
 
-// window is what was counted in a stretch of time.
+// window is what was counted in a period of time.
 type window struct {
 	tally    [kinds]Tally
 	compared uint64                         // keys of answers
@@ -120,7 +120,7 @@ type Interval struct {
 // Rate is how many keys a second were answered.
 func (i *Interval) Rate() float64 { return perSecond(i.Keys, i.End-i.Start) }
 
-// Result is what a run came to.
+// Result is the result of a run.
 type Result struct {
 	Options     Options // with the defaults filled in
 	Elapsed     time.Duration
@@ -138,13 +138,13 @@ type Result struct {
 	Latency *hdrhistogram.Histogram
 }
 
-// OfKind is what a run came to for commands of one kind.
+// OfKind is the result of a run for commands of one kind.
 type OfKind struct {
 	Tally
 	Latency *hdrhistogram.Histogram // as Result's; nil for a kind that is not in the mix
 }
 
-// result is what w came to.
+// result makes a Result of what w has counted.
 func (w *window) result(o *Options) *Result {
 	all := w.all()
 	r := &Result{Options: *o, Tally: all, Keys: all.Commands * uint64(o.Keys), Compared: w.compared, Latency: newHistogram()}
@@ -215,7 +215,7 @@ func run(ctx context.Context, o Options) (*Result, error) {
 		defer w.close()
 	}
 	for i := range o.Conns {
-		if ctx.Err() != nil { // and nothing has run
+		if ctx.Err() != nil { // nothing has run
 			r := newWindow(o.Mix).result(&o)
 			r.Interrupted = true
 			return r, nil
@@ -326,8 +326,8 @@ func report(o *Options, workers []*worker, base time.Time, done chan struct{}) *
 	for _, w := range workers {
 		last = max(last, w.last)
 		if w.quit == 0 && o.Rate > 0 && w.giveUp() > 0 {
-			// What was not answered took until now: a server that answers a part
-			// and no more was not as fast as it began.
+			// What was not answered took until now: a server that answers only a part was
+			// not as fast as it began.
 			last = max(last, time.Since(base))
 		}
 	}

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// The schedule of an open loop: command i of all is planned at i/Rate, on connection
-// i mod Conns. Those of the warm-up come first, and the ones that are measured are
-// successive, so their number over their time is the rate.
+// The schedule of an open loop: command i of all is planned at i/Rate, on connection i mod
+// Conns. The warm-up's commands come first. Those that are measured are successive, so
+// their number divided by their time is the rate.
 
 // before is how many of the connection's commands come before command i of all.
 func (c *conn) before(i uint64, conns int) uint64 {
@@ -17,8 +17,8 @@ func (c *conn) before(i uint64, conns int) uint64 {
 	return (i-uint64(c.index)-1)/uint64(conns) + 1
 }
 
-// planned are the number of the first command of the schedule that is measured, and
-// how many are.
+// planned returns the number of the first command of the schedule that is measured, and how
+// many are.
 func (o *Options) planned() (from, n uint64) {
 	from = uint64(math.Ceil(o.WarmUp.Seconds() * o.Rate))
 	if o.Requests > 0 {
@@ -37,7 +37,7 @@ func (w *worker) planned(c *conn, k uint64) time.Duration {
 	return w.o.at(k*uint64(w.o.Conns) + uint64(c.index))
 }
 
-// plan makes due what the schedule says, and sends it.
+// plan sends the commands whose planned time has come.
 func (w *worker) plan(now time.Duration) error {
 	for w.planning {
 		c := w.conns[w.nextConn]
@@ -71,9 +71,9 @@ func (w *worker) timeout(now time.Duration, open bool) time.Duration {
 	return min(left-spin, longestWait)
 }
 
-// giveUp counts what the schedule has planned and the server did not get to. The time
-// that it has waited until now is kept apart from the latencies of what was answered:
-// it is less than what the answer would have taken.
+// giveUp counts the commands that were planned and that the server did not answer. The time
+// that they have waited until now is kept apart from the latencies of the others: an answer
+// would have taken longer.
 func (w *worker) giveUp() (unanswered uint64) {
 	now := time.Since(w.base)
 	w.mu.Lock()

@@ -10,9 +10,9 @@ import (
 // commands again and again (Options.Repeat).
 const scriptBytes = 64 << 20
 
-// script is what one connection sends: command after command, the keys of each drawn
-// when it is written. Two scripts of the same options and index are the same, so
-// what was sent can be told afterwards by drawing it again.
+// script is what one connection sends: command after command, the keys of each drawn when
+// it is written. Two scripts of the same options and index are the same, so drawing it
+// again tells afterwards what was sent.
 type script struct {
 	o         *Options
 	p         protocol
@@ -37,7 +37,7 @@ func newScript(o *Options, p protocol, t templates, index int) *script {
 	kinds := mixer(o.Mix, seed)
 	n := 1 << 10
 	if o.Repeat {
-		n = o.repeated() // so that kinds and texts go round together
+		n = o.repeated() // so that kinds and texts begin again together
 	}
 	for range n {
 		s.kinds = append(s.kinds, kinds())
@@ -52,7 +52,7 @@ func newScript(o *Options, p protocol, t templates, index int) *script {
 	return s
 }
 
-// commandBytes is about as long as a command is.
+// commandBytes is about how long a command is.
 func (o *Options) commandBytes() int { return o.Keys * (o.KeySize + o.ValueSize + 30) }
 
 // repeated is how many commands a connection repeats.

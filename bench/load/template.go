@@ -2,9 +2,9 @@ package load
 
 import "encoding/binary"
 
-// template is a command of one kind with the keys left open: its text for key number
-// 0, and where the digits of keys and values are. To fill one in is a copy and two
-// stores of eight digits a key, whatever the protocol.
+// template is a command of one kind with the keys left open: its text for key number 0, and
+// where the digits of keys and values are. Filling it in is a copy and two stores of eight
+// digits a key, whatever the protocol.
 type template struct {
 	text   []byte
 	slots  []slot // in the order of the text: a key's, then its value's
@@ -19,8 +19,8 @@ type slot struct {
 	high uint16 // the same for the two before
 }
 
-// templates are those of a worker. nil for a kind whose commands don't have one
-// length, or hold shorter numbers: those are written key by key.
+// templates are a worker's, by kind. There is none for a kind whose commands vary in length
+// or hold shorter numbers: those are written key by key.
 type templates [kinds]*template
 
 func newTemplates(o *Options, p protocol) (t templates) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Keys are read back verifyKeys to a command, fewer if their values are long: whenever a
-// part of an answer comes, all of it is looked at again.
+// Keys are read back verifyKeys to a command, fewer if their values are long, because all
+// of an answer is looked at again whenever a part of it comes.
 const (
 	verifyKeys  = 100
 	verifyBytes = 1 << 20
@@ -23,11 +23,11 @@ const (
 	wasRemoved
 )
 
-// during is what a GET of the run itself may find.
+// during is what GETs during the run may find.
 func (o *Options) during() accept {
 	a := fillValue | runValue
 	if !o.Fill && o.Mix[Add] > 0 {
-		a |= anyValue // what was there before has stayed
+		a |= anyValue // an older value may have stayed
 	}
 	if !o.Fill || o.Mix[Remove] > 0 {
 		a |= noValue
@@ -52,7 +52,7 @@ func (o *Options) missing(byKind *[kinds]OfKind) error {
 	return fmt.Errorf("%d of %d keys that were looked up were not there: fill the store first, or allow misses", found.Misses, found.Hits+found.Misses)
 }
 
-// after is what must be found afterwards of a key, by what was done to it. addMissed
+// after is what a GET after the run must find of a key, by what was done to it. addMissed
 // means that some ADD found its key there.
 func (o *Options) after(did uint8, addMissed bool) (a accept) {
 	switch {
@@ -101,7 +101,7 @@ func verify(ctx context.Context, o Options, workers []*worker) (read int, err er
 	if err != nil {
 		return 0, err
 	}
-	defer c.Close() // nothing is lost with it
+	defer c.Close() // it was only read
 
 	var command, buf []byte
 	var keys []uint64

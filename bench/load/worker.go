@@ -36,7 +36,7 @@ type conn struct {
 	tail   []byte        // the head of an answer that has not come whole
 	unsent []byte        // what the socket did not take
 
-	expect *script  // of Options.Compare: tells the keys of what is answered next
+	expect *script  // of Options.Compare: draws the keys of what is answered next
 	asked  []uint64 // those of command number answered; nil: not drawn yet
 }
 
@@ -60,7 +60,7 @@ type worker struct {
 
 	measuring bool
 	end       time.Duration // of measuring; 0: when all requests are answered
-	quit      time.Duration // when a stop is no longer waited for; 0: none was asked for
+	quit      time.Duration // when a run that was stopped gives up; 0: it was not stopped
 	active    int           // connections with a round in flight (closed loop)
 	nextConn  int           // whose command is planned next (open loop)
 	nextTurn  uint64        // which of its commands that is
@@ -226,8 +226,8 @@ func (w *worker) finished(now time.Duration, open bool) bool {
 	if w.planning {
 		return false
 	}
-	// What was planned is sent and answered, however long it takes, unless it
-	// takes too long: then the rest is told of as unanswered.
+	// What was planned is sent and answered, however long it takes, unless it takes too
+	// long: then the rest is reported as unanswered.
 	if now > w.end+w.o.Timeout {
 		return true
 	}
@@ -359,7 +359,7 @@ func (w *worker) serve(events []event) error {
 	return nil
 }
 
-// checkStall finds a server that has fallen silent.
+// checkStall reports a server that has fallen silent.
 func (w *worker) checkStall(now time.Duration) error {
 	for _, c := range w.conns {
 		if c.inFlight() > 0 && now-c.heard > w.o.Timeout {

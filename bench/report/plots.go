@@ -36,8 +36,8 @@ const (
 // no ground of its own.
 var ink = color.RGBA{0x7a, 0x84, 0x90, 0xff}
 
-// colours of lines: of middle lightness for the same reason, and told apart by
-// people who don't see red or green, together with the shapes of the points.
+// colours of lines: of middle lightness for the same reason, and, together with the shapes
+// of the points, distinct without seeing red or green.
 var colours = []color.RGBA{
 	{0x1f, 0x8f, 0xd6, 0xff}, // blue
 	{0xe0, 0x7b, 0x10, 0xff}, // orange
@@ -52,7 +52,7 @@ var glyphs = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.SquareGlyph{}, draw.Tri
 // newPlot is a plot without a ground.
 func newPlot(title, x, y string) *plot.Plot {
 	p := plot.New()
-	p.BackgroundColor = nil // of a transparent one gonum writes a colour that is none
+	p.BackgroundColor = nil // for a transparent colour gonum writes an invalid one
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.Title.TextStyle.Color = ink
 	p.Title.Padding = vg.Points(8)
@@ -77,14 +77,14 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
-// line adds one, the n-th of the plot.
+// line adds a line, the n-th of the plot.
 func line(p *plot.Plot, n int, name string, points plotter.XYs, dashed bool) {
 	if len(points) == 0 {
 		return
 	}
 	l, s, err := plotter.NewLinePoints(points)
 	if err != nil {
-		panic("BUG: " + err.Error()) // values that are not numbers, and raw files hold numbers
+		panic("BUG: " + err.Error()) // a value that is not a number; raw files hold only numbers
 	}
 	c := colours[n%len(colours)]
 	l.Color, l.Width = c, vg.Points(2)
@@ -101,8 +101,8 @@ func line(p *plot.Plot, n int, name string, points plotter.XYs, dashed bool) {
 	p.Legend.Add(name, l, s)
 }
 
-// Logarithmic axes are linear ones of logarithms with ticks that say so: gonum's
-// own scale misplaces the label of such an axis and takes room for it.
+// Logarithmic axes are linear axes of logarithms with ticks to match: gonum's own scale
+// misplaces the label of such an axis and takes room for it.
 
 // logX labels an x axis of logarithms with each of the values.
 func logX(p *plot.Plot, values []float64) {
@@ -131,7 +131,7 @@ func logY(p *plot.Plot, all []plotter.XYs, label func(float64) string) {
 		for _, m := range steps {
 			at := decade + math.Log10(m)
 			if at <= low {
-				ticks = ticks[:0] // this one is nearer
+				ticks = ticks[:0] // this tick is nearer
 			}
 			if len(ticks) == 0 || ticks[len(ticks)-1].Value < high {
 				ticks = append(ticks, plot.Tick{Value: at, Label: label(m * math.Pow(10, decade))})
@@ -219,7 +219,7 @@ func growthPlot(r *raw) *plot.Plot {
 	}
 	whose := r.heads["growth"][TimelineKey]
 	if whose == "" {
-		whose = "the last round" // raw files without the line have that
+		whose = "the last round" // raw files without the line have that one
 	}
 	p := newPlot("Inserting into a growing store, through the server ("+whose+")", "keys in the store", "keys inserted per second")
 	var points plotter.XYs

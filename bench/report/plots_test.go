@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestPlotsAreValid: a plot is XML, and each colour in it is one.
+// TestPlotsAreValid: a plot is XML, and each colour in it is a valid colour.
 func TestPlotsAreValid(t *testing.T) {
 	_, dir := tree(t, map[string]string{"a-keys.txt": rawFile("r1", "keys")})
 	r, err := read(dir)

@@ -6,9 +6,9 @@
 //	<!-- begin NAME -->
 //	<!-- end NAME -->
 //
-// that Write replaces. Check tells whether document, plots and raw files agree, and
-// whether all raw files are of one revision; a test of this package calls it for
-// the ones in the tree, so figures can't be edited or left behind.
+// that Write replaces. Check reports whether document, plots and raw files agree, and
+// whether all raw files are of one revision; a test of this package calls it for the ones
+// in the tree, so figures can't be edited or left behind.
 package report
 
 import (
@@ -26,7 +26,7 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// point is one thing that was measured, several times.
+// point is one measurement with all its runs.
 type point struct {
 	section string
 	bench   string            // without "Benchmark"
@@ -46,7 +46,7 @@ type raw struct {
 // sample is a row of a time line.
 type sample struct{ seconds, keys, keysPerSecond, p99 float64 }
 
-// TimelineKey is the line of growth's raw file that says whose the time line is.
+// TimelineKey is the line of growth's raw file that says which round's time line was kept.
 const TimelineKey = "timeline"
 
 // headKeys are the lines of a raw file's head.
@@ -183,8 +183,8 @@ func timeline(path string) ([]sample, error) {
 // Dirty ends the revision of raw files that were measured in a tree with changes.
 const Dirty = "-dirty"
 
-// revision is that of all files; it is an error when they are of several, or of none:
-// nobody else can have a tree with changes.
+// revision is that of all files. It is an error when they are of several, or of a tree with
+// changes, which is no revision that others can check out.
 func (r *raw) revision() (string, error) {
 	revisions := map[string][]string{}
 	for section, head := range r.heads {

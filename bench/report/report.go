@@ -13,8 +13,8 @@ import (
 // plotDir is where the plots are, below the raw files.
 const plotDir = "plots"
 
-// render makes everything from the raw files: the document, as it is and with its
-// blocks, and the plots by name.
+// render makes everything from the raw files: the plots by name, and the document, before
+// and after its blocks are replaced.
 func render(document, dir string) (old, text []byte, images map[string][]byte, err error) {
 	if old, err = os.ReadFile(document); err != nil {
 		return nil, nil, nil, err

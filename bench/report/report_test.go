@@ -29,7 +29,7 @@ func blank() []byte {
 	return b.Bytes()
 }
 
-// rawFile is a raw file of some rates.
+// rawFile is a raw file with some rates.
 func rawFile(revision, section string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "section: %s\nrevision: %s\ncpu: some\n", section, revision)

@@ -21,8 +21,8 @@ var shortNames = map[string]string{"engine": "engine, a batch", "codec": "codec"
 
 func (r *raw) suite(bench string, labels ...string) *point { return r.find("suite", bench, labels...) }
 
-// suiteBase are the labels of the points that vary in their keys only: the largest
-// store that all were measured with is that of most points.
+// suiteBase are the labels of the points that vary in their keys only. Their store is the
+// one that has the most points.
 func suiteBase(r *raw) []string {
 	most, store := 0, ""
 	for _, s := range r.labelled("suite", "Set", "store") {

@@ -42,7 +42,7 @@ func table(rows [][]string) string {
 	return b.String()
 }
 
-// withRuns adds a line to a section's block: how many runs are behind a figure, and
+// withRuns adds a line to a section's block: of how many runs a figure is the median, and
 // what unsteady means where it occurs.
 func withRuns(section string, block func(*raw) string) func(*raw) string {
 	return func(r *raw) string {
@@ -83,7 +83,7 @@ func (r *raw) runs(section string) (least, most int) {
 	return min(least, most), most
 }
 
-// number writes v with two digits that count, or three.
+// number writes v with two or three significant digits.
 func number(v float64) string {
 	switch a := math.Abs(v); {
 	case a == 0:
@@ -203,7 +203,7 @@ func (r *raw) load(section string, c contender, labels ...string) *point {
 	return r.find(section, "Load", append(labels, "impl", c.impl, "framing", c.framing)...)
 }
 
-// best is our faster framing is not asked for: figures name their framing.
+// ours and limit are the contenders of ratios and plots that name no other framing.
 var ours, limit = contender{"keyframe", "lines"}, contender{"io-limit", "lines"}
 
 // rivals are those of a section that are neither ours nor the limit.
@@ -211,8 +211,8 @@ func (r *raw) rivals(section string) []contender {
 	return slices.DeleteFunc(r.contenders(section), func(c contender) bool { return c.impl == "keyframe" || c.impl == "io-limit" })
 }
 
-// grid is a table of rates: contenders by the values of one label, and what ours
-// are to the limit and to each rival.
+// grid is a table of rates: contenders by the values of one label, and the ratios of ours
+// to the limit and to each rival.
 func (r *raw) grid(section, corner string, columns []string, heads []string, labels func(column string) []string) string {
 	if r.heads[section] == nil {
 		return missing

@@ -2,7 +2,8 @@ package report
 
 import "fmt"
 
-// target is a floor of the design: a figure of the raw files and what it must be.
+// target is a row of BENCHMARKS.md's section "Targets": a figure of the raw files and what
+// it is meant to be.
 type target struct {
 	what    string
 	goal    float64
@@ -54,8 +55,8 @@ func quotient(a, b func(*raw) (float64, bool)) func(*raw) (float64, bool) {
 	}
 }
 
-// designTargets are the floors, in the design's order.
-var designTargets = func() []target {
+// allTargets are the rows of the table.
+var allTargets = func() []target {
 	var t []target
 	for _, framing := range []string{"lines", "websocket"} {
 		name := title(framing)
@@ -139,8 +140,8 @@ var designTargets = func() []target {
 }()
 
 func targets(r *raw) string {
-	rows := [][]string{{"target", "floor", "measured", "", "section"}}
-	for _, t := range designTargets {
+	rows := [][]string{{"target", "goal", "measured", "", "section"}}
+	for _, t := range allTargets {
 		goal, verdict, value := "≤ "+number(t.goal), "not measured", "–"
 		if t.least {
 			goal = "≥ " + number(t.goal)

@@ -66,7 +66,7 @@ func TestTargetsFindTheirFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, target := range designTargets {
+	for _, target := range allTargets {
 		if _, ok := target.value(r); !ok && r.heads[target.section] != nil {
 			t.Errorf("the section %s has no figure for %q", target.section, target.what)
 		}

@@ -11,8 +11,8 @@ import (
 	"keyframe/codec"
 )
 
-// BenchmarkDecode puts other parsers before the payloads of bench's BenchmarkDecode.
-// No two of them do the same work:
+// BenchmarkDecode has other parsers read the payloads of bench's BenchmarkDecode. No two of
+// them do the same work:
 //
 //	keyframe   checks everything, keys and values as slices of the payload
 //	simdjson   simdjson-go: a tape of the whole, strings not copied, UTF-8 not checked;

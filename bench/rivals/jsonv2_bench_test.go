@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// jsontext checks everything, and that no name comes twice, which is switched off: the
-// contract allows it.
+// jsontext checks everything. That no name comes twice is switched off, because PROTOCOL.md
+// allows it.
 func init() {
 	parsers = append(parsers, parser{"jsontext", func(*testing.B) func([]byte) int {
 		var in bytes.Reader

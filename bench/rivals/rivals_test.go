@@ -103,7 +103,7 @@ var stores = []struct {
 		}
 	}},
 	{"freecache/batch=1", func(n int) store {
-		// Its records have a header of 24 bytes; a quarter on top against eviction.
+		// Its records have a header of 24 bytes; a quarter more keeps it from evicting.
 		c := freecache.NewCache(max(n*(24+36)*5/4, 1<<20))
 		return store{
 			set: func(key, value []byte) bool { return c.Set(key, value, 0) == nil },
