@@ -10,8 +10,8 @@ import (
 )
 
 // These tests go through PROTOCOL.md section by section, in its words, over
-// both framings and both kinds of listener. Sections 1 (framing), 5 (consistency)
-// and 6 (limits) are in framing_test.go, consistency_test.go and limits_test.go.
+// both framings and both kinds of listener. Sections 1, 5 and 6 are in
+// framing_test.go, consistency_test.go and limits_test.go.
 
 // responses repeats one form of response for several keys.
 func responses(format string, keys ...string) (out []string) {

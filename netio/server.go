@@ -130,19 +130,10 @@ func (s *Server) Start() error {
 	return nil
 }
 
-// gnetOptions are the few of gnet's settings that are not its own choice. Others were
-// tried, with one loop on a core of its own. On a Xeon, medians in ns a key for 1 key alone
-// / 1 key 64 deep / 10 keys 16 deep / 100 keys 4 deep:
-//
-//	as they are                          3,850 / 204 / 135 / 116
-//	edge-triggered: another read(2)      4,110 /   – /   – /   –
-//	LockOSThread                         3,920 / 203 / 134 / 115
-//	ReadBufferCap 16 KiB, not 64             – / 201 / 135 / 166
-//	ReadBufferCap 256 KiB                    – / 204 / 139 / 117
-//
-// So: level-triggered, loops that the scheduler places, 64 KiB for each loop, which is also
-// the most that one connection is given before the others. A loop bound to a thread gains
-// nothing, and a program with other goroutines loses.
+// gnetOptions are the few of gnet's settings that are not its own choice: level-triggered
+// events, loops that the scheduler places, and 64 KiB to read into for each loop, which is
+// also the most that one connection is given before the others. doc.go's "Tried and lost"
+// has the settings that were tried.
 //
 // gnet sets TCP_NODELAY, as Go's net has done already: a turn is one write, so there is
 // nothing to join. A connection goes to the loop that has the fewest, gnet's only choice
