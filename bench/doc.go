@@ -20,10 +20,12 @@
 // number in the store; in the suite, BenchmarkSet/layer=engine/…/store=1000000/keys=10,
 // store is, and keys is the number in a command.
 //
-// Metrics: ns/key (the time divided by the keys, not by the batches), keys/s,
-// bytes/key (resident memory of the whole process divided by the keys; in the suite
-// the store's own), slowest-us (the slowest batch), p50-ns, p99-ns and p999-ns of the
-// time of a batch, or of a command with its way through the sockets.
+// Metrics:
+//
+//	ns/key, keys/s            by keys, not by batches
+//	bytes/key                 resident memory of the whole process; in the suite the store's own
+//	slowest-us                the slowest batch
+//	p50-ns, p99-ns, p999-ns   of the time of a batch, or of a command through the sockets
 //
 // # Running
 //

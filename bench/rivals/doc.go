@@ -11,6 +11,9 @@
 //
 //	go test -bench 'Overwrite/impl=xsync' -benchtime 1x -maxkeys 10000000
 //
-// Metrics: ns/key, bytes/key (resident memory of the process, keys that the
-// benchmark holds not included), gc-us (a forced garbage collection).
+// Metrics:
+//
+//	ns/key
+//	bytes/key   resident memory of the process, without the keys that the benchmark holds
+//	gc-us       a forced garbage collection
 package rivals
