@@ -188,7 +188,7 @@ func (d *Decoder) name(b []byte) (argument int, op Opcode, _ *Refusal) {
 	}
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
-		return 0, 0, atEnd(b, i+1, refusedTop(i))
+		return 0, 0, atEnd(b, i+1, &Refusal{Code: RefusedTop, Offset: i, Text: noCommand})
 	}
 	if i >= len(b) || b[i] != '"' {
 		return 0, 0, syntaxAt(b, i, "a command's name in quotes")
@@ -217,7 +217,7 @@ func (d *Decoder) name(b []byte) (argument int, op Opcode, _ *Refusal) {
 func (d *Decoder) unknown(b []byte) *Refusal {
 	quote := skipSpace(b, skipSpace(b, 0)+1)
 	end, _, _ := d.scanString(b, quote+1)
-	return &Refusal{RefusedName, quote, 0, string(b[quote+1 : end])}
+	return &Refusal{RefusedName, quote, 0, shownName(b[quote+1 : end])}
 }
 
 func refusedTop(offset int) *Refusal {

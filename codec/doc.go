@@ -80,7 +80,8 @@
 //
 // The slow paths don't trust the fast ones and have the last word: where they find no
 // fault there was none. A fault is named by the offset of the first byte that no valid
-// payload could have there, as in encoding/json.
+// payload could have there, as in encoding/json, and that of a word such as nul by its
+// first letter.
 //
 // # sonic
 //

@@ -3,15 +3,17 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"unicode/utf8"
 )
 
 // A Refusal says why a command is not accepted, and where. AppendError makes it a
 // response. codec/client has it too, for responses that are not JSON.
 type Refusal struct {
 	Code   RefusalCode
-	Offset int    // of the byte at fault, from 0; of a name or argument at fault, the first byte
+	Offset int    // of the byte at fault, from 0; of a word, name or argument at fault, the first byte
 	Op     Opcode // for RefusedArgument: whose argument it is
-	Text   string // what is wrong; for RefusedName the name, as it was written
+	Text   string // what is wrong, and where; for RefusedName the name as it was written, or its beginning
 }
 
 // RefusalCode is the kind of a refusal: its number on the wire (PROTOCOL.md section 2).
@@ -25,17 +27,21 @@ const (
 	RefusedArgument RefusalCode = 12 // the argument is not what the command takes
 )
 
-// oneCommand is the text of RefusedTop, which PROTOCOL.md section 2 gives.
-const oneCommand = "Only one command permitted"
+// The texts of RefusedTop, which PROTOCOL.md section 2 gives.
+const (
+	oneCommand = "Only one command permitted"
+	noCommand  = "no command in the object"
+)
+
+// unknownCommand stands before the name of RefusedName.
+const unknownCommand = "unknown command "
 
 func (r *Refusal) Error() string {
-	switch {
-	case r.Code == RefusedName:
-		return "unknown command " + r.Text
-	case r.Code == RefusedArgument:
+	switch r.Code {
+	case RefusedName:
+		return unknownCommand + r.Text
+	case RefusedArgument:
 		return r.Op.String() + " " + r.Text
-	case r.Code == RefusedSyntax && r.Offset >= 0:
-		return fmt.Sprintf("%s at byte %d", r.Text, r.Offset)
 	}
 	return r.Text
 }
@@ -50,17 +56,85 @@ func RefusalOf(err error) *Refusal {
 	return &Refusal{Code: RefusedSyntax, Offset: -1, Text: err.Error()}
 }
 
-// syntaxAt makes a refusal about the byte at i, or about the end of b.
-func syntaxAt(b []byte, i int, want string) *Refusal {
+// notJSON begins the text of every RefusedSyntax, except that of JSON which is nested too
+// deep.
+const notJSON = "not JSON: "
+
+// noValue makes a refusal about the byte at i, where a value should begin, or about the
+// end of b.
+func noValue(b []byte, i int) *Refusal {
 	if i >= len(b) {
-		return syntax(len(b), "unexpected end, want "+want)
+		return syntaxAt(b, i, "a value")
 	}
-	if c := b[i]; c >= 0x20 && c < 0x7F && c != '"' {
-		return syntax(i, fmt.Sprintf("unexpected '%c', want %s", c, want))
-	}
-	return syntax(i, fmt.Sprintf("unexpected byte 0x%02X, want %s", b[i], want))
+	text := appendPlace(appendByte([]byte(notJSON), b[i]), i)
+	return &Refusal{Code: RefusedSyntax, Offset: i, Text: string(append(text, " begins no value"...))}
 }
 
-func syntax(offset int, text string) *Refusal {
-	return &Refusal{Code: RefusedSyntax, Offset: offset, Text: text}
+// syntaxAt makes a refusal about the byte at i, or about the end of b. Nothing here is
+// formatted by fmt: a client may send faults as fast as commands.
+func syntaxAt(b []byte, i int, want string) *Refusal {
+	text := append([]byte(notJSON), "unexpected "...)
+	if i < len(b) {
+		text = appendByte(text, b[i])
+	} else {
+		i = len(b)
+		text = append(text, "end"...)
+	}
+	text = append(appendPlace(text, i), ", want "...)
+	return &Refusal{Code: RefusedSyntax, Offset: i, Text: string(append(text, want...))}
+}
+
+// syntax makes a refusal about the byte at offset.
+func syntax(offset int, what string) *Refusal {
+	text := appendPlace(append([]byte(notJSON), what...), offset)
+	return &Refusal{Code: RefusedSyntax, Offset: offset, Text: string(text)}
+}
+
+// tooDeep makes the refusal of a value whose bracket at offset is one too many.
+func tooDeep(offset, limit int) *Refusal {
+	return &Refusal{Code: RefusedSyntax, Offset: offset, Text: fmt.Sprintf("nesting deeper than %d at byte %d", limit, offset)}
+}
+
+func appendPlace(dst []byte, offset int) []byte {
+	return strconv.AppendInt(append(dst, " at byte "...), int64(offset), 10)
+}
+
+// appendByte names a byte: as a character if it is one that people can see.
+func appendByte(dst []byte, c byte) []byte {
+	if c >= 0x20 && c < 0x7F {
+		return append(dst, '\'', c, '\'')
+	}
+	const digits = "0123456789ABCDEF"
+	return append(dst, 'b', 'y', 't', 'e', ' ', '0', 'x', digits[c>>4], digits[c&15])
+}
+
+// maxShownName is how many bytes of an unknown name a refusal repeats: enough to know a
+// mistyped one by, and nothing that a message of megabytes could be had with.
+const maxShownName = 64
+
+// shownName is a name for a refusal: the inside of a JSON string that has been accepted,
+// or its beginning, cut between two characters, with an ellipsis.
+func shownName(name []byte) string {
+	if len(name) <= maxShownName {
+		return string(name)
+	}
+	for end := 0; ; {
+		n := 1
+		switch {
+		case name[end] >= utf8.RuneSelf:
+			_, n = utf8.DecodeRune(name[end:])
+		case name[end] == '\\' && name[end+1] == 'u':
+			n = 6
+			// What follows may be the other half of a surrogate pair.
+			if hex4(name[end+2:])&^0x3FF == 0xD800 && end+12 <= len(name) && name[end+6] == '\\' && name[end+7] == 'u' {
+				n = 12
+			}
+		case name[end] == '\\':
+			n = 2
+		}
+		if end+n > maxShownName {
+			return string(name[:end]) + "…"
+		}
+		end += n
+	}
 }

@@ -85,9 +85,9 @@ func ExampleRefusal() {
 		fmt.Printf("code %d, byte %d: %s\n", refusal.Code, refusal.Offset, codec.AppendError(nil, refusal))
 	}
 	// Output:
-	// code 5, byte 18: {"SERVER_ERROR":{"s":5,"m":"a digit after a leading zero at byte 18"}}
+	// code 5, byte 18: {"SERVER_ERROR":{"s":5,"m":"not JSON: a digit after a leading zero at byte 18"}}
 	// code 4, byte 9: {"SERVER_ERROR":{"s":4,"m":"Only one command permitted"}}
-	// code 3, byte 1: {"SERVER_ERROR":{"s":3,"m":"NOPE"}}
+	// code 3, byte 1: {"SERVER_ERROR":{"s":3,"m":"unknown command NOPE"}}
 	// code 12, byte 7: {"GET_RSP":{"st":12,"m":"GET takes an array of keys"}}
 }
 

@@ -295,6 +295,21 @@ func refusedOp(err error) string {
 	return ""
 }
 
+// wordOf is the place of the first letter of the word whose letter at fault encoding/json
+// objects to: to the codec, the word as a whole begins no value.
+func wordOf(payload []byte, fault int, text string) int {
+	for _, word := range []string{"true", "false", "null"} {
+		if _, expected, ok := strings.Cut(text, "in literal "+word+" (expecting '"); ok {
+			before := strings.IndexByte(word, expected[0])
+			if expected[0] == 'l' && payload[fault-1] == 'l' {
+				before++ // the second of null's
+			}
+			return fault - before
+		}
+	}
+	return fault
+}
+
 // firstFault is the offset of the first byte that encoding/json or the UTF-8
 // check objects to, -1 if there is none.
 func firstFault(payload []byte) int {
@@ -307,7 +322,7 @@ func firstFault(payload []byte) int {
 		atEnd := strings.HasPrefix(syntax.Error(), "unexpected end") ||
 			strings.HasPrefix(syntax.Error(), "invalid character ' '") && fault == len(payload) && payload[fault-1] != ' '
 		if !atEnd {
-			fault--
+			fault = wordOf(payload, fault-1, syntax.Error())
 		}
 	} else if err != nil && !errors.Is(err, io.EOF) {
 		return -1

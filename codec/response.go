@@ -46,11 +46,18 @@ func appendPrefix(dst []byte, head *prefix, n int) []byte {
 	return dst[:at+head.n]
 }
 
+// The middle and the tail of the answer to a pair whose value may not be stored: what to do
+// about it. Only a server without the option ever refuses a value's type.
+const (
+	headTypeInvalid = `7,"k":"`
+	valueTypes      = `","m":"null, objects and arrays are values only with --values any"}}`
+)
+
 // AppendResponse appends the answer for one element: its status and its key.
 func AppendResponse(dst []byte, op Opcode, arg *Arg, st Status) []byte {
 	head := &derived.status[op][st]
 	if head.n == 0 {
-		return appendRename(dst, op, arg, st)
+		return appendRare(dst, op, arg, st)
 	}
 	dst = appendPrefix(dst, head, len(arg.Key)+3)
 	if arg.flags != 0 {
@@ -59,8 +66,13 @@ func AppendResponse(dst []byte, op Opcode, arg *Arg, st Status) []byte {
 	return append(append(dst, arg.Key...), `"}}`...)
 }
 
-// appendRename is AppendResponse for a rename, whose answer has both keys.
-func appendRename(dst []byte, op Opcode, arg *Arg, st Status) []byte {
+// appendRare is AppendResponse for an answer with more than a key: to a rename, which has
+// both keys, and to a pair whose value may not be stored.
+func appendRare(dst []byte, op Opcode, arg *Arg, st Status) []byte {
+	if op.Shape() == ShapePairs {
+		dst = append(append(dst, derived.texts[op].Response...), headTypeInvalid...)
+		return append(appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0), valueTypes...)
+	}
 	dst = append(dst, derived.rename[op]...)
 	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
 	dst = append(dst, `":"`...)
@@ -72,10 +84,18 @@ func appendRename(dst []byte, op Opcode, arg *Arg, st Status) []byte {
 func ResponseLen(op Opcode, arg *Arg, st Status) int {
 	n := derived.status[op][st].n
 	if n == 0 {
-		return len(derived.rename[op]) + keyLen(arg.Key, arg.flags&keyNeedsEscape != 0) + len(`":"`) +
-			keyLen(arg.Value, arg.flags&valueNeedsEscape != 0) + len(renameTail[st])
+		return rareLen(op, arg, st)
 	}
 	return n + keyLen(arg.Key, arg.flags != 0) + len(`"}}`)
+}
+
+// rareLen returns how many bytes appendRare will append.
+func rareLen(op Opcode, arg *Arg, st Status) int {
+	n := keyLen(arg.Key, arg.flags&keyNeedsEscape != 0)
+	if op.Shape() == ShapePairs {
+		return len(derived.texts[op].Response) + len(headTypeInvalid) + n + len(valueTypes)
+	}
+	return len(derived.rename[op]) + n + len(`":"`) + keyLen(arg.Value, arg.flags&valueNeedsEscape != 0) + len(renameTail[st])
 }
 
 // ValueLen returns how many bytes AppendValue will append.
@@ -120,7 +140,7 @@ func AppendMembers(dst []byte, op Opcode, info any) []byte {
 func AppendError(dst []byte, r *Refusal) []byte {
 	switch r.Code {
 	case RefusedName:
-		dst = append(dst, `{"SERVER_ERROR":{"s":3,"m":"`...)
+		dst = append(dst, `{"SERVER_ERROR":{"s":3,"m":"`+unknownCommand...)
 		dst = append(dst, r.Text...) // JSON text already
 		return append(dst, `"}}`...)
 	case RefusedArgument:

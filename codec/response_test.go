@@ -30,7 +30,7 @@ func TestContractResponses(t *testing.T) {
 		{"updated", `{"SET":{"54321_username":"crusty"}}`, codec.StatusKeyUpdated, `{"SET_RSP":{"st":2,"k":"54321_username"}}`},
 		{"too short, with the key", `{"SETQ":{"key1":"crusty"}}`, codec.StatusKeyLengthInvalid, `{"SETQ_RSP":{"st":6,"k":"key1"}}`},
 		{"exists", `{"ADD":{"abcdef":1}}`, codec.StatusKeyExists, `{"ADD_RSP":{"st":4,"k":"abcdef"}}`},
-		{"ADDQ", `{"ADDQ":{"abcdef":1}}`, codec.StatusTypeInvalid, `{"ADDQ_RSP":{"st":7,"k":"abcdef"}}`},
+		{"ADDQ", `{"ADDQ":{"abcdef":1}}`, codec.StatusTypeInvalid, `{"ADDQ_RSP":{"st":7,"k":"abcdef","m":"null, objects and arrays are values only with --values any"}}`},
 		{"GET of what is not there", `{"GET":["abcdef"]}`, codec.StatusKeyNotExist, `{"GET_RSP":{"st":3,"k":"abcdef"}}`},
 		{"GET of no string", `{"GET":[12]}`, codec.StatusTypeInvalid, `{"GET_RSP":{"st":7,"k":""}}`},
 		{"RMV", `{"RMV":["abcdef"]}`, codec.StatusKeyRemoved, `{"RMV_RSP":{"st":5,"k":"abcdef"}}`},

@@ -371,14 +371,18 @@ func skipDigits(b []byte, i int) int {
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
 // scanWord expects word, which is true, false or null, at b[i] and returns the index
-// after it.
+// after it. Of another word the first letter is at fault: "not" is no null with a wrong
+// letter.
 func scanWord(b []byte, i int, word string) (end int, err *Refusal) {
 	if end = i + len(word); end <= len(b) && string(b[i:end]) == word {
 		return end, nil
 	}
 	for j := range len(word) {
-		if i+j >= len(b) || b[i+j] != word[j] {
+		if i+j >= len(b) {
 			return 0, syntaxAt(b, i+j, word)
+		}
+		if b[i+j] != word[j] {
+			return 0, noValue(b, i)
 		}
 	}
 	panic("BUG: codec: nothing is wrong with " + word)

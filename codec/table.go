@@ -213,7 +213,7 @@ type derivations struct {
 	next  [NumOpcodes]Opcode
 
 	// The beginnings of responses.
-	status [NumOpcodes][numStatuses]prefix // {"SET_RSP":{"st":1,"k":" and nothing for a rename
+	status [NumOpcodes][numStatuses]prefix // {"SET_RSP":{"st":1,"k":" and nothing for a rename or a value's type
 	value  [NumOpcodes]prefix              // {"GET_RSP":{"st":0,"
 	rename [NumOpcodes]string              // {"RNM_KEY_RSP":{"
 }
@@ -234,6 +234,9 @@ func (d *derivations) add(op Opcode) {
 	for st := range numStatuses {
 		if r.shape == ShapeRenames && Status(st) != StatusTypeInvalid {
 			continue // there is no k in it
+		}
+		if r.shape == ShapePairs && Status(st) == StatusTypeInvalid {
+			continue // there is more than a k in it
 		}
 		d.status[op][st] = makePrefix(`%s%d,"k":"`, d.texts[op].Response, st)
 	}

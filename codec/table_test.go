@@ -105,7 +105,7 @@ func TestNamesOfOneChain(t *testing.T) {
 // the client parses the answer.
 func TestANewRowIsACommand(t *testing.T) {
 	const payload = `{"NEW_RMV":["abcdef","x",1]}`
-	if got := describe(t, codec.Options{}, payload); got != `{"SERVER_ERROR":{"s":3,"m":"NEW_RMV"}}` {
+	if got := describe(t, codec.Options{}, payload); got != `{"SERVER_ERROR":{"s":3,"m":"unknown command NEW_RMV"}}` {
 		t.Fatal(got)
 	}
 	op := codec.AddRowForTesting(t, "NEW_RMV", codec.OpRemove, true, codec.StatusKeyNotExist)

@@ -1,7 +1,5 @@
 package codec
 
-import "fmt"
-
 // This file checks values: scalars here, arrays and objects with sonic's help. When
 // something is wrong with them, they are checked again without it, for the place of the
 // fault.
@@ -10,7 +8,7 @@ import "fmt"
 // a string, a number or a boolean.
 func (d *Decoder) value(b []byte, i int) (end int, scalar bool, err *Refusal) {
 	if i >= len(b) {
-		return 0, false, syntaxAt(b, i, "a value")
+		return 0, false, noValue(b, i)
 	}
 	switch c := b[i]; c {
 	case '{', '[':
@@ -38,7 +36,7 @@ func (d *Decoder) scanScalar(b []byte, i int) (end int, err *Refusal) {
 	case c == 'f':
 		return scanWord(b, i, "false")
 	}
-	return 0, syntaxAt(b, i, "a value")
+	return 0, noValue(b, i)
 }
 
 // scanNested checks the object or array at b[i] and returns the index after it. Its end,
@@ -78,7 +76,7 @@ func (d *Decoder) validateSlow(b []byte, i int) (end int, err *Refusal) {
 		switch {
 		case i < len(b) && (b[i] == '{' || b[i] == '['):
 			if depth++; depth > d.opts.MaxDepth {
-				return 0, syntax(i, fmt.Sprintf("nesting deeper than %d", d.opts.MaxDepth))
+				return 0, tooDeep(i, d.opts.MaxDepth)
 			}
 			closing := b[i] + 2 // ASCII: '{'+2 is '}', '['+2 is ']'
 			objects[depth/64] &^= 1 << (depth % 64)
@@ -99,7 +97,7 @@ func (d *Decoder) validateSlow(b []byte, i int) (end int, err *Refusal) {
 		case i < len(b):
 			i, err = d.scanScalar(b, i)
 		default:
-			err = syntaxAt(b, i, "a value")
+			err = noValue(b, i)
 		}
 		if err != nil {
 			return 0, err

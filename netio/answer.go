@@ -132,8 +132,7 @@ func (p *pipeline) answerCount(opcode codec.Opcode, n int) {
 	p.out = p.appendText(p.out)
 }
 
-// maxKeptText is how much of the memory that a response needed is left for the next:
-// the refusal of an unknown command repeats its name, which may be long.
+// maxKeptText is how much of the memory that a response needed is left for the next.
 const maxKeptText = 64 << 10
 
 // appendText appends the answer in p.text: one of the rare ones, whose

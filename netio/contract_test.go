@@ -67,7 +67,7 @@ func TestContract2Refusals(t *testing.T) {
 		t.Run("top level is not an object with exactly one member: s 4", func(t *testing.T) {
 			only := one(`{"SERVER_ERROR":{"s":4,"m":"Only one command permitted"}}`)
 			converse(t, c, []exchange{
-				{`{}`, only},
+				{`{}`, one(`{"SERVER_ERROR":{"s":4,"m":"no command in the object"}}`)},
 				{`[]`, only},
 				{`[{"COUNT":{}}]`, only},
 				{`1`, only},
@@ -81,10 +81,10 @@ func TestContract2Refusals(t *testing.T) {
 		})
 		t.Run("unknown command: s 3 with its name", func(t *testing.T) {
 			converse(t, c, []exchange{
-				{`{"NOPE":{}}`, one(`{"SERVER_ERROR":{"s":3,"m":"NOPE"}}`)},
-				{`{"set":{"abcdef":1}}`, one(`{"SERVER_ERROR":{"s":3,"m":"set"}}`)},
-				{`{"":1}`, one(`{"SERVER_ERROR":{"s":3,"m":""}}`)},
-				{`{"say \"hi\"":1}`, one(`{"SERVER_ERROR":{"s":3,"m":"say \"hi\""}}`)},
+				{`{"NOPE":{}}`, one(`{"SERVER_ERROR":{"s":3,"m":"unknown command NOPE"}}`)},
+				{`{"set":{"abcdef":1}}`, one(`{"SERVER_ERROR":{"s":3,"m":"unknown command set"}}`)},
+				{`{"":1}`, one(`{"SERVER_ERROR":{"s":3,"m":"unknown command "}}`)},
+				{`{"say \"hi\"":1}`, one(`{"SERVER_ERROR":{"s":3,"m":"unknown command say \"hi\""}}`)},
 			})
 		})
 		t.Run("argument of the wrong type: st 12", func(t *testing.T) {
@@ -146,14 +146,14 @@ func TestContract3SET(t *testing.T) {
 			deep := strings.Repeat("[", 128) + strings.Repeat("]", 128)
 			converse(t, c, []exchange{
 				{`{"SET":{"typed_a":null,"typed_b":{"x":[1]},"typed_c":[],"typed_d":` + deep + `}}`,
-					responses(`{"SET_RSP":{"st":7,"k":"%s"}}`, "typed_a", "typed_b", "typed_c", "typed_d")},
+					responses(`{"SET_RSP":{"st":7,"k":"%s","m":"null, objects and arrays are values only with --values any"}}`, "typed_a", "typed_b", "typed_c", "typed_d")},
 				{`{"GET":["typed_a"]}`, one(`{"GET_RSP":{"st":3,"k":"typed_a"}}`)},
 			})
 		})
 		t.Run("a pair that fails does not stop the others", func(t *testing.T) {
 			converse(t, c, []exchange{{`{"SET":{"good_1":1,"bad":1,"good_2":null,"good_3":3}}`, []string{
 				`{"SET_RSP":{"st":1,"k":"good_1"}}`, `{"SET_RSP":{"st":6,"k":"bad"}}`,
-				`{"SET_RSP":{"st":7,"k":"good_2"}}`, `{"SET_RSP":{"st":1,"k":"good_3"}}`,
+				`{"SET_RSP":{"st":7,"k":"good_2","m":"null, objects and arrays are values only with --values any"}}`, `{"SET_RSP":{"st":1,"k":"good_3"}}`,
 			}}})
 		})
 		t.Run("a key twice is two pairs, in order", func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestContract4Family(t *testing.T) {
 		t.Run("SETQ answers only pairs that fail", func(t *testing.T) {
 			converse(t, c, []exchange{
 				{`{"SETQ":{"quiet_1":1,"bad":1,"quiet_2":null,"quiet_1":2}}`, []string{
-					`{"SETQ_RSP":{"st":6,"k":"bad"}}`, `{"SETQ_RSP":{"st":7,"k":"quiet_2"}}`,
+					`{"SETQ_RSP":{"st":6,"k":"bad"}}`, `{"SETQ_RSP":{"st":7,"k":"quiet_2","m":"null, objects and arrays are values only with --values any"}}`,
 				}},
 				{`{"GET":["quiet_1"]}`, one(`{"GET_RSP":{"st":0,"quiet_1":2}}`)},
 			})
@@ -205,14 +205,14 @@ func TestContract4Family(t *testing.T) {
 			converse(t, c, []exchange{
 				{`{"ADD":{"added_1":1,"added_1":2,"bad":1,"added_2":[]}}`, []string{
 					`{"ADD_RSP":{"st":1,"k":"added_1"}}`, `{"ADD_RSP":{"st":4,"k":"added_1"}}`,
-					`{"ADD_RSP":{"st":6,"k":"bad"}}`, `{"ADD_RSP":{"st":7,"k":"added_2"}}`,
+					`{"ADD_RSP":{"st":6,"k":"bad"}}`, `{"ADD_RSP":{"st":7,"k":"added_2","m":"null, objects and arrays are values only with --values any"}}`,
 				}},
 				{`{"GET":["added_1"]}`, one(`{"GET_RSP":{"st":0,"added_1":1}}`)},
 			})
 		})
 		t.Run("ADDQ answers only pairs that fail", func(t *testing.T) {
 			converse(t, c, []exchange{{`{"ADDQ":{"addedq":1,"addedq":2,"bad":1,"addedr":{}}}`, []string{
-				`{"ADDQ_RSP":{"st":4,"k":"addedq"}}`, `{"ADDQ_RSP":{"st":6,"k":"bad"}}`, `{"ADDQ_RSP":{"st":7,"k":"addedr"}}`,
+				`{"ADDQ_RSP":{"st":4,"k":"addedq"}}`, `{"ADDQ_RSP":{"st":6,"k":"bad"}}`, `{"ADDQ_RSP":{"st":7,"k":"addedr","m":"null, objects and arrays are values only with --values any"}}`,
 			}}})
 		})
 		t.Run("GET", func(t *testing.T) {

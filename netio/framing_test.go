@@ -115,7 +115,7 @@ func TestContract1Upgrade(t *testing.T) {
 	}{
 		{"no key", without("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), 400},
 		{"bad key", strings.Replace(without(""), "dGhlIHNhbXBsZSBub25jZQ==", "short", 1), 400},
-		{"no upgrade", without("Upgrade: websocket\r\n"), 400},
+		{"no upgrade", without("Upgrade: websocket\r\n"), 426},
 		{"no connection", without("Connection: keep-alive, Upgrade\r\n"), 400},
 		{"no version", without("Sec-WebSocket-Version: 13\r\n"), 400},
 		{"version 8", strings.Replace(without(""), "Version: 13", "Version: 8", 1), 426},
@@ -134,6 +134,31 @@ func TestContract1Upgrade(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestContract1PlainHTTP: a browser that opens the port is told, as text, what this is.
+func TestContract1PlainHTTP(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	for _, request := range []string{
+		"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: Mozilla/5.0\r\nAccept: text/html\r\nConnection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n\r\n",
+		"GET /favicon.ico HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET / HTTP/1.0\r\n\r\n",
+		"GET /?upgrade: HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		resp := upgradeWith(t, s, request)
+		body, err := io.ReadAll(resp.Body)
+		if resp.StatusCode != 426 || !resp.Close || resp.Header.Get("Upgrade") != "websocket" || resp.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%q: %s %v", request, resp.Status, resp.Header)
+		}
+		for _, want := range []string{"This is Keyframe", "new WebSocket(", "nc -N"} {
+			if err != nil || !strings.Contains(string(body), want) {
+				t.Errorf("%q: the page lacks %q: %s, %v", request, want, body, err)
+			}
+		}
+	}
+	// The README's first example is the page's too.
+	c := dialWebSocket(t, "tcp", s.tcp)
+	converse(t, c, []exchange{{`{"SET":{"user1234_name":"bob"}}`, one(`{"SET_RSP":{"st":1,"k":"user1234_name"}}`)}})
 }
 
 // rawWebSocket upgrades by hand, for frames that no client library would send.

@@ -23,17 +23,20 @@ const maxRequestBytes = 16 << 10
 // refused; the answer says why, and the connection is to be closed.
 //
 // gobwas/ws reads the request and computes the answer: any path is accepted, no
-// extension or subprotocol is ever negotiated.
+// extension is ever negotiated.
 func upgrade(b []byte) (answer []byte, size int, err error) {
 	end := bytes.Index(b[:min(len(b), maxRequestBytes)], []byte("\r\n\r\n"))
 	if end < 0 {
 		if len(b) >= maxRequestBytes {
-			err = fmt.Errorf("the upgrade request is longer than %d bytes", maxRequestBytes)
+			err = fmt.Errorf("the upgrade request is longer than %d KiB", maxRequestBytes>>10)
 			return httpError(http.StatusBadRequest, err.Error()), len(b), err
 		}
 		return nil, 0, frame.ErrIncomplete
 	}
 	size = end + len("\r\n\r\n")
+	if isPlainHTTP(b[:end]) {
+		return httpError(http.StatusUpgradeRequired, plainHTTP), size, errPlainHTTP
+	}
 	var out bytes.Buffer
 	if _, err = (ws.Upgrader{}).Upgrade(readWriter{bytes.NewReader(b[:size]), &out}); err != nil {
 		// The library has its own answers, some with other numbers. PROTOCOL.md
@@ -46,6 +49,35 @@ func upgrade(b []byte) (answer []byte, size int, err error) {
 		return httpError(status, err.Error()), size, err
 	}
 	return out.Bytes(), size, nil
+}
+
+var errPlainHTTP = errors.New("a plain HTTP request, without an Upgrade header")
+
+// plainHTTP is the page for a browser, or curl, that has been pointed at the port.
+const plainHTTP = `This is Keyframe, a JSON key-value server. This port speaks WebSocket and JSON Lines, not plain HTTP.
+
+From this page's console:
+
+  ws = new WebSocket("ws://" + location.host)
+  ws.onmessage = e => console.log(e.data)
+  ws.onopen = () => ws.send('{"SET":{"user1234_name":"bob"}}')
+
+From a shell:
+
+  printf '{"GET":["user1234_name"]}\n' | nc -N HOST PORT`
+
+// isPlainHTTP reports whether a request is one of HTTP that does not ask for an upgrade.
+func isPlainHTTP(request []byte) bool {
+	first, headers, _ := bytes.Cut(request, []byte("\r\n"))
+	if !bytes.Contains(first, []byte(" HTTP/1.")) {
+		return false
+	}
+	for line := range bytes.SplitSeq(headers, []byte("\r\n")) {
+		if name, _, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(bytes.TrimSpace(name), []byte("Upgrade")) {
+			return false
+		}
+	}
+	return true
 }
 
 // handshake is the framing of a connection that begins as HTTP: one request, which makes
@@ -113,6 +145,6 @@ func httpError(status int, reason string) []byte {
 	if status == http.StatusUpgradeRequired {
 		extra = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 	}
-	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",
 		status, http.StatusText(status), extra, len(reason)+1, reason)
 }

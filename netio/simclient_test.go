@@ -337,6 +337,9 @@ func closeFrame(code int, reason string) string {
 }
 
 func (c *simClient) status(name string, st int, text string) []byte {
+	if st == 7 && text != "" { // a pair's: a key that is no string has no text
+		return c.frame(fmt.Appendf(nil, `{"%s_RSP":{"st":7,"k":"%s","m":"null, objects and arrays are values only with --values any"}}`, name, text))
+	}
 	return c.frame(fmt.Appendf(nil, `{"%s_RSP":{"st":%d,"k":"%s"}}`, name, st, text))
 }
 

@@ -39,7 +39,7 @@ var session = []struct{ command, want string }{
 	{`{"RNM_KEY":[{"added_key":"renamed"}]}`, `{"RNM_KEY_RSP":{"added_key":"renamed","st":1}}`},
 	{`{"CONTAINS":["renamed","added_key"]}`, `{"CONTAINS_RSP":{"st":4,"k":"renamed"}} {"CONTAINS_RSP":{"st":3,"k":"added_key"}}`},
 	{`{"SET":{"k\u00e9y_\"quoted\"":"\u0041\n"}}`, `{"SET_RSP":{"st":1,"k":"kéy_\"quoted\""}}`},
-	{`{"NOPE":{}}`, `{"SERVER_ERROR":{"s":3,"m":"NOPE"}}`},
+	{`{"NOPE":{}}`, `{"SERVER_ERROR":{"s":3,"m":"unknown command NOPE"}}`},
 	{`[]`, `{"SERVER_ERROR":{"s":4,"m":"Only one command permitted"}}`},
 	{`{"RMV":["renamed"]}`, `{"RMV_RSP":{"st":5,"k":"renamed"}}`},
 	{`{"CLEAR":{}}`, `{"CLEAR_RSP":{"st":0,"cnt":4}}`},

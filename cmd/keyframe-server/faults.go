@@ -2,7 +2,11 @@ package main
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
+
+	"github.com/dustin/go-humanize"
 
 	"keyframe/engine"
 	"keyframe/netio"
@@ -25,6 +29,10 @@ var (
 		"MaxBytes": "max-memory",
 	}
 )
+
+// sizes are the flags that take units. Options count in bytes; faults of these flags are
+// told in the units that people write.
+var sizes = map[string]bool{"max-frame": true, "max-output": true, "max-memory": true}
 
 // oneLine is an error as one sentence in the words of the command line, whether it is
 // one fault or several that have been joined.
@@ -55,8 +63,37 @@ func oneLine(err error) string {
 
 // flagFault says what is wrong with a flag's value.
 func flagFault(flag string, value any, want string) string {
+	if n, ok := value.(int); ok && sizes[flag] {
+		return fmt.Sprintf("--%s is %s, want %s", flag, inUnits(n), wantInUnits(want))
+	}
 	if text, ok := value.(string); ok {
 		return fmt.Sprintf("--%s is %q, want %s", flag, text, want)
 	}
 	return fmt.Sprintf("--%s is %v, want %s", flag, value, want)
+}
+
+// inUnits is a number of bytes in the largest unit that it is a multiple of.
+func inUnits(n int) string {
+	const units = "BKMGT"
+	unit := 0
+	for n != 0 && n%1024 == 0 && unit < len(units)-1 {
+		n /= 1024
+		unit++
+	}
+	if unit == 0 {
+		return humanize.Comma(int64(n)) + " B"
+	}
+	return fmt.Sprintf("%d %ciB", n, units[unit])
+}
+
+var numberOfBytes = regexp.MustCompile(`[1-9][0-9]*( [KMGT]iB)?`)
+
+// wantInUnits is the text of an OptionError with its numbers of bytes in units.
+func wantInUnits(want string) string {
+	return numberOfBytes.ReplaceAllStringFunc(want, func(text string) string {
+		if n, err := strconv.Atoi(text); err == nil {
+			return inUnits(n)
+		}
+		return text // it has its unit
+	})
 }

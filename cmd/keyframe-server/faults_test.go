@@ -31,7 +31,7 @@ func leastMemory(t *testing.T) string {
 	if err := engine.CheckOptions(engine.Options{MaxBytes: 1024}); !errors.As(err, &fault) || fault.Field != "MaxBytes" {
 		t.Fatalf("1 KiB of memory: %v", err)
 	}
-	return fault.Want
+	return wantInUnits(fault.Want)
 }
 
 // TestFieldsAndFlags: every field has its flag, or a reason to have none. A good value of
@@ -45,13 +45,13 @@ func TestFieldsAndFlags(t *testing.T) {
 	}{
 		"listen":            {"127.0.0.1:7", []string{"127.0.0.1:7"}, "nonsense", `--listen is "nonsense", want host:port`},
 		"loops":             {"7", 7, "257", "--loops is 257, want 1 to 256"},
-		"max-frame":         {"3MiB", 3 << 20, "63B", "--max-frame is 63, want 64 to 268435456"},
+		"max-frame":         {"3MiB", 3 << 20, "63B", "--max-frame is 63 B, want 64 B to 256 MiB"},
 		"max-conns":         {"7", 7, "-1", "--max-conns is -1, want 1 to 1048576"},
-		"max-output":        {"3MiB", 3 << 20, "1023B", "--max-output is 1023, want 1024 to 1099511627776"},
+		"max-output":        {"3MiB", 3 << 20, "1023B", "--max-output is 1,023 B, want 1 KiB to 1 TiB"},
 		"idle-timeout":      {"7s", 7 * time.Second, "-1s", "--idle-timeout is -1s, want more than 0"},
 		"handshake-timeout": {"7s", 7 * time.Second, "-2s", "--handshake-timeout is -2s, want more than 0"},
 		"output-timeout":    {"7s", 7 * time.Second, "-3s", "--output-timeout is -3s, want more than 0"},
-		"max-memory":        {"64MiB", 64 << 20, "1KiB", "--max-memory is 1024, want " + leastMemory(t)},
+		"max-memory":        {"64MiB", 64 << 20, "1KiB", "--max-memory is 1 KiB, want " + leastMemory(t)},
 	}
 	defaults, err := parseFlags(nil, io.Discard)
 	if err != nil {
@@ -94,6 +94,20 @@ func TestFieldsAndFlags(t *testing.T) {
 	}
 }
 
+// TestInUnits: sizes are exact, and as people write them.
+func TestInUnits(t *testing.T) {
+	for n, want := range map[int]string{
+		0: "0 B", 63: "63 B", 1024: "1 KiB", 1025: "1,025 B", 2 << 20: "2 MiB", 3 << 19: "1536 KiB", 16 << 30: "16 GiB", 1 << 40: "1 TiB", -1024: "-1 KiB",
+	} {
+		if got := inUnits(n); got != want {
+			t.Errorf("%d bytes are %s, want %s", n, got, want)
+		}
+	}
+	if got, want := wantInUnits("0 or 2097152 to 7 GiB, at most 10"), "0 or 2 MiB to 7 GiB, at most 10 B"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestOneLine: faults of both packages make one sentence, and any other error keeps its
 // text.
 func TestOneLine(t *testing.T) {
@@ -102,7 +116,7 @@ func TestOneLine(t *testing.T) {
 		err  error
 		want string
 	}{
-		{err, "--max-memory is 1024, want " + leastMemory(t) + "; --loops is 257, want 1 to 256; --max-conns is -1, want 1 to 1048576"},
+		{err, "--max-memory is 1 KiB, want " + leastMemory(t) + "; --loops is 257, want 1 to 256; --max-conns is -1, want 1 to 1048576"},
 		{&netio.OptionError{Field: "StopTimeout", Value: -time.Second, Want: "more than 0"}, "StopTimeout is -1s, want more than 0"},
 		{&engine.OptionError{Field: "Shards", Value: 3, Want: "a power of two"}, "Shards is 3, want a power of two"},
 		{errors.New("netio: can't listen on 127.0.0.1:1: in use by engine: 7"), "can't listen on 127.0.0.1:1: in use by engine: 7"},

@@ -195,7 +195,7 @@ func TestFailures(t *testing.T) {
 		{[]string{"--no-such-flag"}, 2, "no-such-flag"},
 		{[]string{"--values", "some"}, 2, "scalar"},
 		{[]string{"--max-frame", "lots"}, 2, "want a size"},
-		{[]string{"--max-memory", "1KiB"}, 2, "--max-memory is 1024"},
+		{[]string{"--max-memory", "1KiB"}, 2, "--max-memory is 1 KiB, want 0 or at least 2 MiB"},
 		{[]string{"--max-frame", "0"}, 2, "more than 0"},
 		{[]string{"--max-conns", "0"}, 2, "more than 0"},
 		{[]string{"--max-conns", "-1"}, 2, "--max-conns is -1"},

@@ -118,6 +118,9 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 						arg.Key, want.Key, want.Value = nil, nil, nil
 					}
 				}
+				if op.Shape() == codec.ShapePairs && st == codec.StatusTypeInvalid {
+					want.Message = []byte("null, objects and arrays are values only with --values any")
+				}
 				answer := codec.AppendResponse(nil, op, &arg, st)
 				err := p.Parse(answer, &r)
 				if op.Values().Has(st) {
@@ -132,7 +135,7 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 					requireResponse(t, answer, r, want)
 				}
 				gotSt, key, ok := client.Status(answer, op)
-				plain := op.Shape() != codec.ShapeRenames && possible && st < 10 && isPlain(keys[0])
+				plain := op.Shape() != codec.ShapeRenames && possible && st < 10 && isPlain(keys[0]) && want.Message == nil
 				if ok != plain || ok && (gotSt != st || string(key) != keys[0]) {
 					t.Fatalf("%s: Status says %d %q %v", answer, gotSt, key, ok)
 				}
@@ -189,8 +192,8 @@ func TestOtherResponses(t *testing.T) {
 		{codec.AppendCount(nil, codec.OpClear, 0), client.Response{Op: codec.OpClear}},
 		{codec.AppendMembers(nil, codec.OpServerInfo, info), client.Response{Op: codec.OpServerInfo, Value: []byte(`{"st":0,"keyCnt":3,"version":"ü\n"}`)}},
 		{refusal(`[]`), client.Response{Status: 4, Message: []byte("Only one command permitted")}},
-		{refusal(`{"a\"\ud83d\ude00":1}`), client.Response{Status: 3, Message: []byte("a\"😀")}},
-		{refusal(`{"\ud83d\n":1}`), client.Response{Status: 3, Message: []byte(`\ud83d\n`)}},
+		{refusal(`{"a\"\ud83d\ude00":1}`), client.Response{Status: 3, Message: []byte("unknown command a\"😀")}},
+		{refusal(`{"\ud83d\n":1}`), client.Response{Status: 3, Message: []byte(`unknown command \ud83d\n`)}},
 		{refusal(`{"SET":[]}`), client.Response{Op: codec.OpSet, Status: 12, Message: []byte("SET takes an object of keys and values")}},
 		{refusal(`{"RNM_KEY":{}}`), client.Response{Op: codec.OpRename, Status: 12, Message: []byte(`RNM_KEY takes an array of objects {"old key":"new key"}`)}},
 		{refusal(`{"COUNT":1}`), client.Response{Op: codec.OpCount, Status: 12, Message: []byte("COUNT takes an empty object")}},

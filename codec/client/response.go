@@ -23,8 +23,8 @@ type Response struct {
 	Value []byte
 	// Count is how many keys there are (COUNT) or were (CLEAR).
 	Count int64
-	// Message is what is wrong, unescaped, in a SERVER_ERROR or an answer with the
-	// status QueryRootInvalidType.
+	// Message is what is wrong, unescaped: in a SERVER_ERROR, an answer with the status
+	// QueryRootInvalidType, and one with TypeInvalid that has a Key.
 	Message []byte
 }
 
@@ -129,11 +129,13 @@ func (p *Parser) Parse(b []byte, r *Response) error {
 	return p.fill(r, &m)
 }
 
-// members are the two of a response's object: its status and the other one.
+// members are those of a response's object: its status and another one, and after that
+// what is to be said about it.
 type members struct {
-	status []byte // JSON text
-	name   []byte // the other one's name, unescaped; nil if there is none
-	value  []byte // its JSON text
+	status  []byte // JSON text
+	name    []byte // the other one's name, unescaped; nil if there is none
+	value   []byte // its JSON text
+	message []byte // JSON text of the string m; nil if there is none
 }
 
 // members parses the object at b[i] and returns the index of what follows it.
@@ -158,6 +160,8 @@ func (p *Parser) members(b []byte, i int, op codec.Opcode, m *members) (end int,
 		case op.Reply() == codec.ReplyMembers:
 		case m.name == nil:
 			m.name, m.value = name, value
+		case m.message == nil && op.Shape() == codec.ShapePairs && string(name) == "m" && value[0] == '"':
+			m.message = value
 		default:
 			return 0, fmt.Errorf("%w: it has a member %.40q too many", ErrResponse, name)
 		}
@@ -176,6 +180,14 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 		return fmt.Errorf("%w: its status is %.40q", ErrResponse, m.status)
 	}
 	r.Status = codec.Status(st)
+	if m.message != nil {
+		if r.Status != codec.StatusTypeInvalid {
+			return fmt.Errorf("%w: %s with status %d and a message", ErrResponse, r.Op, st)
+		}
+		if r.Message, _, err = p.dec.ScanString(m.message, 0); err != nil {
+			return err
+		}
+	}
 	switch {
 	case r.Op == 0, r.Status == codec.StatusQueryRootInvalidType:
 		if r.Message, err = p.text(m, "m"); r.Message == nil && m.is("m") {
@@ -238,5 +250,5 @@ func expect(b []byte, i int, want byte) (int, error) {
 }
 
 func notJSON(offset int, text string) error {
-	return &codec.Refusal{Code: codec.RefusedSyntax, Offset: offset, Text: text}
+	return &codec.Refusal{Code: codec.RefusedSyntax, Offset: offset, Text: fmt.Sprintf("not JSON: %s at byte %d", text, offset)}
 }
