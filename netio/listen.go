@@ -46,8 +46,12 @@ func parseAddress(address string) (network, addr string, err error) {
 	}
 	switch scheme {
 	case "tcp":
-		if _, _, err := net.SplitHostPort(rest); err != nil {
+		_, port, err := net.SplitHostPort(rest)
+		if err != nil {
 			return "", "", &OptionError{"Listen", address, "host:port"}
+		}
+		if _, err := net.LookupPort("tcp", port); err != nil {
+			return "", "", &OptionError{"Listen", address, "a port from 0 to 65535"}
 		}
 		return "tcp", rest, nil
 	case "unix":

@@ -250,7 +250,7 @@ func TestListenErrors(t *testing.T) {
 		{"relative path", "unix://s", "want an absolute path"},
 		{"no port", "localhost", "want host:port"},
 		{"unknown scheme", "udp://127.0.0.1:1", "unknown scheme"},
-		{"no such port", "127.0.0.1:99999", "invalid port"},
+		{"no such port", "127.0.0.1:99999", "want a port from 0 to 65535"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			store, err := engine.New(engine.Options{})

@@ -262,7 +262,7 @@ func growth(ctx context.Context, s *session) error {
 		}
 		// Every key once, in order of its number, which is no order in the store.
 		err = s.load(ctx, srv, "--distribution", "seq", "--key-space", strconv.Itoa(s.maxKeys), "--keys", "10", "--depth", "4",
-			"--requests", strconv.Itoa(s.maxKeys/10), "--warm-up", "0", "--interval", "50ms", "--csv", path)
+			"--requests", strconv.Itoa(s.maxKeys/10), "--warm-up", "0", "--interval", "50ms", "--timeline", path)
 		srv.stop()
 		if err != nil {
 			return err

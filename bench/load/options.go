@@ -3,6 +3,8 @@ package load
 import (
 	"errors"
 	"fmt"
+	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,7 +100,7 @@ const (
 // Options describe a run. The zero value of a field means its default, where it
 // has one.
 type Options struct {
-	Addr      string // host:port, or unix:///path
+	Addr      string // host:port, or unix:///path; this machine and the protocol's port
 	Protocol  string // one of Protocols
 	Conns     int
 	Threads   int
@@ -159,7 +161,7 @@ type Options struct {
 
 // Defaults of Options.
 const (
-	DefaultAddr      = "127.0.0.1:1987"
+	DefaultHost      = "127.0.0.1"
 	DefaultConns     = 32
 	DefaultSpace     = 1_000_000
 	DefaultKeySize   = bench.KeyBytes
@@ -169,8 +171,8 @@ const (
 )
 
 func (o Options) withDefaults() Options {
-	def(&o.Addr, DefaultAddr)
 	def(&o.Protocol, "lines")
+	def(&o.Addr, net.JoinHostPort(DefaultHost, DefaultPort(o.Protocol)))
 	def(&o.Conns, DefaultConns)
 	def(&o.Threads, 1)
 	def(&o.Depth, 1)
@@ -186,6 +188,37 @@ func (o Options) withDefaults() Options {
 	def(&o.Interval, DefaultInterval)
 	o.Threads = min(o.Threads, o.Conns)
 	return o
+}
+
+// DefaultPort is where a server of the protocol listens unless it is told otherwise.
+func DefaultPort(protocol string) string {
+	switch protocol {
+	case "resp":
+		return "6379"
+	case "memcached":
+		return "11211"
+	}
+	return "1987"
+}
+
+// ParseAddr takes an address apart: host:port, with or without tcp:// before it, or
+// unix:///path.
+func ParseAddr(text string) (network, address string, err error) {
+	if path, ok := strings.CutPrefix(text, "unix://"); ok {
+		if !filepath.IsAbs(path) {
+			return "", "", fmt.Errorf("the address %q: want an absolute path, as in unix:///run/keyframe.sock", text)
+		}
+		return "unix", path, nil
+	}
+	address = strings.TrimPrefix(text, "tcp://")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" || strings.ContainsAny(host, "/ ") {
+		return "", "", fmt.Errorf("the address %q: want host:port or unix:///path", text)
+	}
+	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
+		return "", "", fmt.Errorf("the address %q: want a port from 1 to 65535", text)
+	}
+	return "tcp", address, nil
 }
 
 func def[T comparable](field *T, value T) {
@@ -205,6 +238,9 @@ func (o Options) validate() error {
 	}
 	between := func(name string, n, low, high int) {
 		fault(n < low || n > high, "%s is %d, want %d to %d", name, n, low, high)
+	}
+	if _, _, err := ParseAddr(o.Addr); err != nil {
+		faults = append(faults, err)
 	}
 	between("connections", o.Conns, 1, maxConns)
 	between("threads", o.Threads, 1, o.Conns)

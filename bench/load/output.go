@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -127,6 +128,46 @@ func (r *Result) WriteTable(w io.Writer) error {
 	_, err := fmt.Fprintln(w)
 	return err
 }
+
+// title is what the run did, as redis-benchmark names its tests.
+func (r *Result) title() string {
+	name := strings.ToUpper(r.Options.Mix.String())
+	if r.Options.Keys > 1 {
+		name += fmt.Sprintf(" (%d keys)", r.Options.Keys)
+	}
+	return name
+}
+
+// WriteLine writes the result as one line, in redis-benchmark's words.
+func (r *Result) WriteLine(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s: %.2f requests per second, p50=%.3f msec\n",
+		r.title(), perSecond(r.Commands, r.Elapsed), milliseconds(r.Latency.ValueAtPercentile(50)))
+	return err
+}
+
+// csvHead are the columns of redis-benchmark's CSV.
+var csvHead = []string{"test", "rps", "avg_latency_ms", "min_latency_ms", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "max_latency_ms"}
+
+// WriteCSVHead writes the names of WriteCSV's columns.
+func WriteCSVHead(w io.Writer) error { return writeQuoted(w, csvHead) }
+
+// WriteCSV writes the result as a row of CSV, as redis-benchmark does.
+func (r *Result) WriteCSV(w io.Writer) error {
+	row := []string{r.title(), fmt.Sprintf("%.2f", perSecond(r.Commands, r.Elapsed))}
+	h := r.Latency
+	for _, ns := range []int64{int64(h.Mean()), h.Min(), h.ValueAtPercentile(50), h.ValueAtPercentile(95), h.ValueAtPercentile(99), h.Max()} {
+		row = append(row, fmt.Sprintf("%.3f", milliseconds(ns)))
+	}
+	return writeQuoted(w, row)
+}
+
+// writeQuoted writes a row with every cell in quotes, none of which has one inside.
+func writeQuoted(w io.Writer, row []string) error {
+	_, err := fmt.Fprintf(w, "\"%s\"\n", strings.Join(row, `","`))
+	return err
+}
+
+func milliseconds(ns int64) float64 { return float64(ns) / float64(time.Millisecond) }
 
 // latency is a time with three digits.
 func latency(ns int64) string {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -74,9 +73,9 @@ type worker struct {
 
 // dial opens a connection and takes its descriptor over.
 func dial(o *Options, p protocol) (net.Conn, error) {
-	network, address := "tcp", strings.TrimPrefix(o.Addr, "tcp://")
-	if path, ok := strings.CutPrefix(o.Addr, "unix://"); ok {
-		network, address = "unix", path
+	network, address, err := ParseAddr(o.Addr)
+	if err != nil {
+		return nil, err
 	}
 	c, err := net.DialTimeout(network, address, o.Timeout)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -15,24 +16,40 @@ import (
 
 // config is what the command line asks for.
 type config struct {
-	load    load.Options
-	format  string
-	name    string
-	csv     string
-	hlog    string
-	hgrm    string
-	quiet   bool
-	ioLimit string
+	load     load.Options // of the first test
+	tests    []test       // run one after the other; one unless there is --tests
+	format   string
+	name     string
+	timeline string
+	hlog     string
+	hgrm     string
+	quiet    bool
+	ioLimit  string
+	version  bool
 }
+
+// test is what tells the tests of --tests apart.
+type test struct {
+	mix  load.Mix
+	keys int
+}
+
+// testNames are what --tests takes: the commands of a mix, and redis-benchmark's SET of
+// ten keys.
+var testNames = []string{"set", "mset", "add", "get", "rmv", "contains"}
+
+const msetKeys = 10
 
 const usage = `Usage: keyframe-benchmark [flags]
 
 Drives a server over many connections and tells how many keys a second it
-answers and how long that takes. Measure with the server on one core and this
+answers and how long that takes. Its short flags are redis-benchmark's: -h HOST
+-p PORT -c -n -d -P -r -t -q --csv. Measure with the server on one core and this
 on another:
 
-  taskset -c 0 bin/keyframe-server --loops 1 &
-  taskset -c 1 bin/keyframe-benchmark --keys 10 --depth 16 --fill --duration 5s
+  taskset -c 0 bin/keyframe-server --listen 127.0.0.1:19880 --loops 1 &
+  taskset -c 1 bin/keyframe-benchmark -p 19880 --keys 10 -P 16 --fill --duration 5s
+  kill %%1
 
 Without --rate the loop is closed: each connection sends --depth commands, waits
 for all their answers and sends the next. With --rate it is open: commands are
@@ -53,26 +70,29 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.SortFlags = false
 	fs.Usage = func() { fmt.Fprintf(stdout, usage, fs.FlagUsages()) }
 
-	fs.StringVarP(&o.Addr, "addr", "a", load.DefaultAddr, "`address` of the server: host:port or unix:///path")
+	host := fs.StringP("host", "h", load.DefaultHost, "`host` of the server")
+	port := fs.StringP("port", "p", "", "its `port` (1987; with --resp 6379, with --memcached 11211)")
+	fs.StringVarP(&o.Addr, "addr", "a", "", "`address` of the server, instead of the two: host:port or unix:///path")
 	websocket := fs.Bool("websocket", false, "one command a WebSocket message, instead of one a line")
 	resp := fs.Bool("resp", false, "the server speaks Redis's protocol (SET, MSET, GET, MGET, DEL, EXISTS)")
 	memcached := fs.Bool("memcached", false, "the server speaks memcached's text protocol (set, add, get, delete)")
 	fs.IntVarP(&o.Conns, "connections", "c", load.DefaultConns, "connections")
-	fs.IntVarP(&o.Threads, "threads", "t", 1, "threads that drive them")
-	fs.IntVarP(&o.Depth, "depth", "d", 1, "commands in flight on each connection")
+	fs.IntVar(&o.Threads, "threads", 1, "threads that drive them")
+	fs.IntVarP(&o.Depth, "depth", "P", 1, "commands in flight on each connection")
 	fs.IntVarP(&o.Keys, "keys", "k", 1, "keys in each command")
-	fs.IntVarP(&o.Space, "key-space", "s", load.DefaultSpace, "different keys")
+	fs.IntVarP(&o.Space, "key-space", "r", load.DefaultSpace, "different keys")
 	fs.IntVar(&o.KeySize, "key-size", load.DefaultKeySize, "bytes of a key")
 	fs.StringVar(&o.Dist, "distribution", "uniform", "which keys: "+strings.Join(bench.Distributions, ", "))
-	fs.IntVar(&o.ValueSize, "value-size", load.DefaultValueSize, "bytes of a value")
+	fs.IntVarP(&o.ValueSize, "value-size", "d", load.DefaultValueSize, "bytes of a value")
 	fs.StringVar(&o.ValueType, "value-type", "string", strings.Join(load.ValueTypes, ", "))
 	mix := fs.StringP("mix", "m", "set", "commands and their shares in percent, such as get=95,set=5 (set, add, get, rmv, contains)")
+	tests := fs.StringP("tests", "t", "", "instead of a mix, some tests one after the other, such as set,get ("+strings.Join(testNames, ", ")+"; mset: SETs of 10 keys)")
 	fs.Uint64Var(&o.Seed, "seed", 1, "of the random keys and commands")
 
 	fs.DurationVarP(&o.Duration, "duration", "D", 0, "how long to measure (10s, unless --requests is given)")
 	fs.IntVarP(&o.Requests, "requests", "n", 0, "measure so many commands")
 	fs.DurationVarP(&o.WarmUp, "warm-up", "w", time.Second, "how long to run before measuring")
-	fs.Float64VarP(&o.Rate, "rate", "r", 0, "open loop: commands a second, planned (0: closed loop)")
+	fs.Float64Var(&o.Rate, "rate", 0, "open loop: commands a second, planned (0: closed loop)")
 	fs.BoolVar(&o.Fill, "fill", false, "set every key of the space first")
 	fs.BoolVar(&o.Verify, "verify", false, "compare keys and values of every answer, and afterwards what each key that was written or removed has come to; fail when GET or CONTAINS misses a key, unless rmv is in the mix")
 	fs.BoolVar(&o.AllowMisses, "allow-misses", false, "with --verify: GET and CONTAINS may miss keys that neither --fill nor this run has set")
@@ -80,21 +100,31 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.StringVar(&o.Password, "password", "", "for AUTH, with --resp")
 	fs.DurationVar(&o.Timeout, "timeout", load.DefaultTimeout, "how long the server may be silent with commands unanswered")
 
-	fs.StringVarP(&cfg.format, "format", "f", "table", "table, json, or benchmark (Go's format, for benchstat)")
+	fs.StringVarP(&cfg.format, "format", "f", "table", "table, json, csv, or benchmark (Go's format, for benchstat)")
 	asJSON := fs.Bool("json", false, "the same as --format json")
+	asCSV := fs.Bool("csv", false, "the same as --format csv: redis-benchmark's columns")
 	fs.StringVar(&cfg.name, "name", "server", "what is measured, in the benchmark format's name")
-	fs.StringVar(&cfg.csv, "csv", "", "write a time line to this `file`, a row an interval")
+	fs.StringVar(&cfg.timeline, "timeline", "", "write a time line as CSV to this `file`, a row an interval")
 	fs.StringVar(&cfg.hlog, "hlog", "", "write an HdrHistogram log to this `file`, in nanoseconds")
 	fs.StringVar(&cfg.hgrm, "hgrm", "", "write the percentile spectrum of all commands to this `file`, in microseconds")
 	fs.DurationVar(&o.Interval, "interval", load.DefaultInterval, "of the time line, the log and the progress")
-	fs.BoolVarP(&cfg.quiet, "quiet", "q", false, "no progress, on a terminal either")
+	fs.BoolVarP(&cfg.quiet, "quiet", "q", false, "no progress, on a terminal either, and one line instead of the table")
 	fs.StringVar(&cfg.ioLimit, "serve-io-limit", "", "be a server instead: answer SETs at this `address` without decoding or storing them, on --threads event loops, for sizes as given")
+	fs.BoolVar(&cfg.version, "version", false, "print the version and exit")
+	fs.Bool("help", false, "print this and exit") // or -h would be it
 
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
+	if help, err := fs.GetBool("help"); err == nil && help {
+		fs.Usage()
+		return nil, pflag.ErrHelp
+	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q: everything is a flag", fs.Arg(0))
+	}
+	if cfg.version {
+		return cfg, nil
 	}
 	if o.AllowMisses && !o.Verify {
 		return nil, fmt.Errorf("--allow-misses is for --verify: without it no miss fails a run")
@@ -111,10 +141,27 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	if chosen > 1 {
 		return nil, fmt.Errorf("--websocket, --resp and --memcached exclude each other")
 	}
+	switch {
+	case !fs.Changed("addr"):
+		if *port == "" {
+			*port = load.DefaultPort(o.Protocol)
+		}
+		o.Addr = net.JoinHostPort(*host, *port)
+	case fs.Changed("host") || fs.Changed("port"):
+		return nil, fmt.Errorf("--addr and --host or --port say the same: want one of them")
+	}
+	if cfg.ioLimit != "" {
+		if _, _, err := load.ParseAddr(cfg.ioLimit); err != nil {
+			return nil, fmt.Errorf("--serve-io-limit: %w", err)
+		}
+	}
 	if *asJSON {
 		cfg.format = "json"
 	}
-	if formats := []string{"table", "json", "benchmark"}; !slices.Contains(formats, cfg.format) {
+	if *asCSV {
+		cfg.format = "csv"
+	}
+	if formats := []string{"table", "json", "csv", "benchmark"}; !slices.Contains(formats, cfg.format) {
 		return nil, fmt.Errorf("--format is %q, want one of %v", cfg.format, formats)
 	}
 	if strings.ContainsAny(cfg.name, " \t/\n=") || cfg.name == "" {
@@ -123,6 +170,18 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	var err error
 	if o.Mix, err = load.ParseMix(*mix); err != nil {
 		return nil, fmt.Errorf("--mix: %w", err)
+	}
+	cfg.tests = []test{{o.Mix, o.Keys}}
+	if fs.Changed("tests") {
+		if fs.Changed("mix") {
+			return nil, fmt.Errorf("--tests and --mix exclude each other")
+		}
+		if cfg.tests, err = parseTests(*tests, o.Keys); err != nil {
+			return nil, err
+		}
+	}
+	if len(cfg.tests) > 1 && (cfg.timeline != "" || cfg.hlog != "" || cfg.hgrm != "") {
+		return nil, fmt.Errorf("--timeline, --hlog and --hgrm are of one test, and --tests has %d", len(cfg.tests))
 	}
 	// Options takes 0 for "the default"; on the command line it is a mistake.
 	for _, name := range []string{"connections", "threads", "depth", "keys", "key-space", "key-size", "value-size", "timeout", "interval"} {
@@ -133,5 +192,35 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	if o.Requests == 0 && !fs.Changed("duration") {
 		o.Duration = 10 * time.Second
 	}
-	return cfg, load.CheckOptions(*o)
+	for _, t := range cfg.tests {
+		if err := load.CheckOptions(cfg.options(t)); err != nil {
+			return nil, err
+		}
+	}
+	return cfg, nil
+}
+
+// options are those of one of the tests.
+func (c *config) options(t test) load.Options {
+	o := c.load
+	o.Mix, o.Keys = t.mix, t.keys
+	return o
+}
+
+// parseTests reads --tests.
+func parseTests(text string, keys int) (tests []test, err error) {
+	for name := range strings.SplitSeq(strings.ToLower(text), ",") {
+		if !slices.Contains(testNames, name) {
+			return nil, fmt.Errorf("--tests: no test %q: want some of %s", name, strings.Join(testNames, ", "))
+		}
+		t := test{keys: keys}
+		if name == "mset" {
+			name, t.keys = "set", msetKeys
+		}
+		if t.mix, err = load.ParseMix(name); err != nil {
+			return nil, err
+		}
+		tests = append(tests, t)
+	}
+	return tests, nil
 }

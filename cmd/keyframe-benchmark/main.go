@@ -12,15 +12,12 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
-	"time"
 
-	"github.com/dustin/go-humanize"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"keyframe/bench/iolimit"
 	"keyframe/bench/load"
+	"keyframe/cmd/internal/version"
 )
 
 // Exit statuses.
@@ -42,6 +39,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 		fmt.Fprintf(stderr, "keyframe-benchmark: %s\nTry --help.\n", err)
 		return exitUsage
+	case cfg.version:
+		fmt.Fprintf(stdout, "keyframe-benchmark %s\n", version.String())
+		return exitOK
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -70,8 +70,27 @@ func serveIOLimit(ctx context.Context, cfg *config, stdout io.Writer) error {
 	})
 }
 
-// drive runs the load and writes its outputs.
-func drive(ctx context.Context, cfg *config, stdout, stderr io.Writer) (err error) {
+// drive runs the tests and writes their results.
+func drive(ctx context.Context, cfg *config, stdout, stderr io.Writer) error {
+	// One thread of Go's more than workers: with all of them waiting in the
+	// kernel the runtime's monitor would take their processors away and wake
+	// every 20 µs for it, on the core that the worker is to have for itself.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), cfg.load.Threads+1))
+	if cfg.format == "csv" {
+		if err := load.WriteCSVHead(stdout); err != nil {
+			return err
+		}
+	}
+	for _, t := range cfg.tests {
+		if err := measure(ctx, cfg, cfg.options(t), stdout, stderr); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure runs one test and writes its outputs.
+func measure(ctx context.Context, cfg *config, o load.Options, stdout, stderr io.Writer) (err error) {
 	var adders []func(load.Interval) error
 	closers, fail := []func() error{}, func(e error) { err = errors.Join(err, e) }
 	defer func() {
@@ -88,8 +107,8 @@ func drive(ctx context.Context, cfg *config, stdout, stderr io.Writer) (err erro
 		closers = append(closers, w.Flush, f.Close)
 		return w, nil
 	}
-	if cfg.csv != "" {
-		w, err := create(cfg.csv)
+	if cfg.timeline != "" {
+		w, err := create(cfg.timeline)
 		if err != nil {
 			return err
 		}
@@ -116,36 +135,38 @@ func drive(ctx context.Context, cfg *config, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	if bar := newProgress(stderr, cfg.quiet); bar != nil {
+	bar := newProgress(stderr, cfg.quiet)
+	if bar != nil {
 		adders = append(adders, bar.add)
-		defer bar.finish()
 	}
 	var outputErr error
 	if len(adders) > 0 {
-		cfg.load.OnInterval = func(i load.Interval) {
+		o.OnInterval = func(i load.Interval) {
 			for _, add := range adders {
 				outputErr = errors.Join(outputErr, add(i))
 			}
 		}
 	}
-
-	// One more of Go's processors than there are workers: with all workers waiting in the
-	// kernel the runtime's monitor would wake every 20 µs to take their processors away, on
-	// the core that the worker is to have for itself.
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), cfg.load.Threads+1))
-	r, runErr := load.Run(ctx, cfg.load)
-	// What was measured before a failure is worth having, but it is no figure for
-	// benchstat.
+	r, runErr := load.Run(ctx, o)
+	if bar != nil {
+		bar.finish() // before anything else is written to the terminal
+	}
+	// What was measured before a failure is worth having, but not among figures.
 	if r != nil && r.Commands > 0 {
 		if spectrum != nil {
 			fail(r.WritePercentiles(spectrum))
 		}
+		whole := runErr == nil && !r.Interrupted
 		switch {
 		case cfg.format == "json":
 			fail(r.WriteJSON(stdout))
+		case cfg.format == "table" && cfg.quiet && whole:
+			fail(r.WriteLine(stdout))
 		case cfg.format == "table":
 			fail(r.WriteTable(stdout))
-		case runErr == nil && !r.Interrupted:
+		case whole && cfg.format == "csv":
+			fail(r.WriteCSV(stdout))
+		case whole:
 			fail(r.WriteBenchmark(stdout, cfg.name))
 		}
 	}
@@ -156,31 +177,3 @@ func drive(ctx context.Context, cfg *config, stdout, stderr io.Writer) (err erro
 	fail(runErr)
 	return err
 }
-
-// progress is a line on a terminal: how far, how fast, the latest p99.
-type progress struct{ bar *progressbar.ProgressBar }
-
-// newProgress returns nil when there is no terminal to draw on.
-func newProgress(w io.Writer, quiet bool) *progress {
-	f, ok := w.(*os.File)
-	if quiet || !ok || !term.IsTerminal(int(f.Fd())) {
-		return nil
-	}
-	p := &progress{progressbar.NewOptions(100,
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetWidth(30),
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionSetElapsedTime(false),
-		progressbar.OptionShowDescriptionAtLineEnd(),
-		progressbar.OptionClearOnFinish())}
-	p.bar.Describe("connecting, filling, warming up")
-	return p
-}
-
-func (p *progress) add(i load.Interval) error {
-	p99 := time.Duration(i.Latency.ValueAtPercentile(99)).Round(time.Microsecond)
-	p.bar.Describe(fmt.Sprintf("%s keys/s, p99 %s", humanize.SIWithDigits(i.Rate(), 2, ""), p99))
-	return p.bar.Set(int(i.Part * 100))
-}
-
-func (p *progress) finish() { _ = p.bar.Finish() }

@@ -180,6 +180,9 @@ func adminAddress(address string) (string, error) {
 	if err != nil || port == "" {
 		return "", fmt.Errorf("--admin %q: want a port or host:port", address)
 	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return "", fmt.Errorf("--admin %q: want a port from 0 to 65535", address)
+	}
 	if host == "" {
 		host = "127.0.0.1"
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/pflag"
@@ -13,9 +12,6 @@ import (
 	"keyframe/engine"
 	"keyframe/netio"
 )
-
-// release is the version of the source tree.
-const release = "0.1.0"
 
 // config is what the command line asks for.
 type config struct {
@@ -109,27 +105,6 @@ func (c *config) logger(w io.Writer, level slog.Level) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
-}
-
-// version is the release, with the revision that the binary was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return release
-	}
-	revision, dirty := "", ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision" && len(s.Value) >= 12:
-			revision = "+" + s.Value[:12]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = ".dirty"
-		}
-	}
-	if revision == "" {
-		return release
-	}
-	return release + revision + dirty
 }
 
 // size is a flag that takes a number of bytes, with or without a unit.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"keyframe/cmd/internal/version"
 	"keyframe/codec"
 	"keyframe/engine"
 	"keyframe/netio"
@@ -39,7 +40,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "keyframe-server: %s\nTry --help.\n", oneLine(err))
 		return exitUsage
 	case cfg.version:
-		fmt.Fprintf(stdout, "keyframe-server %s\n", version())
+		fmt.Fprintf(stdout, "keyframe-server %s\n", version.String())
 		return exitOK
 	}
 	if err := serve(cfg, stdout, stderr); err != nil {
@@ -66,7 +67,7 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 
 	opts := cfg.server
 	opts.Logger = log
-	opts.Version = version()
+	opts.Version = version.String()
 	srv, err := netio.New(store, opts)
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 	cfg.logger(stdout, slog.LevelInfo).Info("ready",
 		"listen", strings.Join(addrs, " "),
 		"framings", strings.Join(netio.Framings(), ", "),
-		"version", version(),
+		"version", version.String(),
 		"json", codec.Backend())
 
 	<-ctx.Done()

@@ -205,7 +205,10 @@ func TestFailures(t *testing.T) {
 		{[]string{"--loops", "257", "--listen", "unix:///no/such/dir/s"}, 2, "--loops is 257, want 1 to 256"},
 		{[]string{"--admin", "localhost:"}, 2, "want a port or host:port"},
 		{[]string{"--admin", ""}, 2, "want a port or host:port"},
-		{[]string{"--admin", "127.0.0.1:99999"}, 1, "can't serve --admin"},
+		{[]string{"--admin", "127.0.0.1:99999"}, 2, "want a port from 0 to 65535"},
+		{[]string{"--admin", "lots"}, 2, "want a port from 0 to 65535"},
+		{[]string{"--listen", "127.0.0.1:99999"}, 2, `--listen is "127.0.0.1:99999", want a port from 0 to 65535`},
+		{[]string{"--listen", "127.0.0.1:-1"}, 2, "want a port from 0 to 65535"},
 		{[]string{"--log-level", "loud"}, 2, "log-level"},
 		{[]string{"serve"}, 2, "unexpected argument"},
 	} {
