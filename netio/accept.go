@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -21,7 +25,9 @@ const (
 )
 
 // accept hands the listener's connections to the event loops until the listener
-// is closed. Running out of descriptors is survived: it waits and goes on.
+// is closed. Running out of descriptors is survived: it waits and goes on. The clients
+// that come meanwhile wait in the kernel's queue; to accept them and to close them at once
+// would reset them.
 func (s *Server) accept(ln net.Listener) {
 	var delay time.Duration
 	for {
@@ -37,16 +43,23 @@ func (s *Server) accept(ln net.Listener) {
 			if delay == 0 {
 				s.log.Error("accept failed, trying again", "address", ln.Addr(), "error", err)
 			}
-			delay = min(max(2*delay, 5*time.Millisecond), maxAcceptDelay)
-			select {
-			case <-time.After(delay):
-			case <-s.stopping.Done():
-			}
+			delay = s.pause(delay)
 		case delay > 0:
 			s.log.Info("accepting again", "address", ln.Addr())
 			delay = 0
 		}
 	}
+}
+
+// pause waits for twice as long as the last time, or until the server stops, and returns
+// for how long.
+func (s *Server) pause(last time.Duration) time.Duration {
+	delay := min(max(2*last, 5*time.Millisecond), maxAcceptDelay)
+	select {
+	case <-time.After(delay):
+	case <-s.stopping.Done():
+	}
+	return delay
 }
 
 // admit gives a connection to an event loop, or refuses it. An error means that
@@ -58,6 +71,7 @@ func (s *Server) admit(nc net.Conn) error {
 		s.refuse(nc)
 		return nil
 	}
+	s.awaitDescriptors(nc)
 	s.counters.accepted.Add(1) // before the loop has it: its first answer may be SERVER_INFO
 	if _, err := s.loops.EnrollContext(nc, &conn{remote: nc.RemoteAddr()}); err != nil {
 		s.counters.conns.Add(-1)
@@ -65,6 +79,59 @@ func (s *Server) admit(nc net.Conn) error {
 		return fmt.Errorf("giving the connection to an event loop: %w", err)
 	}
 	return nil
+}
+
+// spareDescriptors are left to the connections that are open: those of clients that read
+// slowly, or that are made to wait, need one more for a while, or are lost.
+const spareDescriptors = 32
+
+// awaitDescriptors holds a connection back while less than spareDescriptors are free: to
+// give it to an event loop takes one, and gnet closes it if there is none.
+func (s *Server) awaitDescriptors(nc net.Conn) {
+	fd := descriptorOf(nc)
+	if hasDescriptors(fd) {
+		return
+	}
+	s.counters.acceptErrors.Add(1)
+	s.log.Error("accept waits: the limit on open files is reached", "connections", s.counters.conns.Load())
+	for delay := time.Duration(0); s.stopping.Err() == nil; delay = s.pause(delay) {
+		if hasDescriptors(fd) {
+			s.log.Info("accepting again", "connections", s.counters.conns.Load())
+			return
+		}
+	}
+}
+
+// hasDescriptors reports whether more than the spare ones are free. They are given out from
+// the lowest, so what a duplicate of fd gets tells: a microsecond, of the 30 of an accept.
+func hasDescriptors(fd int) bool {
+	next, err := duplicate(fd)
+	if err != nil {
+		return false
+	}
+	_ = unix.Close(next)
+	return next < lowDescriptors()
+}
+
+// lowDescriptors is the first descriptor that is spare.
+func lowDescriptors() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return math.MaxInt
+	}
+	most := int(min(uint64(limit.Cur), math.MaxInt32)) // FreeBSD's is signed
+	return most - min(spareDescriptors, most/8)
+}
+
+// descriptorOf is the number of a connection's descriptor.
+func descriptorOf(nc net.Conn) (fd int) {
+	fd = -1
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			_ = raw.Control(func(n uintptr) { fd = int(n) })
+		}
+	}
+	return fd
 }
 
 const tooManyConns = "too many connections"

@@ -12,15 +12,24 @@ import (
 // reach the client.
 
 // closeNow begins the end of a connection that is not in a turn, and says why.
-func (l *loop) closeNow(c *conn, why *frame.CloseError) {
+func (l *loop) closeNow(c *conn, why error) {
 	if c.framing != nil {
 		l.pipe.out = c.framing.appendEnd(l.pipe.out, why)
+	} else { // it has not chosen: a line is what any client can make something of
+		l.pipe.out = (&lineFraming{}).appendEnd(l.pipe.out, why)
 	}
 	l.count.countEnd(why)
 	l.linger(c)
 	if l.send(c) != nil {
 		l.drop(c)
 	}
+}
+
+// idleEnd ends a connection that has been idle for as long as Options.IdleTimeout allows.
+type idleEnd struct{ frame.CloseError }
+
+func newIdleEnd(limit time.Duration) *idleEnd {
+	return &idleEnd{frame.CloseError{Code: frame.CloseGoingAway, Reason: "idle for " + limit.String()}}
 }
 
 // linger begins the end of a connection to which the last bytes are on their way: nothing

@@ -61,7 +61,7 @@ type conn struct {
 	lastUnread  int64 // at the last sweep
 	lastSeen    time.Time
 	behindSince time.Time // too much is unread since then; zero: it is not
-	deadline    time.Time // of the handshake, of lingering; zero: none
+	deadline    time.Time // of the handshake, of a ping's answer, of lingering; zero: none
 }
 
 // hasPending reports whether there is input that no turn has used up.

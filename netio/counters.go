@@ -57,8 +57,8 @@ const (
 	ErrorUnsupported      // WebSocket close 1003
 	ErrorInvalidText      // WebSocket close 1007
 	ErrorTooBig           // a frame over the limit
-	ErrorHandshakeTimeout // a client did not begin to speak
-	ErrorIdleTimeout      // a client was silent
+	ErrorHandshakeTimeout // a client began to speak and did not go on
+	ErrorIdleTimeout      // a client was silent, or did not answer a ping
 
 	// NumErrorKinds is the length of an array that is indexed by ErrorKind.
 	NumErrorKinds = int(ErrorIdleTimeout) + 1

@@ -90,6 +90,15 @@
 // idle connection costs 0.9 KB of heap, gnet's part in it, and no stack: its
 // scratch is the loop's.
 //
+// # Idle connections
+//
+// A connection may say nothing for as long as it likes: pools keep connections for
+// when they need them. What bounds their number is MaxConns. The kernel's keep-alive finds
+// clients that are gone; a proxy answers it in their place, so WebSockets are pinged. The
+// time of a handshake runs from its first byte: a client that has begun to speak means to
+// go on. When there are no descriptors left, accept waits, and so do the clients in the
+// kernel's queue.
+//
 // # Counters
 //
 // A loop counts what it does in plain fields (Counters), and publishes a copy

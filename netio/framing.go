@@ -127,8 +127,11 @@ func (noMessages) release()                       {}
 
 // closeErrorOf returns err if it has a close code, else nil.
 func closeErrorOf(err error) *frame.CloseError {
-	if why, ok := err.(*frame.CloseError); ok {
+	switch why := err.(type) {
+	case *frame.CloseError:
 		return why
+	case *idleEnd:
+		return &why.CloseError
 	}
 	return nil
 }

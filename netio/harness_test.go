@@ -69,7 +69,6 @@ func (h *harness) newConn() (c *conn, client *os.File) {
 	}
 	c = &conn{}
 	h.loop.open(c, nil, descriptor(fds[0]))
-	c.deadline = time.Now().Add(time.Hour)
 	c.out.report = func(e outboxEvent) { h.events <- func() { h.loop.onOutbox(c, e) } }
 	h.srv.counters.conns.Add(1)
 	return c, os.NewFile(uintptr(fds[1]), "client")

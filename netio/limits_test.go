@@ -269,9 +269,13 @@ func TestContract6ReaderIsNotSlow(t *testing.T) {
 	}
 }
 
+// TestContract6HandshakeTimeout: the handshake's time runs from its first byte, and a
+// connection that has sent nothing is idle.
 func TestContract6HandshakeTimeout(t *testing.T) {
 	s := startServer(t, netio.Options{HandshakeTimeout: 50 * time.Millisecond})
-	for _, beginning := range []string{"", "GE", "GET / HTTP/1.1\r\nHost: x\r\n"} {
+	silent := dialLines(t, "tcp", s.tcp)
+	late := dialLines(t, "tcp", s.tcp)
+	for _, beginning := range []string{"GE", "GET / HTTP/1.1\r\nHost: x\r\n"} {
 		c := dialLines(t, "tcp", s.tcp)
 		c.sendRaw(beginning)
 		if got := c.wantEOF(); got != "" {
@@ -284,15 +288,61 @@ func TestContract6HandshakeTimeout(t *testing.T) {
 	waitFor(t, "three timeouts to pass", after(150*time.Millisecond))
 	c.sendRaw("\"COUNT\":{}}\n")
 	c.recv()
+	silent.send(`{"COUNT":{}}`)
+	silent.recv()
+	// One that begins late has all of its time.
+	late.sendRaw("GET / HTTP/1.1\r\n")
+	if got := late.wantEOF(); got != "" {
+		t.Fatalf("answered %q", got)
+	}
+	waitFor(t, "three handshakes to be counted", func() bool { return s.Stats().Total.Errors[netio.ErrorHandshakeTimeout] == 3 })
+}
+
+// TestContract6Idle: without a limit idle connections live, and those of a WebSocket are
+// pinged; a client that does not answer in time is gone.
+func TestContract6Idle(t *testing.T) {
+	s := startServer(t, netio.Options{PingInterval: 200 * time.Millisecond, HandshakeTimeout: 50 * time.Millisecond})
+	silent, idle := dialLines(t, "tcp", s.tcp), dialLines(t, "tcp", s.tcp)
+	idle.send(`{"COUNT":{}}`)
+	idle.recv()
+	alive := dialWebSocket(t, "tcp", s.tcp) // the library answers pings while it reads
+	read := make(chan error, 1)
+	go func() {
+		_, _, err := alive.Read(alive.ctx)
+		read <- err
+	}()
+	const goingAway = "\x88\x15\x03\xe9no answer to a ping"
+	for range 2 { // twice the time of a ping and of its answer
+		if got := rawWebSocket(t, s).wantEOF(); got != "\x89\x00"+goingAway {
+			t.Fatalf("want a ping and a close, got %q", got)
+		}
+	}
+	for _, c := range []*lineClient{silent, idle} {
+		c.send(`{"COUNT":{}}`)
+		c.recv()
+	}
+	select {
+	case err := <-read:
+		t.Fatalf("the living one was closed: %v", err)
+	default:
+	}
+	alive.send(`{"COUNT":{}}`)
+	if err := <-read; err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "two silent clients to be counted", func() bool { return s.Stats().Total.Errors[netio.ErrorIdleTimeout] == 2 })
 }
 
 func TestContract6IdleTimeout(t *testing.T) {
 	s := startServer(t, netio.Options{IdleTimeout: 500 * time.Millisecond})
+	silent := dialLines(t, "tcp", s.tcp)
 	c := dialLines(t, "tcp", s.tcp)
 	c.send(`{"COUNT":{}}`)
 	c.recv()
-	if got := c.wantEOF(); got != "" {
-		t.Fatalf("got %q", got)
+	for _, c := range []*lineClient{c, silent} {
+		if got := c.wantEOF(); got != `{"SERVER_ERROR":{"s":6,"m":"idle for 500ms"}}`+"\n" {
+			t.Fatalf("got %q", got)
+		}
 	}
 	// A WebSocket that answers pings lives on: the library answers while it reads. One that
 	// doesn't is pinged, then closed.
@@ -304,7 +354,7 @@ func TestContract6IdleTimeout(t *testing.T) {
 	}()
 	dead := rawWebSocket(t, s)
 	got := dead.wantEOF()
-	if !strings.HasPrefix(got, "\x89\x00\x88") {
+	if got != "\x89\x00\x88\x10\x03\xe9idle for 500ms" {
 		t.Fatalf("want a ping and a close, got %q", got)
 	}
 	// One that answers its pings by hand is pinged again and again.

@@ -93,10 +93,20 @@ func (f *lineFraming) appendText(dst, text []byte) []byte {
 	return append(append(dst, text...), '\n')
 }
 
-// appendEnd says that a line is too long. Every other end is without a word.
+// sIdle is the number of the last answer to a client that has been idle for too long.
+const sIdle = 6
+
+// appendEnd says that a line is too long, or that the client was idle. Every other end is
+// without a word.
 func (f *lineFraming) appendEnd(dst []byte, why error) []byte {
-	if err := closeErrorOf(why); err != nil && err.Code == frame.CloseTooBig {
+	switch err := closeErrorOf(why); {
+	case err == nil:
+	case err.Code == frame.CloseTooBig:
 		dst = f.appendText(dst, codec.AppendServerError(nil, 5, err.Reason))
+	default:
+		if idle, ok := why.(*idleEnd); ok {
+			dst = f.appendText(dst, codec.AppendServerError(nil, sIdle, idle.Reason))
+		}
 	}
 	return dst
 }

@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// keepAlive finds clients that have gone without a word, since connections may be idle
+// for as long as they like: the kernel asks after a minute of silence, and gives up when
+// nothing answers for another.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}
+
 // listen binds one address of Options.Listen.
 func listen(address string) (net.Listener, error) {
 	network, addr, err := parseAddress(address)
@@ -24,7 +30,8 @@ func listen(address string) (net.Listener, error) {
 			return nil, fmt.Errorf("netio: can't listen on %s: %w", address, err)
 		}
 	}
-	ln, err := net.Listen(network, addr)
+	config := net.ListenConfig{KeepAliveConfig: keepAlive}
+	ln, err := config.Listen(context.Background(), network, addr)
 	if err != nil {
 		// The net package's text says "listen tcp 127.0.0.1:1987: bind: …";
 		// the reason alone reads better after our own words.

@@ -27,6 +27,7 @@ type loop struct {
 	ready   []*conn       // connections with work left, for their next turn
 	running bool          // runReady is at work
 	rerun   chan struct{} // wakes the rerunner; capacity 1
+	pings   int           // how many more the sweep may send
 	count   Counters
 
 	// published is what other goroutines may read. A copy under a lock that
@@ -64,7 +65,6 @@ func (l *loop) open(c *conn, gc gnet.Conn, sock socket) {
 		c.commit = &uncommitted{}
 	}
 	c.lastSeen = now
-	c.deadline = now.Add(l.srv.opts.HandshakeTimeout)
 	c.out.sock = sock
 	c.out.resume = int64(l.srv.opts.MaxOutputBytes / 2)
 	c.out.spawn = l.srv.spawnWriter

@@ -14,7 +14,7 @@ const (
 	DefaultMaxFrameBytes    = 16 << 20
 	DefaultMaxConns         = 10_000
 	DefaultMaxOutputBytes   = 64 << 20
-	DefaultIdleTimeout      = 300 * time.Second
+	DefaultPingInterval     = 60 * time.Second
 	DefaultHandshakeTimeout = 30 * time.Second
 	DefaultOutputTimeout    = 60 * time.Second
 	DefaultStopTimeout      = 4 * time.Second
@@ -41,8 +41,9 @@ type Options struct {
 	MaxFrameBytes    int           // of a message or a line, without its framing
 	MaxConns         int           // open connections
 	MaxOutputBytes   int           // responses that one client has not read yet
-	IdleTimeout      time.Duration // without a byte sent or an answer read by the client
-	HandshakeTimeout time.Duration // from accept to the choice of a framing, upgrade included
+	IdleTimeout      time.Duration // without a byte sent or an answer read by the client; 0: none
+	PingInterval     time.Duration // a WebSocket's silence until it is pinged, and its time to answer
+	HandshakeTimeout time.Duration // from the first byte to the choice of a framing, upgrade included
 	OutputTimeout    time.Duration // with more than half of MaxOutputBytes unread
 	StopTimeout      time.Duration // how long Stop lets clients take their answers
 
@@ -60,7 +61,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxFrameBytes, DefaultMaxFrameBytes)
 	setDefault(&o.MaxConns, DefaultMaxConns)
 	setDefault(&o.MaxOutputBytes, DefaultMaxOutputBytes)
-	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&o.PingInterval, DefaultPingInterval)
 	setDefault(&o.HandshakeTimeout, DefaultHandshakeTimeout)
 	setDefault(&o.OutputTimeout, DefaultOutputTimeout)
 	setDefault(&o.StopTimeout, DefaultStopTimeout)
@@ -113,7 +114,10 @@ func (o Options) validate() error {
 	inRange("MaxFrameBytes", o.MaxFrameBytes, 64, maxMaxFrameBytes)
 	inRange("MaxConns", o.MaxConns, 1, 1<<20)
 	inRange("MaxOutputBytes", o.MaxOutputBytes, 1024, 1<<40)
-	positive("IdleTimeout", o.IdleTimeout)
+	if o.IdleTimeout < 0 {
+		faults = append(faults, &OptionError{"IdleTimeout", o.IdleTimeout, "0 or more"})
+	}
+	positive("PingInterval", o.PingInterval)
 	positive("HandshakeTimeout", o.HandshakeTimeout)
 	positive("OutputTimeout", o.OutputTimeout)
 	positive("StopTimeout", o.StopTimeout)

@@ -178,6 +178,7 @@ func TestPingOfTheDead(t *testing.T) {
 	c.framing, c.gc = newWSFraming(&h.srv.opts), &simConn{client: &simClient{sock: &simSocket{descriptors: 1}}}
 	_ = client.Close()
 	h.loop.el = &simLoop{}
+	h.loop.pings = 1
 	h.loop.sweepConn(c, c.lastSeen.Add(40*time.Minute))
 	if c.phase != phaseClosed {
 		t.Error("it goes on")

@@ -40,7 +40,7 @@ var simRare = []string{
 	"a connection that is paused", "a paused connection goes on", "input for a paused connection",
 	"a connection that is parked", "a parked connection is watched again", "it is lost on the way back to its loop",
 	"its socket can't be duplicated", "it can't be enrolled",
-	"a writer begins", "a writer that waits in vain", "a writer ends", "a slow consumer", "a silent client is pinged", "it was idle", "it is cut off with answers unread",
+	"a writer begins", "a writer that waits in vain", "a writer ends", "a slow consumer", "a silent client is pinged", "it doesn't answer a ping", "it was idle", "it is cut off with answers unread",
 	"a handshake that takes too long", "its client has reset it", "a client shuts its side down with answers due",
 	"a line over the limit", "a message that is not UTF-8", "a frame against the protocol", "a client's close",
 	"the store is full", "the system refuses memory", "a compaction", "a compaction reverts", "a compaction is postponed",
@@ -157,7 +157,8 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 	s.opts = Options{
 		MaxFrameBytes:    []int{1000, 4000, 100_000}[r.IntN(3)],
 		MaxOutputBytes:   []int{2000, 20_000, 200_000}[r.IntN(3)],
-		IdleTimeout:      time.Hour << r.IntN(3),
+		IdleTimeout:      []time.Duration{0, time.Hour, 2 * time.Hour, 4 * time.Hour}[r.IntN(4)],
+		PingInterval:     30 * time.Minute << r.IntN(4),
 		HandshakeTimeout: time.Minute << r.IntN(5),
 		OutputTimeout:    10 * time.Second << r.IntN(4),
 		Logger:           quietLogger(),
@@ -564,6 +565,7 @@ func (s *sim) sweep() {
 		for c := range before {
 			pinged[c] = c.conn.pinged
 		}
+		el.loop.pings = el.loop.mayPing()
 		for i := len(el.loop.conns) - 1; i >= 0; i-- {
 			c := s.clientOf(el.loop.conns[i])
 			slow, cut := s.srv.counters.slowConsumers.Load(), s.srv.counters.closedUnsent.Load()
@@ -573,15 +575,24 @@ func (s *sim) sweep() {
 			case s.srv.counters.slowConsumers.Load() > slow:
 				s.slow(c)
 			case el.loop.count.Errors[ErrorIdleTimeout] > idle:
-				if s.now.Sub(c.moved) < s.opts.IdleTimeout {
+				unanswered := pinged[c] && s.now.Sub(c.moved) > s.opts.PingInterval
+				idle := s.opts.IdleTimeout > 0 && s.now.Sub(c.moved) >= s.opts.IdleTimeout
+				if !unanswered && !idle {
 					s.fatalf("client %d: closed as idle after %v", c.id, s.now.Sub(c.moved))
 				}
 				if !c.conn.detached && c.conn.phase != phaseClosed && !c.conn.paused && !c.conn.parked {
 					s.mustBeServed(c)
 				}
-				c.excuse("it was idle")
-				if c.speaksWebSocket() {
-					c.farewell = []byte(closeFrame(1001, "idle"))
+				switch reason := "idle for " + s.opts.IdleTimeout.String(); {
+				case !idle:
+					c.excuse("it doesn't answer a ping")
+					c.farewell = []byte(closeFrame(1001, "no answer to a ping"))
+				case c.speaksWebSocket():
+					c.excuse("it was idle")
+					c.farewell = []byte(closeFrame(1001, reason))
+				default:
+					c.excuse("it was idle")
+					c.farewell = fmt.Appendf(nil, `{"SERVER_ERROR":{"s":6,"m":"%s"}}`+"\n", reason)
 				}
 			case el.loop.count.Errors[ErrorHandshakeTimeout] > shake:
 				c.excuse("a handshake that takes too long")

@@ -330,7 +330,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		fault("MaxFrameBytes", 1, "64 to 268435456"),
 		fault("MaxConns", -5, "1 to 1048576"),
 		fault("MaxOutputBytes", -1, "1024 to 1099511627776"),
-		fault("IdleTimeout", -time.Second, "more than 0"),
+		fault("IdleTimeout", -time.Second, "0 or more"),
+		fault("PingInterval", -time.Millisecond, "more than 0"),
 		fault("HandshakeTimeout", -time.Minute, "more than 0"),
 		fault("OutputTimeout", time.Duration(-1), "more than 0"),
 		fault("StopTimeout", -time.Hour, "more than 0"),
@@ -358,7 +359,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	for text, fault := range map[string]*netio.OptionError{
 		`netio: Listen is "nonsense", want host:port`: &want[0],
 		"netio: Loops is -1, want 1 to 256":           &want[3],
-		"netio: IdleTimeout is -1s, want more than 0": &want[7],
+		"netio: IdleTimeout is -1s, want 0 or more":   &want[7],
 	} {
 		if fault.Error() != text {
 			t.Errorf("it says %q, want %q", fault, text)

@@ -15,10 +15,24 @@ const (
 	maxSweepInterval = 250 * time.Millisecond
 )
 
+// sweepInterval is how often the event loops sweep.
+func (o *Options) sweepInterval() time.Duration {
+	shortest := min(o.pingAfter(), o.HandshakeTimeout, o.OutputTimeout)
+	return min(max(shortest/8, minSweepInterval), maxSweepInterval)
+}
+
+// pingAfter is how long a WebSocket may be silent before it is pinged. Where there is a
+// limit to that, the client has half of it to answer.
+func (o *Options) pingAfter() time.Duration {
+	if o.IdleTimeout == 0 {
+		return o.PingInterval
+	}
+	return min(o.PingInterval, o.IdleTimeout/2)
+}
+
 // sweeper asks the event loops to sweep until the server has stopped.
 func (s *Server) sweeper() {
-	shortest := min(s.opts.IdleTimeout, s.opts.HandshakeTimeout, s.opts.OutputTimeout)
-	tick := time.NewTicker(min(max(shortest/8, minSweepInterval), maxSweepInterval))
+	tick := time.NewTicker(s.opts.sweepInterval())
 	defer tick.Stop()
 	for {
 		select {
@@ -33,48 +47,78 @@ func (s *Server) sweeper() {
 // sweep visits the loop's connections.
 func (l *loop) sweep() {
 	now := l.srv.now()
+	l.pings = l.mayPing()
 	for i := len(l.conns) - 1; i >= 0; i-- { // backwards: drop moves the last one into the gap
 		l.sweepConn(l.conns[i], now)
 	}
 	l.publish() // what was counted outside turns, too
 }
 
+// mayPing is how many clients one sweep may ping: twice what it takes to ping all
+// connections in turn. Thousands that have been silent since the same moment would hold
+// the loop up for as many writes. 10,000 silent WebSockets take 1.06 % of a core with
+// their pings and answers, and 0.85 % without: 12 µs a ping.
+func (l *loop) mayPing() int {
+	opts := &l.srv.opts
+	return 1 + int(2*int64(len(l.conns))*int64(opts.sweepInterval())/int64(opts.pingAfter()))
+}
+
 func (l *loop) sweepConn(c *conn, now time.Time) {
 	opts := &l.srv.opts
-	settled := c.framing != nil && c.framing.settled()
 	unread := c.out.unread.Load()
 	// A client that reads its answers is no more idle than one that sends.
 	// Nor is one whose answers are held back.
 	active := c.active || unread != c.lastUnread || c.commit.exists()
 	c.active, c.lastUnread = false, unread
+	silent := now.Sub(c.lastSeen)
 	switch {
-	case c.phase == phaseLinger, !settled:
+	case c.phase == phaseLinger:
 		if !c.deadline.IsZero() && now.After(c.deadline) {
-			if c.phase == phaseOpen {
-				l.count.Errors[ErrorHandshakeTimeout]++
-			}
+			l.closeUnsent(c)
+		}
+	case c.isShakingHands():
+		switch {
+		case c.deadline.IsZero():
+			c.deadline = now.Add(opts.HandshakeTimeout)
+		case now.After(c.deadline):
+			l.count.Errors[ErrorHandshakeTimeout]++
 			l.closeUnsent(c)
 		}
 	case l.tooSlow(c, unread, now):
 		l.slowConsumer(c, "it is too far behind for too long")
 	case active:
 		c.pinged, c.lastSeen = false, now
-	case now.Sub(c.lastSeen) >= opts.IdleTimeout && c.detached:
+	case opts.IdleTimeout > 0 && silent >= opts.IdleTimeout && c.detached:
 		l.count.Errors[ErrorIdleTimeout]++
 		l.closeUnsent(c)
-	case now.Sub(c.lastSeen) >= opts.IdleTimeout:
+	case opts.IdleTimeout > 0 && silent >= opts.IdleTimeout:
 		l.count.Errors[ErrorIdleTimeout]++
-		l.closeNow(c, &frame.CloseError{Code: frame.CloseGoingAway, Reason: "idle"})
-	case !c.pinged && c.gc != nil && now.Sub(c.lastSeen) >= opts.IdleTimeout/2:
+		l.closeNow(c, newIdleEnd(opts.IdleTimeout))
+	case c.pinged && now.After(c.deadline):
+		l.count.Errors[ErrorIdleTimeout]++
+		l.closeNow(c, errNoPong)
+	case !c.pinged && c.gc != nil && c.framing != nil && silent >= opts.pingAfter() && l.pings > 0:
 		// A client that is alive answers the ping, and is not idle.
 		var ok bool
 		if l.pipe.out, ok = c.framing.appendPing(l.pipe.out); ok {
-			c.pinged = true
+			l.pings--
+			c.pinged, c.deadline = true, now.Add(opts.PingInterval)
 			if l.send(c) != nil {
 				l.drop(c)
 			}
 		}
 	}
+}
+
+var errNoPong = &frame.CloseError{Code: frame.CloseGoingAway, Reason: "no answer to a ping"}
+
+// isShakingHands reports whether a connection has begun to speak, and not come to its
+// first command. One that has sent nothing is idle, as those of a pool are.
+func (c *conn) isShakingHands() bool {
+	if c.framing == nil {
+		return c.pending != nil
+	}
+	return !c.framing.settled()
 }
 
 // tooSlow reports whether a client has had more than half of MaxOutputBytes unread for

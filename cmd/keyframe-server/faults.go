@@ -22,6 +22,7 @@ var (
 		"MaxConns":         "max-conns",
 		"MaxOutputBytes":   "max-output",
 		"IdleTimeout":      "idle-timeout",
+		"PingInterval":     "ping-interval",
 		"HandshakeTimeout": "handshake-timeout",
 		"OutputTimeout":    "output-timeout",
 	}

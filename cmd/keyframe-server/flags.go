@@ -61,8 +61,9 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.Var(newSize(&o.MaxFrameBytes, netio.DefaultMaxFrameBytes), "max-frame", "the longest command, as a message or a line")
 	fs.IntVar(&o.MaxConns, "max-conns", netio.DefaultMaxConns, "how many connections may be open at once")
 	fs.Var(newSize(&o.MaxOutputBytes, netio.DefaultMaxOutputBytes), "max-output", "responses that one client may leave unread: at so many the server stops reading from it until it has read half")
-	fs.DurationVar(&o.IdleTimeout, "idle-timeout", netio.DefaultIdleTimeout, "close a connection that sends nothing and reads none of its answers for so long (a WebSocket is pinged after half of it)")
-	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", netio.DefaultHandshakeTimeout, "close a connection that has not begun to speak after so long")
+	fs.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "close a connection that sends nothing and reads none of its answers for so long (0: never; TCP's keep-alive finds the dead ones)")
+	fs.DurationVar(&o.PingInterval, "ping-interval", netio.DefaultPingInterval, "ping a WebSocket that has been silent for so long, or for half of --idle-timeout, and close it when it is silent for as long again")
+	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", netio.DefaultHandshakeTimeout, "close a connection that has begun to speak and not gone on for so long")
 	fs.DurationVar(&o.OutputTimeout, "output-timeout", netio.DefaultOutputTimeout, "close a connection that leaves more than half of --max-output unread for so long, as a slow consumer (at --max-output, one that takes nothing for a second too)")
 	fs.IntVar(&o.Loops, "loops", 0, "event loops, at most 256; 0 means one for each CPU")
 	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, or a port on 127.0.0.1 (off by default)")
@@ -87,7 +88,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 		}
 	}
 	// Options takes 0 for "the default"; on the command line it is a mistake.
-	for _, name := range []string{"max-frame", "max-conns", "max-output", "idle-timeout", "handshake-timeout", "output-timeout"} {
+	for _, name := range []string{"max-frame", "max-conns", "max-output", "ping-interval", "handshake-timeout", "output-timeout"} {
 		if v := fs.Lookup(name).Value.String(); v == "0" || v == "0 B" || v == "0s" {
 			return nil, fmt.Errorf("--%s must be more than 0", name)
 		}

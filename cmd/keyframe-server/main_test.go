@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -47,14 +48,48 @@ type process struct {
 	*exec.Cmd
 	ready  string // its first line
 	addr   string // host:port of its first listener
-	stderr *bytes.Buffer
+	stderr *logBuffer
+}
+
+// logBuffer is what a process has logged, which a test may look at meanwhile.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// waitForLog waits until the process has logged text.
+func (p *process) waitForLog(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !strings.Contains(p.stderr.String(), text); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not log %q:\n%s", text, p.stderr)
+		}
+	}
 }
 
 var firstAddr = regexp.MustCompile(`tcp://([0-9.:]+)`)
 
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(binary, args...), stderr: new(bytes.Buffer)}
+	return startCommand(t, exec.Command(binary, args...))
+}
+
+// startCommand is start for a command that becomes the server.
+func startCommand(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{Cmd: cmd, stderr: new(logBuffer)}
 	p.Stderr = p.stderr
 	out, err := p.StdoutPipe()
 	if err != nil {
@@ -177,6 +212,44 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestOutOfDescriptors: more clients than the server may open descriptors wait until
+// others have gone. None is reset, and the log doesn't fill up meanwhile.
+func TestOutOfDescriptors(t *testing.T) {
+	p := startCommand(t, exec.Command("sh", "-c", `ulimit -n 64; exec "$0" --listen 127.0.0.1:0`, binary))
+	const clients = 150
+	var conns []net.Conn
+	for range clients {
+		c, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close() // again, mostly
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(c, "{\"COUNT\":{}}\n"); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	p.waitForLog(t, "the limit on open files is reached")
+	for i, c := range conns {
+		answer := make([]byte, 100)
+		n, err := c.Read(answer)
+		if err != nil || string(answer[:n]) != "{\"COUNT_RSP\":{\"st\":0,\"cnt\":0}}\n" {
+			t.Fatalf("client %d: %q, %v\n%s", i, answer[:n], err, p.stderr)
+		}
+		_ = c.Close()
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if status := p.wait(t); status != 0 {
+		t.Fatal(status)
+	}
+	if log := p.stderr.String(); strings.Count(log, "\n") > clients {
+		t.Errorf("it logged\n%s", log)
+	}
+}
+
 func TestFailures(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -199,7 +272,8 @@ func TestFailures(t *testing.T) {
 		{[]string{"--max-frame", "0"}, 2, "more than 0"},
 		{[]string{"--max-conns", "0"}, 2, "more than 0"},
 		{[]string{"--max-conns", "-1"}, 2, "--max-conns is -1"},
-		{[]string{"--idle-timeout", "0s"}, 2, "more than 0"},
+		{[]string{"--ping-interval", "0s"}, 2, "more than 0"},
+		{[]string{"--idle-timeout", "-1s"}, 2, "0 or more"},
 		{[]string{"--idle-timeout", "soon"}, 2, "idle-timeout"},
 		{[]string{"--loops", "-1"}, 2, "negative"},
 		{[]string{"--loops", "257", "--listen", "unix:///no/such/dir/s"}, 2, "--loops is 257, want 1 to 256"},
@@ -229,7 +303,7 @@ func TestHelpAndVersion(t *testing.T) {
 	if status != 0 {
 		t.Fatal(status)
 	}
-	for _, flag := range []string{"--listen", "--values", "--max-memory", "--max-frame", "--max-conns", "--max-output", "--idle-timeout", "--handshake-timeout", "--loops", "--admin", "--log-format", "--log-level", "--version", "127.0.0.1:1987", "16 MiB"} {
+	for _, flag := range []string{"--listen", "--values", "--max-memory", "--max-frame", "--max-conns", "--max-output", "--idle-timeout", "--ping-interval", "--handshake-timeout", "--loops", "--admin", "--log-format", "--log-level", "--version", "127.0.0.1:1987", "16 MiB"} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("the help lacks %q", flag)
 		}

@@ -1,0 +1,47 @@
+package netio
+
+import (
+	"testing"
+	"time"
+)
+
+// TestPingsArePaced: connections that have been silent since the same moment are not
+// pinged at once, and each is pinged in time.
+func TestPingsArePaced(t *testing.T) {
+	h := newHarness(t, Options{})
+	now := time.Now()
+	h.srv.now = func() time.Time { return now }
+	const clients = 1000
+	for range clients {
+		c := &conn{}
+		sock := &simSocket{client: &simClient{}, room: 100, descriptors: 1}
+		h.loop.open(c, &simConn{client: sock.client}, sock)
+		c.framing = newWSFraming(&h.srv.opts)
+	}
+	pinged := func() (n int) {
+		for _, c := range h.loop.conns {
+			if c.pinged {
+				n++
+			}
+		}
+		return n
+	}
+	now = now.Add(h.srv.opts.PingInterval)
+	sweeps, before := 0, 0
+	for pinged() < clients {
+		h.loop.sweep()
+		n := pinged()
+		if most := 2*clients*int(h.srv.opts.sweepInterval())/int(h.srv.opts.PingInterval) + 1; n-before > most || n == before {
+			t.Fatalf("sweep %d pings %d clients, want 1 to %d", sweeps, n-before, most)
+		}
+		before = n
+		sweeps++
+		now = now.Add(h.srv.opts.sweepInterval())
+	}
+	if took := time.Duration(sweeps) * h.srv.opts.sweepInterval(); took > h.srv.opts.PingInterval {
+		t.Errorf("it took %v to ping all", took)
+	}
+	if len(h.loop.conns) != clients+1 {
+		t.Errorf("%d connections are left, want %d", len(h.loop.conns), clients+1)
+	}
+}
