@@ -4,9 +4,10 @@ import (
 	"bufio"
 	"flag"
 	"fmt"
-	"io"
 	"net"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,79 +17,93 @@ import (
 )
 
 // BenchmarkServerBesideFlood is the time of single SETs on one connection, beside
-// others that pipeline SETs of 1,000 keys and read the answers: on one event loop
-// a connection must not wait for more than the others' turns.
+// others that send, without end, what takes a server long: on one event loop
+// a connection must not wait for more than the others' turns. `make bench-floods` runs it
+// with the server on one core and the clients on another.
+//
+// commands/s and MB/s are what the flood has had served meanwhile: a server that is fair
+// because it does nothing would show there.
 func BenchmarkServerBesideFlood(b *testing.B) {
-	for _, floods := range []int{0, 1, 4} {
-		b.Run(fmt.Sprintf("floods=%d", floods), func(b *testing.B) {
-			addr := *serverAddr
-			if addr == "" {
-				addr = startServer(b)
-			}
-			for i := range floods {
-				flood(b, addr, i)
-			}
-			c, err := dial(addr)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer c.Close()
-			r := bufio.NewReader(c)
-			command := append(appendSet(nil, []pair{{"single:000000000", "value"}}), '\n')
-			took := make([]time.Duration, 0, b.N)
-			for range b.N {
-				start := time.Now()
-				if _, err := c.Write(command); err != nil {
-					b.Fatal(err)
-				}
-				if _, err := r.ReadSlice('\n'); err != nil {
-					b.Fatal(err)
-				}
-				took = append(took, time.Since(start))
-			}
-			slices.Sort(took)
-			at := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Nanoseconds()) }
-			b.ReportMetric(at(0.5), "p50-ns")
-			b.ReportMetric(at(0.99), "p99-ns")
-			b.ReportMetric(at(0.999), "p999-ns")
-			b.ReportMetric(at(1), "max-ns")
-		})
+	b.Run("flood=none/floods=0", func(b *testing.B) { benchmarkBesideFlood(b, nil, 0) })
+	for i := range floodKinds {
+		for _, floods := range []int{1, 4, 16} {
+			b.Run(fmt.Sprintf("flood=%s/floods=%d", floodKinds[i].name, floods), func(b *testing.B) {
+				benchmarkBesideFlood(b, &floodKinds[i], floods)
+			})
+		}
 	}
 }
 
-// flood keeps a connection full of SETs of 1,000 keys until the benchmark ends.
-func flood(b *testing.B, addr string, number int) {
-	b.Helper()
+func benchmarkBesideFlood(b *testing.B, kind *floodKind, floods int) {
+	addr := *serverAddr
+	if addr == "" {
+		addr = startServer(b)
+	}
+	if floods > 0 {
+		startFlood(b, addr, kind, floods)
+	}
 	c, err := dial(addr)
 	if err != nil {
 		b.Fatal(err)
 	}
-	var commands []byte
-	for i := range 20 {
-		pairs := make([]pair, 1000)
-		for k := range pairs {
-			pairs[k] = pair{fmt.Sprintf("key:%012d", (number*20+i)*1000+k), fmt.Sprintf("value:%014d", k)}
-		}
-		commands = append(appendSet(commands, pairs), '\n')
+	defer c.Close()
+	n := neighbour{b: b, c: c, r: bufio.NewReader(c)}
+	command := append(appendSet(nil, []pair{{"single:000000000", "value"}}), '\n')
+	for range 5 { // the flood rises
+		n.ask(command, `{"SET_RSP":{"st":`)
 	}
-	ended := make(chan struct{}, 2)
-	b.Cleanup(func() {
-		_ = c.Close()
-		<-ended
-		<-ended
-	})
-	go func() {
-		defer func() { ended <- struct{}{} }()
-		for {
-			if _, err := c.Write(commands); err != nil {
-				return
+	var took []time.Duration
+	commands, bytes := n.served()
+	began := time.Now()
+	for b.Loop() {
+		start := time.Now()
+		n.ask(command, `{"SET_RSP":{"st":`)
+		took = append(took, time.Since(start))
+	}
+	seconds := time.Since(began).Seconds()
+	commandsAfter, bytesAfter := n.served()
+	slices.Sort(took)
+	at := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Nanoseconds()) }
+	b.ReportMetric(at(0.5), "p50-ns")
+	b.ReportMetric(at(0.99), "p99-ns")
+	b.ReportMetric(at(1), "max-ns")
+	b.ReportMetric((commandsAfter-commands)/seconds, "commands/s")
+	b.ReportMetric((bytesAfter-bytes)/seconds/1e6, "MB/s")
+}
+
+// neighbour is the client that has done nothing.
+type neighbour struct {
+	b *testing.B
+	c net.Conn
+	r *bufio.Reader
+}
+
+func (n *neighbour) ask(command []byte, want string) string {
+	if _, err := n.c.Write(command); err != nil {
+		n.b.Fatal(err)
+	}
+	answer, err := n.r.ReadString('\n')
+	if err != nil || !strings.HasPrefix(answer, want) {
+		n.b.Fatalf("%.200q, %v", answer, err)
+	}
+	return answer
+}
+
+var servedMembers = [...]*regexp.Regexp{regexp.MustCompile(`"qryCnt":(\d+)`), regexp.MustCompile(`"bytes(?:In|Out)":(\d+)`)}
+
+// served returns the commands and the bytes, both ways, that the server has had.
+func (n *neighbour) served() (commands, bytes float64) {
+	answer := n.ask([]byte("{\"SERVER_INFO\":{}}\n"), `{"SERVER_INFO_RSP":{"st":0`)
+	for i, sum := range []*float64{&commands, &bytes} {
+		for _, found := range servedMembers[i].FindAllStringSubmatch(answer, -1) {
+			number, err := strconv.ParseFloat(found[1], 64)
+			if err != nil {
+				n.b.Fatal(err)
 			}
+			*sum += number
 		}
-	}()
-	go func() {
-		defer func() { ended <- struct{}{} }()
-		_, _ = io.Copy(io.Discard, c)
-	}()
+	}
+	return commands, bytes
 }
 
 // serverAddr is of a server to measure instead of one in this process.
