@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bytedance/sonic"
 	"github.com/bytedance/sonic/ast"
@@ -210,4 +211,52 @@ func BenchmarkClient(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkCheckStep is what checking a payload of 16 MiB takes, a step of 16 KiB at a
+// time, as a loop does it: per kilobyte, and the slowest step. Whole is Decode in one go.
+func BenchmarkCheckStep(b *testing.B) {
+	for _, form := range []struct{ name, head, element, tail string }{
+		{"pairs", `{"SET":{"first":1`, `,"key:000000000001":"value-00000000000001"`, `}}`},
+		{"unicode", `{"SET":{"first":1`, `,"ключ:0000001":"значение-001"`, `}}`},
+		{"nested", `{"SET":{"first:":[[]`, `,[]`, `]}}`},
+		{"escaped-keys", `{"GET":["first"`, `,"` + escapedKey + `"`, `]}`},
+		{"escaped-value", `{"SET":{"first:":"`, `\n`, `"}}`},
+		{"long-value", `{"SET":{"first:":"`, `v`, `"}}`},
+		{"digits", `{"SET":{"first:":1`, `1`, `}}`},
+		{"spaces", `{"SET":`, ` `, `{}}`},
+		{"renames", `{"RNM_KEY":[1`, `,{"key:000000000001":"key:000000000002"}`, `]}`},
+		{"wrong", `{"NOPE":{"first":1`, `,"key:000000000001":"value-00000000000001"`, `}}`},
+	} {
+		payload := []byte(form.head)
+		for len(payload)+len(form.element)+len(form.tail) <= maxFrame {
+			payload = append(payload, form.element...)
+		}
+		payload = append(payload, form.tail...)
+		d, err := codec.NewDecoder(codec.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("form="+form.name+"/whole", func(b *testing.B) {
+			for b.Loop() {
+				d.Reset()
+				_, _, _ = d.Decode(payload, nil, 0)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(payload)>>10), "ns/KiB")
+		})
+		b.Run("form="+form.name+"/steps", func(b *testing.B) {
+			var slowest time.Duration
+			for b.Loop() {
+				d.Reset()
+				var c codec.Check
+				for done := false; !done; {
+					start := time.Now()
+					_, _, done, _ = d.CheckStep(&c, payload, 16<<10, nil, 0)
+					slowest = max(slowest, time.Since(start))
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(payload)>>10), "ns/KiB")
+			b.ReportMetric(float64(slowest.Microseconds()), "slowest-us")
+		})
+	}
 }

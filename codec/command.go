@@ -20,7 +20,8 @@ const (
 // Arg is one element of a command: a pair of SET, a key of GET, a rename.
 type Arg struct {
 	// Key is the key, unescaped. It aliases the payload or, when the key was
-	// written with escapes, the decoder's scratch.
+	// written with escapes, the decoder's scratch. Of a key whose text has more than six
+	// times the bytes that a key may have, it is the text as it was written.
 	Key []byte
 	// Value is the text of a pair's value, aliasing the payload, or the new key
 	// of a rename, unescaped like Key. Otherwise it is nil.

@@ -16,6 +16,14 @@ type Decoder struct {
 	dirty   bool  // it is not UTF-8: strings go the slow way
 	spare   Arg   // takes the elements past the limit, which are only checked
 	marks   marks
+
+	// Of a long payload; see check.go.
+	from   int    // of a step: where it begins, what is before is UTF-8
+	inPart bool   // a part is being decoded
+	until  int    // of a part: past this, no further element is begun
+	leaps  []leap // of a part: what need not be looked at
+
+	longRun int // longRun, or less in tests
 }
 
 // NewDecoder returns a decoder, or an error that names every fault of opts.
@@ -24,7 +32,7 @@ func NewDecoder(opts Options) (*Decoder, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	return &Decoder{opts: opts, marks: marks{size: windowBytes}}, nil
+	return &Decoder{opts: opts, marks: marks{size: windowBytes}, longRun: longRun}, nil
 }
 
 // maxKeptScratch is how much scratch Reset keeps.
@@ -188,7 +196,7 @@ func (d *Decoder) name(b []byte) (argument int, op Opcode, _ *Refusal) {
 	}
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
-		return 0, 0, atEnd(b, i+1, &Refusal{Code: RefusedTop, Offset: i, Text: noCommand})
+		return 0, 0, atEnd(b, i+1, refusedTop(i, noCommand))
 	}
 	if i >= len(b) || b[i] != '"' {
 		return 0, 0, syntaxAt(b, i, "a command's name in quotes")
@@ -198,18 +206,26 @@ func (d *Decoder) name(b []byte) (argument int, op Opcode, _ *Refusal) {
 		return 0, 0, err
 	}
 	name := b[i+1 : end]
-	// A name with an unpaired surrogate is no command's.
-	if kind&kindEscaped == 0 {
-		op = Lookup(name)
-	} else if kind&kindSurrogate == 0 {
-		scratch := unescape(d.scratch, name)
-		op = Lookup(scratch[len(d.scratch):])
-	}
-	i, err = colon(b, end+1)
+	i, err = d.colon(b, end+1)
 	if err != nil {
 		return 0, 0, err
 	}
-	return i, op, nil
+	return i, d.lookup(name, kind), nil
+}
+
+// maxNameText is more than any command's name takes up, however it is written.
+const maxNameText = 1 << 10
+
+// lookup returns the opcode of a command's name as it is written.
+func (d *Decoder) lookup(name []byte, kind stringKind) Opcode {
+	switch {
+	case kind&kindEscaped == 0:
+		return Lookup(name)
+	case kind&kindSurrogate != 0 || len(name) > maxNameText:
+		return 0 // a name with an unpaired surrogate is no command's
+	}
+	scratch := unescape(d.scratch, name)
+	return Lookup(scratch[len(d.scratch):])
 }
 
 // unknown makes the refusal of a name that is no command's. The text up to the argument
@@ -220,8 +236,8 @@ func (d *Decoder) unknown(b []byte) *Refusal {
 	return &Refusal{RefusedName, quote, 0, shownName(b[quote+1 : end])}
 }
 
-func refusedTop(offset int) *Refusal {
-	return &Refusal{Code: RefusedTop, Offset: offset, Text: oneCommand}
+func refusedTop(offset int, text string) *Refusal {
+	return &Refusal{Code: RefusedTop, Offset: offset, Text: text}
 }
 
 // atEnd returns refusal if nothing but white space follows.
@@ -241,7 +257,7 @@ func (d *Decoder) refuseTop(b []byte, i int) *Refusal {
 	if err != nil {
 		return err
 	}
-	return atEnd(b, end, refusedTop(i))
+	return atEnd(b, end, refusedTop(i, oneCommand))
 }
 
 // refuseMembers makes the refusal of a payload that has a second member, after the comma.
@@ -264,5 +280,5 @@ func (d *Decoder) refuseMembers(b []byte, comma int) *Refusal {
 			break
 		}
 	}
-	return atEnd(b, i+1, refusedTop(comma))
+	return atEnd(b, i+1, refusedTop(comma, oneCommand))
 }

@@ -81,7 +81,7 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Ref
 		case i+2 < n && b[i] == ':' && b[i+1] == ' ' && b[i+2] > ' ':
 			i += 2
 		default:
-			if i, err = colon(b, i); err != nil {
+			if i, err = d.colon(b, i); err != nil {
 				return args, 0, err
 			}
 		}
@@ -183,12 +183,7 @@ func (d *Decoder) renames(b []byte, i int, args []Arg) (_ []Arg, end int, err *R
 			return args, i, nil
 		}
 		*a = Arg{Pos: i}
-		end, err = d.rename(b, a, i)
-		if end == 0 && err == nil {
-			*a = Arg{Pos: i, Status: StatusTypeInvalid}
-			end, _, err = d.value(b, i)
-		}
-		if err != nil {
+		if end, err = d.renameOrNone(b, a, i); err != nil {
 			return args, 0, err
 		}
 		end = skipSpace(b, end)
@@ -198,13 +193,24 @@ func (d *Decoder) renames(b []byte, i int, args []Arg) (_ []Arg, end int, err *R
 	}
 }
 
+// renameOrNone decodes the element at i, which is no rename if it is anything but the
+// object that one is.
+func (d *Decoder) renameOrNone(b []byte, a *Arg, i int) (end int, err *Refusal) {
+	end, err = d.rename(b, a, i)
+	if end == 0 && err == nil {
+		*a = Arg{Pos: i, Status: StatusTypeInvalid}
+		end, _, err = d.value(b, i)
+	}
+	return end, err
+}
+
 // rename decodes the object {"old":"new"} at b[i] into a. It returns 0 for anything
 // else, be it another value or not JSON.
 func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *Refusal) {
 	if i >= len(b) || b[i] != '{' {
 		return 0, nil
 	}
-	from := skipSpace(b, i+1) + 1
+	from := d.space(b, i+1) + 1
 	if from > len(b) || b[from-1] != '"' {
 		return 0, nil
 	}
@@ -212,7 +218,7 @@ func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *Refusal) {
 	if err != nil {
 		return 0, nil
 	}
-	to, err := colon(b, fromEnd+1)
+	to, err := d.colon(b, fromEnd+1)
 	if err != nil || to >= len(b) || b[to] != '"' {
 		return 0, nil
 	}
@@ -221,7 +227,7 @@ func (d *Decoder) rename(b []byte, a *Arg, i int) (end int, err *Refusal) {
 	if err != nil {
 		return 0, nil
 	}
-	end = skipSpace(b, toEnd+1)
+	end = d.space(b, toEnd+1)
 	if end >= len(b) || b[end] != '}' {
 		return 0, nil
 	}
@@ -267,15 +273,15 @@ func (d *Decoder) keySlow(b []byte, a *Arg, start, i int) (end int, err *Refusal
 	if kind&kindEscaped != 0 {
 		if kind&kindSurrogate != 0 {
 			if lone := loneSurrogate(b, start, end); lone >= 0 {
-				return 0, syntax(lone, "unpaired surrogate in a key")
+				return 0, loneInKey(lone)
 			}
 		}
-		a.flags = keyNeedsEscape
-		n := len(d.scratch)
-		d.scratch = unescape(d.scratch, key)
-		key = slices.Clip(d.scratch[n:])
-		if d.next >= 0 { // the element does not fit: its key is not used
-			d.scratch = d.scratch[:n]
+		switch {
+		case d.next >= 0: // the element does not fit: its key is not used
+		case tooLongForKey(len(key), d.opts.MaxKeyBytes): // its text stands for it
+		default:
+			a.flags = keyNeedsEscape
+			key = d.unescaped(key)
 		}
 	}
 	a.Key, a.Status = key, StatusOK
@@ -284,3 +290,15 @@ func (d *Decoder) keySlow(b []byte, a *Arg, start, i int) (end int, err *Refusal
 	}
 	return end, nil
 }
+
+// unescaped returns the text of the string whose inside is s, in the scratch.
+func (d *Decoder) unescaped(s []byte) []byte {
+	n := len(d.scratch)
+	d.scratch = unescape(d.scratch, s)
+	return slices.Clip(d.scratch[n:])
+}
+
+// tooLongForKey reports whether a string whose text has n bytes is longer than a key may
+// be, however it is written: an escape of six bytes stands for one at least. Such a string
+// is answered with its text, and nothing of its length is unescaped and escaped again.
+func tooLongForKey(n, maxKeyBytes int) bool { return n/len(`\u0061`) > maxKeyBytes }

@@ -95,6 +95,9 @@ func tooDeep(offset, limit int) *Refusal {
 	return &Refusal{Code: RefusedSyntax, Offset: offset, Text: fmt.Sprintf("nesting deeper than %d at byte %d", limit, offset)}
 }
 
+// loneInKey makes the refusal of a key with half a surrogate pair at offset.
+func loneInKey(offset int) *Refusal { return syntax(offset, "unpaired surrogate in a key") }
+
 func appendPlace(dst []byte, offset int) []byte {
 	return strconv.AppendInt(append(dst, " at byte "...), int64(offset), 10)
 }

@@ -54,6 +54,9 @@ const WindowForTesting = windowBytes
 // NarrowForTesting makes d mark windows of n bytes, so that short payloads have many.
 func NarrowForTesting(d *Decoder, n int) { d.marks.size = n }
 
+// LeapsForTesting makes checks with d note what is n bytes long or longer.
+func LeapsForTesting(d *Decoder, n int) { d.longRun = n }
+
 // StopsForTesting returns what stop finds from each of the places on, in that order.
 func StopsForTesting(d *Decoder, b []byte, places []int) (stops []int) {
 	d.begin(0, 0, false)

@@ -67,6 +67,27 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// FuzzCheck holds the check of long payloads in steps against Decode.
+func FuzzCheck(f *testing.F) {
+	for _, all := range [][]string{commands, faultyCommands} {
+		for i, c := range all {
+			f.Add([]byte(c), uint16(i), uint8(i), i%2 == 0)
+		}
+	}
+	scalars := newDecoder(f, codec.Options{MaxKeyBytes: 20})
+	any := newDecoder(f, codec.Options{AnyValues: true, MaxDepth: 3})
+	f.Fuzz(func(t *testing.T, payload []byte, step uint16, max uint8, forget bool) {
+		if len(payload) > 4096 {
+			return
+		}
+		for _, d := range []*codec.Decoder{scalars, any} {
+			codec.NarrowForTesting(d, 1+len(payload)%70)
+			codec.LeapsForTesting(d, 1+int(max)%50)
+			requireSameInSteps(t, d, payload, 1+int(step), 1+int(max)%7, forget)
+		}
+	})
+}
+
 // FuzzScan holds the fast paths against the slow ones.
 func FuzzScan(f *testing.F) {
 	addPayloads(f)

@@ -58,6 +58,11 @@ func (d *Decoder) stop(b []byte, i int) int {
 // stopFar is stop where marks.from has none.
 func (d *Decoder) stopFar(b []byte, i int) int {
 	if !canMark || !wide {
+		if d.inPart {
+			if end := d.leap(i); end >= 0 {
+				return end
+			}
+		}
 		end, seen := scan(b, i)
 		if seen&highBits != 0 {
 			d.sawUnicode(b)
@@ -67,6 +72,11 @@ func (d *Decoder) stopFar(b []byte, i int) int {
 	for i < len(b) {
 		at := uint(i - d.marks.base)
 		if at >= uint(d.marks.n) {
+			if d.inPart {
+				if end := d.leap(i); end >= 0 {
+					return end
+				}
+			}
 			d.mark(b, i)
 			at = 0
 		}

@@ -189,7 +189,7 @@ func oracleArgument(name, text string, opts codec.Options) outcome {
 			if loneSurrogate(m.rawName) || depth(m.value) > opts.MaxDepth {
 				return invalid
 			}
-			e := element{m.name, m.value, status(m.name)}
+			e := element{asAnswered(m.rawName, m.name, opts), m.value, status(m.name)}
 			if strings.ContainsRune("n[{", rune(m.value[0])) && !opts.AnyValues && e.status == codec.StatusOK {
 				e.status = codec.StatusTypeInvalid
 			}
@@ -212,7 +212,7 @@ func oracleArgument(name, text string, opts codec.Options) outcome {
 			if json.Unmarshal([]byte(v), &key) != nil || loneSurrogate(v) {
 				return invalid
 			}
-			out.args = append(out.args, element{key: key, status: status(key)})
+			out.args = append(out.args, element{key: asAnswered(v, key, opts), status: status(key)})
 		}
 	case oracleRenames:
 		all, err := elements(text)
@@ -232,7 +232,7 @@ func oracleArgument(name, text string, opts codec.Options) outcome {
 			if loneSurrogate(pair[0].rawName) || loneSurrogate(pair[0].value) {
 				return invalid
 			}
-			out.args = append(out.args, element{pair[0].name, to, status(pair[0].name, to)})
+			out.args = append(out.args, element{asAnswered(pair[0].rawName, pair[0].name, opts), asAnswered(pair[0].value, to, opts), status(pair[0].name, to)})
 		}
 	case oracleNothing:
 		if all, err := members(text); err != nil || len(all) > 0 {
@@ -242,6 +242,15 @@ func oracleArgument(name, text string, opts codec.Options) outcome {
 		return refused(outcome{refusal: 3})
 	}
 	return out
+}
+
+// asAnswered is a key as an Arg has it. Of one that is too long however it is written, the
+// text is answered as it is.
+func asAnswered(text, key string, opts codec.Options) string {
+	if inside := strings.Trim(text, " \t\r\n"); len(inside)-2 >= 6*(opts.MaxKeyBytes+1) {
+		return inside[1 : len(inside)-1]
+	}
+	return key
 }
 
 // decodeAll decodes a payload with the codec, all elements at once.

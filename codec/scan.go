@@ -140,7 +140,7 @@ const (
 func (d *Decoder) validUTF8(b []byte) bool {
 	if d.utf8 == utf8Unknown {
 		d.utf8 = utf8Invalid
-		if ValidUTF8(b) {
+		if ValidUTF8(b[d.from:]) {
 			d.utf8 = utf8Valid
 		}
 	}
@@ -395,6 +395,32 @@ func skipSpace(b []byte, i int) int {
 		return skipRun(b, i)
 	}
 	return i
+}
+
+// space is skipSpace that leaps.
+func (d *Decoder) space(b []byte, i int) int {
+	if i < len(b) && b[i] <= ' ' {
+		return d.spaceRun(b, i)
+	}
+	return i
+}
+
+// nearSpace is how much white space is skipped before the leaps are asked: more than
+// people and printers write.
+const nearSpace = 256
+
+func (d *Decoder) spaceRun(b []byte, i int) int {
+	for end := min(i+nearSpace, len(b)); i < end; i++ {
+		if classes[b[i]]&classSpace == 0 {
+			return i
+		}
+	}
+	if d.inPart {
+		if end := d.leap(i); end >= 0 {
+			return end
+		}
+	}
+	return skipRun(b, i)
 }
 
 // skipRun is skipSpace where there may be some. A loop over eight bytes at a time is a

@@ -12,15 +12,22 @@ func (d *Decoder) ScanString(b []byte, i int) (unquoted []byte, end int, err err
 	}
 	d.begin(0, 0, false)
 	d.utf8 = utf8Valid // what is scanned is checked below, and not all of b
-	var a Arg
-	end, fault := d.keySlow(b, &a, i+1, d.stop(b, i+1))
+	end, kind, fault := d.scanString(b, i+1)
+	if fault == nil && kind&kindSurrogate != 0 {
+		if lone := loneSurrogate(b, i+1, end); lone >= 0 {
+			fault = loneInKey(lone)
+		}
+	}
 	if fault == nil && !ValidUTF8(b[i:end]) {
 		_, _, fault = d.validateStringSlow(b, i+1)
 	}
 	if fault != nil {
 		return nil, 0, fault
 	}
-	return a.Key, end + 1, nil
+	if unquoted = b[i+1 : end : end]; kind&kindEscaped != 0 {
+		unquoted = d.unescaped(unquoted)
+	}
+	return unquoted, end + 1, nil
 }
 
 // ScanValue checks the JSON value of any type at b[i], where there must be no white

@@ -7,6 +7,11 @@ package codec
 // value checks the value at b[i] and returns the index after it. scalar is whether it is
 // a string, a number or a boolean.
 func (d *Decoder) value(b []byte, i int) (end int, scalar bool, err *Refusal) {
+	if d.inPart {
+		if end = d.leap(i); end >= 0 {
+			return end, b[i] != '{' && b[i] != '[', nil
+		}
+	}
 	if i >= len(b) {
 		return 0, false, noValue(b, i)
 	}
@@ -141,15 +146,15 @@ func (d *Decoder) memberName(b []byte, i int) (int, *Refusal) {
 	if err != nil {
 		return 0, err
 	}
-	return colon(b, end+1)
+	return d.colon(b, end+1)
 }
 
 // colon expects a colon, with white space around it, from b[i] on, and returns
 // the index of what follows.
-func colon(b []byte, i int) (int, *Refusal) {
-	i = skipSpace(b, i)
+func (d *Decoder) colon(b []byte, i int) (int, *Refusal) {
+	i = d.space(b, i)
 	if i >= len(b) || b[i] != ':' {
 		return 0, syntaxAt(b, i, "':'")
 	}
-	return skipSpace(b, i+1), nil
+	return d.space(b, i+1), nil
 }

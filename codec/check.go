@@ -1,0 +1,733 @@
+package codec
+
+import (
+	"slices"
+	"unicode/utf8"
+)
+
+// This file checks long payloads a step at a time, so that a loop which serves others too
+// is never in one for long. What a Check says of a payload is what Decode says of it,
+// wherever it stops: the same command and elements, or the same refusal.
+//
+// Elements that are short next to a step go the ordinary way, through pairs, keys and
+// renames, which are given what the step may look at and no more. The element in which
+// that ends, and all else, is walked token by token, and a walk may stop in the middle of
+// a string, a number, white space or a value at any depth. A walk knows nothing of the
+// commands' elements but where they end; it has the last word on what is wrong.
+
+// Check is how far the check of one payload has come. The zero value is a check that
+// begins. Between two steps the payload may have moved, but must not have changed.
+type Check struct {
+	at    int // all before it is right
+	state checkState
+	op    Opcode
+	first int // the first element, -1: there is none
+	next  int // the first element that is not in the caller's args, -1: there is none
+	base  int // how many args the caller had
+
+	refusal  *Refusal // the answer, if the text turns out to be right
+	name     [2]int   // the command's name, as it is written
+	argument int      // where it begins
+	spaces   int      // where the white space begins that the last step has ended in
+
+	// The string that is being walked.
+	role  stringRole
+	from  int // its first byte
+	kind  stringKind
+	lone  int // its first unpaired surrogate, -1: there is none
+	high  int // an escape that may be the first half of a pair, -1: there is none
+	digit digits
+
+	// The value that is being walked.
+	root    checkState // what comes after it
+	value   int        // where it begins
+	depth   int
+	objects [maxMaxDepth/64 + 1]uint64 // bit n: level n is an object, not an array
+	after   checkState                 // the colon that is due
+
+	// Of an element of RNM_KEY: how much of {"old":"new"} there is so far, and the unpaired
+	// surrogates of the two.
+	renamed int
+	lones   [2]int
+
+	// Long values, white space and names that can't be keys, which need not be looked at
+	// again: in the order of their beginnings.
+	leaps  []leap
+	long   int  // the length from which one is noted
+	spaced bool // there is white space among them
+}
+
+// leap is a part of a checked payload that the decoder may skip: of a string the inside.
+type leap struct{ from, end int }
+
+// longRun is the length from which a leap is noted. Less is looked at again in no time.
+const longRun = 4096
+
+// checkState is what comes next, after white space if not for the two that begin with in.
+type checkState uint8
+
+const (
+	wantCommand  checkState = iota // the opening brace
+	wantName                       // the command's name
+	wantColon                      // and then after
+	wantArgument                   // the argument
+	wantFirst                      // its first element, or its end
+	wantElement                    // an element
+	wantNext                       // a comma or the argument's end
+	wantEnd                        // the closing brace
+	wantMember                     // a member that is one too many
+	wantMembers                    // a comma or the closing brace after it
+	wantNothing                    // the end of the payload
+
+	wantValue      // a value at any depth, and then root
+	wantInside     // the first of an array or an object, or its end
+	wantInsideName // a name in an object
+	wantInsideNext // a comma, or the end of an array or an object
+
+	inString // of a role
+	inDigits // of a number
+
+	checked
+)
+
+// stringRole is what a string is.
+type stringRole uint8
+
+const (
+	roleName       stringRole = iota // the command's name
+	roleKey                          // a key
+	roleMember                       // the name of a member that is one too many
+	roleInsideName                   // a name in an object
+	roleValue                        // a value
+)
+
+// digits is which digits of a number they are.
+type digits uint8
+
+const (
+	digitsInteger digits = iota
+	digitsFraction
+	digitsExponent
+)
+
+// CheckStep checks about n further bytes of a payload. When it is done it returns what
+// Decode returns, of whose first elements it has decoded at most max on the way. Until
+// then the caller goes on with the args that it has returned, or drops those that the
+// payload has added and calls Forget.
+func (d *Decoder) CheckStep(c *Check, payload []byte, n int, args []Arg, max int) (_ []Arg, cmd Command, done bool, err error) {
+	if c.at == 0 && c.state == wantCommand {
+		c.begin(d, len(args))
+	}
+	limit := len(payload)
+	if n < limit-c.at {
+		limit = c.at + atLeast(1, n)
+	}
+	args, fault := c.step(d, payload, limit, args, max)
+	switch {
+	case fault != nil:
+		c.state, c.refusal = checked, fault
+	case c.state != checked:
+		return args, Command{}, false, nil
+	case c.refusal != nil:
+		fault = c.refusal
+		if fault.Code == RefusedName {
+			fault.Text = shownName(payload[c.name[0]:c.name[1]])
+		}
+	default:
+		return args, Command{Op: c.op, More: c.next >= 0, Next: atLeast(0, c.next)}, true, nil
+	}
+	base := min(c.base, len(args))
+	clear(args[base:])
+	return args[:base], Command{}, true, fault
+}
+
+// At returns how many bytes have been checked.
+func (c *Check) At() int { return c.at }
+
+// Forget says that the caller has dropped the args: those of the payload's first elements
+// will be wanted again.
+func (c *Check) Forget(args int) { c.base, c.next = args, c.first }
+
+// DecodePart is DecodeFrom for a payload that c has accepted. It takes at most max further
+// elements, and no more when it has come about n bytes on, but one at least. What is long
+// it leaps over.
+func (d *Decoder) DecodePart(c *Check, payload []byte, cmd Command, args []Arg, max, n int) ([]Arg, Command) {
+	if cmd.Op == 0 || int(cmd.Op) >= NumOpcodes || cmd.Next < 0 || cmd.Next > len(payload) {
+		return args, Command{Op: cmd.Op}
+	}
+	d.begin(len(args), max, true)
+	d.inPart, d.leaps, d.until = true, c.leaps, len(payload)
+	if n < len(payload)-cmd.Next {
+		d.until = cmd.Next + atLeast(1, n)
+	}
+	decode := d.elements
+	if c.spaced {
+		decode = d.elementsApart
+	}
+	out, _, err := decode(payload, cmd.Next, args, cmd.Op.Shape())
+	d.inPart, d.leaps = false, nil
+	if err != nil {
+		return args, Command{Op: cmd.Op}
+	}
+	return out, d.command(cmd.Op)
+}
+
+// elementsApart is elements for a payload with long white space, which pairs and keys don't
+// leap over. It takes each token on its own.
+func (d *Decoder) elementsApart(b []byte, i int, args []Arg, s Shape) (_ []Arg, end int, err *Refusal) {
+	for {
+		var a *Arg
+		if args, a = d.add(args, i); a == nil {
+			return args, i, nil
+		}
+		*a = Arg{Pos: i}
+		if i >= d.until {
+			d.limit = 0
+		}
+		switch s {
+		case ShapePairs:
+			end, err = d.pair(b, a, i)
+		case ShapeKeys:
+			end, err = d.key(b, a, i)
+		default:
+			end, err = d.renameOrNone(b, a, i)
+		}
+		if err != nil {
+			return args, 0, err
+		}
+		if i = d.space(b, end); i >= len(b) || b[i] != ',' {
+			_, err = separator(b, i, s.closing())
+			return args, i + 1, err
+		}
+		i = d.space(b, i+1)
+	}
+}
+
+// pair decodes the member of a SET at i.
+func (d *Decoder) pair(b []byte, a *Arg, i int) (end int, err *Refusal) {
+	if i >= len(b) || b[i] != '"' {
+		return 0, syntaxAt(b, i, "a name in quotes")
+	}
+	if end, err = d.keySlow(b, a, i+1, d.stop(b, i+1)); err != nil {
+		return 0, err
+	}
+	if i, err = d.colon(b, end+1); err != nil {
+		return 0, err
+	}
+	end, scalar, err := d.value(b, i)
+	if err != nil {
+		return 0, err
+	}
+	if !scalar && !d.opts.AnyValues && a.Status == StatusOK {
+		a.Status = StatusTypeInvalid
+	}
+	a.Value = b[i:end:end]
+	return end, nil
+}
+
+// key decodes the element of a GET at i.
+func (d *Decoder) key(b []byte, a *Arg, i int) (end int, err *Refusal) {
+	if i < len(b) && b[i] == '"' {
+		end, err = d.keySlow(b, a, i+1, d.stop(b, i+1))
+		return end + 1, err
+	}
+	a.Status = StatusTypeInvalid
+	end, _, err = d.value(b, i)
+	return end, err
+}
+
+// leap returns the end of the leap that i is in, -1 if it is in none. It also ends the
+// part, after the element that i is in, if it is long enough.
+func (d *Decoder) leap(i int) int {
+	if i >= d.until {
+		d.limit = 0
+	}
+	at, found := slices.BinarySearchFunc(d.leaps, i, func(l leap, i int) int { return l.from - i })
+	if !found {
+		at--
+	}
+	if at >= 0 && i < d.leaps[at].end {
+		return d.leaps[at].end
+	}
+	return -1
+}
+
+func (c *Check) begin(d *Decoder, args int) {
+	*c = Check{first: -1, next: -1, base: args, spaces: -1, leaps: c.leaps[:0], long: d.longRun}
+}
+
+// step walks, and has the elements decoded, up to limit or a little further.
+func (c *Check) step(d *Decoder, b []byte, limit int, args []Arg, max int) (_ []Arg, fault *Refusal) {
+	walk := false // the elements of this step
+	for c.state != checked && fault == nil {
+		switch c.state {
+		case inString:
+			if fault = c.walkString(d, b, limit); c.state == inString {
+				return args, fault
+			}
+			continue
+		case inDigits:
+			if fault = c.walkDigits(d, b, limit); c.state == inDigits {
+				return args, fault
+			}
+			continue
+		}
+		i := c.at
+		if i < len(b) && b[i] <= ' ' || c.spaces >= 0 {
+			if i = c.walkSpace(b, limit); i >= limit && i < len(b) {
+				return args, nil
+			}
+		}
+		if c.state == wantElement && !walk {
+			args, walk = c.elements(d, b, i, limit, args, max), true
+			continue
+		}
+		if c.state == wantFirst && c.op.Shape() == ShapeNothing && (i >= len(b) || b[i] != '}') {
+			// It goes back, for a step of its own.
+			c.refuseArgument(c.argument)
+			return args, nil
+		}
+		fault = c.token(d, b, i)
+		if c.at >= limit && limit < len(b) {
+			return args, fault
+		}
+	}
+	return args, fault
+}
+
+// elements decodes the elements from i on that end before limit.
+func (c *Check) elements(d *Decoder, b []byte, i, limit int, args []Arg, max int) []Arg {
+	limit = runeEnd(b, limit)
+	max = c.base + max - len(args)
+	if c.next >= 0 || max < 0 {
+		max = 0 // there is one that they don't have
+	}
+	d.begin(len(args), max, false)
+	d.from = i
+	args, end, fault := d.elements(b[:limit:limit], i, args, c.op.Shape())
+	d.from = 0
+	if fault == nil {
+		c.at, c.state = end, wantEnd
+		if c.next < 0 {
+			c.next = d.next
+		}
+		return args
+	}
+	// The last of them is to be walked.
+	if d.next >= 0 {
+		c.at = d.spare.Pos
+		if c.next < 0 && d.next < c.at { // else the walk finds where it begins: there may be white space
+			c.next = d.next
+		}
+		return args
+	}
+	last := len(args) - 1
+	c.at = args[last].Pos
+	clear(args[last:])
+	return args[:last]
+}
+
+// runeEnd returns the first index from i on that is not in the middle of a character.
+func runeEnd(b []byte, i int) int {
+	for n := 0; n < utf8.UTFMax-1 && i < len(b) && !utf8.RuneStart(b[i]); n++ {
+		i++
+	}
+	return i
+}
+
+// token walks the token at i, which is past the white space, or begins with it.
+func (c *Check) token(d *Decoder, b []byte, i int) *Refusal {
+	var t byte
+	if i < len(b) {
+		t = b[i]
+	}
+	c.at = i + 1
+	switch c.state {
+	case wantValue:
+		return c.walkValue(d, b, i)
+	case wantInside:
+		switch object := c.inObject(); {
+		case i < len(b) && t == c.closing():
+			return c.closed(i + 1)
+		case object:
+			c.at, c.state = i, wantInsideName
+		default:
+			c.at, c.state = i, wantValue
+		}
+	case wantInsideName:
+		if t != '"' {
+			return syntaxAt(b, i, "a name in quotes")
+		}
+		c.beginString(i+1, roleInsideName)
+	case wantInsideNext:
+		switch closing := c.closing(); {
+		case i < len(b) && t == closing:
+			return c.closed(i + 1)
+		case t != ',':
+			return syntaxAt(b, i, "',' or '"+string(closing)+"'")
+		case closing == '}':
+			c.state = wantInsideName
+		default:
+			c.state = wantValue
+		}
+	case wantElement:
+		if c.next < 0 {
+			c.next = i
+		}
+		switch shape := c.op.Shape(); {
+		case shape != ShapeRenames && t == '"':
+			c.beginString(i+1, roleKey)
+		case shape == ShapePairs:
+			return syntaxAt(b, i, "a name in quotes")
+		default:
+			c.renamed, c.lones = 0, [2]int{-1, -1}
+			c.at, c.state, c.root = i, wantValue, wantNext
+		}
+	case wantNext:
+		_, fault := separator(b, i, c.op.Shape().closing())
+		if c.state = wantElement; t != ',' {
+			c.state = wantEnd
+		}
+		return fault
+	case wantColon:
+		if t != ':' {
+			return syntaxAt(b, i, "':'")
+		}
+		c.state = c.after
+	default:
+		return c.commandToken(d, b, i, t)
+	}
+	return nil
+}
+
+// commandToken is token for what comes once in a payload.
+func (c *Check) commandToken(d *Decoder, b []byte, i int, t byte) *Refusal {
+	switch c.state {
+	case wantCommand:
+		switch {
+		case i >= len(b):
+			return syntaxAt(b, i, "a command")
+		case t != '{':
+			c.refusal = refusedTop(i, oneCommand)
+			c.at, c.state, c.root = i, wantValue, wantNothing
+		default:
+			c.state = wantName
+		}
+	case wantName:
+		switch t {
+		case '"':
+			c.beginString(i+1, roleName)
+		case '}':
+			c.refusal, c.state = refusedTop(i, noCommand), wantNothing
+		default:
+			return syntaxAt(b, i, "a command's name in quotes")
+		}
+	case wantArgument:
+		switch {
+		case c.op == 0:
+			c.refusal = &Refusal{Code: RefusedName, Offset: c.name[0] - 1}
+			c.at, c.state, c.root = i, wantValue, wantEnd
+		case i >= len(b) || t != c.op.Shape().opening():
+			c.refuseArgument(i)
+		default:
+			c.argument, c.state = i, wantFirst
+		}
+	case wantFirst:
+		if t == c.op.Shape().closing() {
+			c.state = wantEnd
+			break
+		}
+		c.at, c.state, c.first = i, wantElement, i
+	case wantEnd, wantMembers:
+		switch t {
+		case '}':
+			c.state = wantNothing
+		case ',':
+			if c.state == wantEnd {
+				c.refusal = refusedTop(i, oneCommand)
+			}
+			c.state = wantMember
+		default:
+			return syntaxAt(b, i, "',' or '}'")
+		}
+	case wantMember:
+		if t != '"' {
+			return syntaxAt(b, i, "a name in quotes")
+		}
+		c.beginString(i+1, roleMember)
+	case wantNothing:
+		if i < len(b) {
+			return syntaxAt(b, i, "nothing after the command")
+		}
+		c.at, c.state = i, checked
+	default:
+		panic("BUG: codec: a check in no state")
+	}
+	return nil
+}
+
+// refuseArgument refuses the argument at i, if it turns out to be a value.
+func (c *Check) refuseArgument(i int) {
+	c.refusal = &Refusal{RefusedArgument, i, c.op, takes[c.op.Shape()]}
+	c.at, c.state, c.root, c.spaces = i, wantValue, wantEnd, -1
+}
+
+// walkValue walks the beginning of the value at i.
+func (c *Check) walkValue(d *Decoder, b []byte, i int) (fault *Refusal) {
+	if c.depth == 0 {
+		c.value = i
+	}
+	if i >= len(b) {
+		_, _, fault = d.value(b, i)
+		return fault
+	}
+	switch t := b[i]; {
+	case t == '"':
+		c.beginString(i+1, roleValue)
+		return nil
+	case t == '{' || t == '[':
+		if c.depth++; c.depth > d.opts.MaxDepth {
+			return tooDeep(i, d.opts.MaxDepth)
+		}
+		c.objects[c.depth/64] &^= 1 << (c.depth % 64)
+		if t == '{' {
+			c.objects[c.depth/64] |= 1 << (c.depth % 64)
+		} else if c.depth == 1 {
+			c.renamed = noRename
+		}
+		c.at, c.state = i+1, wantInside
+		return nil
+	case t == '-' || isDigit(t):
+		if t == '-' {
+			i++
+		}
+		if i >= len(b) || !isDigit(b[i]) || b[i] == '0' && i+1 < len(b) && isDigit(b[i+1]) {
+			_, fault = scanNumber(b, c.at-1)
+			return fault
+		}
+		c.at, c.state, c.digit = i+1, inDigits, digitsInteger
+		return nil
+	default: // a word, or nothing that begins a value
+		end, _, fault := d.value(b, i)
+		if fault != nil {
+			return fault
+		}
+		return c.valueEnded(end)
+	}
+}
+
+// walkDigits walks the digits of a number, and what stands between them.
+func (c *Check) walkDigits(d *Decoder, b []byte, limit int) *Refusal {
+	for {
+		i := c.at
+		// A zero that comes first is the only digit: walkValue has seen to it.
+		for i < limit && isDigit(b[i]) {
+			i++
+		}
+		if c.at = i; i >= limit && i < len(b) {
+			return nil
+		}
+		switch {
+		case i < len(b) && b[i] == '.' && c.digit == digitsInteger:
+			c.digit = digitsFraction
+		case i < len(b) && b[i]|0x20 == 'e' && c.digit != digitsExponent:
+			c.digit = digitsExponent
+			if i+1 < len(b) && (b[i+1] == '+' || b[i+1] == '-') {
+				i++
+			}
+		default:
+			if c.depth == 0 {
+				c.leap(c.value, i)
+			}
+			return c.valueEnded(i)
+		}
+		if i++; i >= len(b) || !isDigit(b[i]) {
+			return syntaxAt(b, i, "a digit")
+		}
+		c.at = i + 1
+	}
+}
+
+// walkSpace walks white space up to limit and returns its end.
+func (c *Check) walkSpace(b []byte, limit int) int {
+	from, i := c.spaces, c.at
+	if from < 0 {
+		from = i
+	}
+	for i < limit && classes[b[i]]&classSpace != 0 {
+		i++
+	}
+	if c.at = i; i >= limit && i < len(b) {
+		c.spaces = from
+		return i
+	}
+	c.spaces = -1
+	c.spaced = c.leap(from, i) || c.spaced
+	return i
+}
+
+// leap notes what need not be looked at again, if it is long, and if the decoder comes
+// there at all. It reports whether it has.
+func (c *Check) leap(from, end int) bool {
+	if end-from < c.long || c.depth > 1 || c.depth == 1 && c.op.Shape() != ShapeRenames {
+		return false
+	}
+	at, _ := slices.BinarySearchFunc(c.leaps, from, func(l leap, from int) int { return l.from - from })
+	c.leaps = slices.Insert(c.leaps, at, leap{from, end})
+	return true
+}
+
+func (c *Check) beginString(from int, role stringRole) {
+	c.at, c.state, c.role = from, inString, role
+	c.from, c.kind, c.lone, c.high = from, kindPlain, -1, -1
+}
+
+// walkString walks a string up to limit or a little further.
+func (c *Check) walkString(d *Decoder, b []byte, limit int) *Refusal {
+	limit = runeEnd(b, limit)
+	for i := c.at; i < limit; {
+		end, seen := scan(b[:limit:limit], i)
+		if seen&highBits != 0 && !ValidUTF8(b[i:end]) {
+			if _, _, fault := d.validateStringSlow(b, i); fault != nil {
+				return fault
+			}
+		}
+		i = end
+		if i == limit {
+			c.at = i
+			break
+		}
+		if b[i] == '"' {
+			c.at = i + 1
+			return c.stringEnded(d, b, i)
+		}
+		n := 2
+		if b[i] != '\\' || i+1 == len(b) || classes[b[i+1]]&classEscape == 0 {
+			if n, c.kind = unicodeEscape(b, i, c.kind); n == 0 {
+				_, _, fault := d.validateStringSlow(b, i)
+				return fault
+			}
+			c.surrogate(i, hex4(b[i+2:]))
+		}
+		c.kind |= kindEscaped
+		i += n
+		c.at = i
+	}
+	if c.at >= len(b) {
+		_, _, fault := d.validateStringSlow(b, len(b))
+		return fault
+	}
+	return nil
+}
+
+// surrogate takes note of the escape of r at i.
+func (c *Check) surrogate(i, r int) {
+	paired := c.high >= 0 && c.high+6 == i && r&^0x3FF == 0xDC00
+	if c.high >= 0 && !paired && c.lone < 0 {
+		c.lone = c.high
+	}
+	c.high = -1
+	switch {
+	case r&^0x3FF == 0xD800:
+		c.high = i
+	case r&^0x3FF == 0xDC00 && !paired && c.lone < 0:
+		c.lone = i
+	}
+}
+
+// stringEnded goes on after the string whose closing quote is at end.
+func (c *Check) stringEnded(d *Decoder, b []byte, end int) *Refusal {
+	if c.high >= 0 && c.lone < 0 {
+		c.lone = c.high
+	}
+	switch c.role {
+	case roleName:
+		c.name = [2]int{c.from, end}
+		c.op = d.lookup(b[c.from:end], c.kind)
+		c.state, c.after = wantColon, wantArgument
+	case roleKey:
+		if c.lone >= 0 {
+			return loneInKey(c.lone)
+		}
+		c.leapName(d, end)
+		if c.state = wantNext; c.op.Shape() == ShapePairs {
+			c.state, c.after, c.root = wantColon, wantValue, wantNext
+		}
+	case roleMember:
+		c.state, c.after, c.root = wantColon, wantValue, wantMembers
+	case roleInsideName:
+		if c.depth == 1 {
+			c.leapName(d, end)
+			if c.renamed != 0 {
+				c.renamed = noRename // a second name
+			} else {
+				c.renamed, c.lones[0] = 1, c.lone
+			}
+		}
+		c.state, c.after = wantColon, wantValue
+	case roleValue:
+		if c.depth == 0 {
+			c.leap(c.from, end)
+		}
+		if c.depth == 1 && c.renamed == 1 {
+			c.leapName(d, end)
+			c.lones[1], c.renamed = c.lone, 2
+		}
+		return c.valueEnded(end + 1)
+	}
+	return nil
+}
+
+// leapName notes a name that is too long for a key, however it is written.
+func (c *Check) leapName(d *Decoder, end int) {
+	if tooLongForKey(end-c.from, d.opts.MaxKeyBytes) {
+		c.leap(c.from, end)
+	}
+}
+
+// noRename is what Check.renamed is for an element that is none.
+const noRename = 9
+
+// valueEnded goes on after a value.
+func (c *Check) valueEnded(end int) *Refusal {
+	c.at = end
+	if c.depth > 0 {
+		c.state = wantInsideNext
+		if c.depth == 1 && c.renamed == 1 {
+			c.renamed = noRename // the new key is not a string
+		}
+		return nil
+	}
+	c.state = c.root
+	return nil
+}
+
+// closed goes on after an array or an object.
+func (c *Check) closed(end int) *Refusal {
+	c.depth--
+	if c.depth == 0 {
+		c.leap(c.value, end)
+		if c.op.Shape() == ShapeRenames && c.root == wantNext && c.renamed == 2 {
+			for _, lone := range c.lones {
+				if lone >= 0 {
+					return loneInKey(lone)
+				}
+			}
+		}
+	}
+	return c.valueEnded(end)
+}
+
+// inObject reports whether the innermost level is an object.
+func (c *Check) inObject() bool { return c.objects[c.depth/64]>>(c.depth%64)&1 != 0 }
+
+// closing is the byte that ends the innermost level.
+func (c *Check) closing() byte {
+	if c.inObject() {
+		return '}'
+	}
+	return ']'
+}
+
+// atLeast is the built-in max, where a parameter has its name.
+func atLeast(low, n int) int { return max(low, n) }
