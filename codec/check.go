@@ -25,6 +25,7 @@ type Check struct {
 	next  int // the first element that is not in the caller's args, -1: there is none
 	base  int // how many args the caller had
 
+	utf8     int      // of a refused payload: what is before is UTF-8
 	refusal  *Refusal // the answer, if the text turns out to be right
 	name     [2]int   // the command's name, as it is written
 	argument int      // where it begins
@@ -139,6 +140,20 @@ func (d *Decoder) CheckStep(c *Check, payload []byte, n int, args []Arg, max int
 	base := min(c.base, len(args))
 	clear(args[base:])
 	return args[:base], Command{}, true, fault
+}
+
+// UTF8Step looks at about n further bytes of a payload that has been refused. It reports
+// whether they, and all before them, are UTF-8, and whether there are no more to look at.
+func (c *Check) UTF8Step(payload []byte, n int) (valid, done bool) {
+	limit := len(payload)
+	if n < limit-c.utf8 {
+		limit = runeEnd(payload, c.utf8+atLeast(1, n))
+	}
+	if !ValidUTF8(payload[c.utf8:limit]) {
+		return false, true
+	}
+	c.utf8 = limit
+	return true, limit == len(payload)
 }
 
 // At returns how many bytes have been checked.

@@ -89,7 +89,7 @@ func (p *pipeline) answerBatch() bool {
 // answerStoreCommand executes and answers a command that is about the whole store. It
 // returns false if it has to wait; the connection then goes on at next.
 func (p *pipeline) answerStoreCommand(opcode codec.Opcode, next int) bool {
-	p.ops += wholeStoreOps
+	p.cost.spent += storeCosts[opcode.Effect()]
 	switch effect := opcode.Effect(); {
 	case effect.Writes() && p.refusing != codec.StatusOK:
 		p.countCommand()
@@ -98,6 +98,7 @@ func (p *pipeline) answerStoreCommand(opcode codec.Opcode, next int) bool {
 		p.out = p.appendText(p.out)
 		return true
 	case effect == codec.EffectClear && p.commit != nil:
+		p.cost.mustLook() // the store may have been a full one
 		keys, now := p.commit.clear()
 		if !now {
 			p.submitClear(opcode, next)
@@ -112,6 +113,7 @@ func (p *pipeline) answerStoreCommand(opcode codec.Opcode, next int) bool {
 	case codec.EffectCount:
 		p.answerCount(opcode, p.store.Len())
 	case codec.EffectClear:
+		p.cost.mustLook()
 		p.answerCount(opcode, p.store.Clear())
 	case codec.EffectServerInfo:
 		p.text = codec.AppendMembers(p.text[:0], opcode, p.info())

@@ -115,6 +115,9 @@ func (p *pipeline) submitClear(op codec.Opcode, next int) {
 
 func (p *pipeline) waitFor(w *waiting, next int, part codec.Command) {
 	p.waits, p.resumeAt, p.resume = w, next, part
+	if !part.More {
+		p.check = nil // w has all of the command
+	}
 }
 
 // answerWaiting appends the answers of what has been applied of w, and returns whether

@@ -46,6 +46,7 @@ type conn struct {
 	// resume is set (More) when the first frame of the input is a command of
 	// which a part has been executed.
 	resume codec.Command
+	check  *codec.Check // of the first frame, if that is a long command
 
 	commit *uncommitted // nil: the loop has no committer
 

@@ -1,7 +1,6 @@
 package netio
 
 import (
-	"bytes"
 	"fmt"
 	"reflect"
 	"slices"
@@ -91,7 +90,7 @@ func TestCounters(t *testing.T) {
 func TestCountersOfLongCommands(t *testing.T) {
 	h := newHarness(t, Options{})
 	h.startDiscarding()
-	const keys = 3*turnOps + 7
+	const keys = 30_007
 	h.feed(append(bigSet(keys), '\n'))
 	h.finish()
 	n := h.loop.published.Counters
@@ -102,7 +101,8 @@ func TestCountersOfLongCommands(t *testing.T) {
 	for _, b := range n.BatchSizes {
 		batches += b
 	}
-	if want := uint64((keys + batchOps - 1) / batchOps); batches != want || n.BatchSizes[NumBatchSizes-2] < want-1 {
+	// The first is as large as what was decoded while the command was checked.
+	if want := uint64((keys + batchOps - 1) / batchOps); batches < want || batches > want+1 || n.BatchSizes[NumBatchSizes-2] < want-2 {
 		t.Fatalf("%d batches, want %d: %v", batches, want, n.BatchSizes)
 	}
 }
@@ -117,7 +117,7 @@ func TestFloodHasItsShare(t *testing.T) {
 	for range 100 {
 		flood = append(append(flood, bigSet(1000)...), '\n')
 	}
-	const share = 12_000 // turnOps, and what is in a batch already
+	const share = turnCost/costElement + batchOps // and what is in a batch already
 	turns := 0
 	h.loop.serve(h.conn, flood)
 	for ; h.conn.ready; turns++ {
@@ -142,46 +142,6 @@ func TestFloodHasItsShare(t *testing.T) {
 	_ = unix.Close(socket)
 	_ = client.Close()
 	h.finish()
-}
-
-// TestLongCommandHasItsShare: the same holds for a command of many elements.
-func TestLongCommandHasItsShare(t *testing.T) {
-	h := newHarness(t, Options{})
-	h.startDiscarding()
-	h.loop.serve(h.conn, append(bigSet(10*turnOps), '\n'))
-	if n := h.loop.count.BatchOps; n < turnOps || n > turnOps+batchOps {
-		t.Errorf("%d operations in the first turn, the share is %d", n, turnOps)
-	}
-	h.runReady()
-	h.finish()
-}
-
-// TestNoiseHasItsShare: input with no answer, or a very short one, uses up the turn's share
-// too.
-func TestNoiseHasItsShare(t *testing.T) {
-	for _, tt := range []struct {
-		name, first string
-		noise       []byte
-	}{
-		{"blank lines", "", []byte("\n")},
-		{"commands about the store", "", []byte("{\"COUNT\":{}}\n")},
-		{"pongs", upgradeRequest, clientFrame(true, frame.Pong, nil, testKey)},
-		{"pings", upgradeRequest, clientFrame(true, frame.Ping, nil, testKey)},
-	} {
-		h := newHarness(t, Options{})
-		h.startDiscarding()
-		h.feed([]byte(tt.first))
-		h.loop.serve(h.conn, bytes.Repeat(tt.noise, 3*turnOps))
-		most := uint64(2 * turnOps)
-		if bytes.Contains(tt.noise, []byte("COUNT")) {
-			most = turnOps/wholeStoreOps + 1
-		}
-		if n := h.loop.count.Frames; !h.conn.ready || n > most {
-			t.Errorf("%s: %d in one turn", tt.name, n)
-		}
-		h.runReady()
-		h.finish()
-	}
 }
 
 // TestTotals: every counter of a loop is added to the total.

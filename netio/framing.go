@@ -27,9 +27,9 @@ type framing interface {
 	// done says how much of src the turn has used: the next one's begins there.
 	done(used int)
 
-	// condemn returns the reason to end the connection for a payload that the codec has
-	// refused, nil if the refusal is to be answered.
-	condemn(payload []byte) error
+	// notUTF8 is the reason to end the connection for a command that is not UTF-8, nil if
+	// it is refused like any other fault. It is what the codec refuses that is looked at.
+	notUTF8() error
 
 	// What is sent. appendEnd says to the client why the connection ends, if the framing
 	// has a way to. appendPing has ok false if it has no pings.

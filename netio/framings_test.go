@@ -66,7 +66,7 @@ func (f *sizedFraming) next(src []byte, at int) ([]byte, int, unitKind, error) {
 
 func (f *sizedFraming) take([]byte, int) (u unit, err error) { return u, errGoodbye }
 func (f *sizedFraming) done(int)                             {}
-func (f *sizedFraming) condemn([]byte) error                 { return nil }
+func (f *sizedFraming) notUTF8() error                       { return nil }
 
 func (f *sizedFraming) appendStatus(dst []byte, op codec.Opcode, arg *codec.Arg, st codec.Status) []byte {
 	return appendSized(dst, codec.AppendResponse(nil, op, arg, st))

@@ -111,8 +111,8 @@ func (f *handshake) take(src []byte, at int) (u unit, err error) {
 	return unit{size, answer, newWSFraming(f.opts)}, nil
 }
 
-func (f *handshake) done(int)             {}
-func (f *handshake) condemn([]byte) error { return nil }
+func (f *handshake) done(int)       {}
+func (f *handshake) notUTF8() error { return nil }
 
 // There are no commands, and so no answers.
 func (f *handshake) appendStatus(dst []byte, _ codec.Opcode, _ *codec.Arg, _ codec.Status) []byte {

@@ -34,39 +34,36 @@ func nextLine(b []byte, scanned, maxBytes int) (line []byte, size int, err error
 
 var errLineTooLong = &frame.CloseError{Code: frame.CloseTooBig, Reason: "the line is longer than the frame limit"}
 
-// isBlank reports whether a line holds nothing but white space.
-func isBlank(line []byte) bool {
-	for _, c := range line {
-		switch c {
-		case ' ', '\t', '\r':
-		default:
-			return false
-		}
+// skipBlank returns the index of the first byte of a line, from i on, that is no white
+// space.
+func skipBlank(line []byte, i int) int {
+	for i < len(line) && (line[i] == ' ' || line[i] == '\t' || line[i] == '\r') {
+		i++
 	}
-	return true
+	return i
 }
 
 // lineFraming is JSON Lines.
 type lineFraming struct {
 	noMessages
 	maxBytes int
-	// src[from:to] is known to hold no newline, so that a long line is not searched
-	// again from its start each time.
-	from, to int
+	// src[from:to] is known to hold no newline, and its first blank bytes nothing but
+	// white space, so that a long line is not searched again from its start each time.
+	from, to, blank int
 }
 
 func (f *lineFraming) next(src []byte, at int) (_ []byte, _ int, kind unitKind, err error) {
-	searched := 0
+	searched, blank := 0, 0
 	if at == f.from {
-		searched = f.to - at
+		searched, blank = f.to-at, f.blank
 	}
 	line, size, err := nextLine(src[at:], searched, f.maxBytes)
 	f.from, f.to = at, at+len(line)
 	if err != nil {
-		f.to = len(src)
+		f.to, f.blank = len(src), skipBlank(src[at:], blank)
 		return nil, 0, 0, err
 	}
-	if isBlank(line) {
+	if f.blank = skipBlank(line, blank); f.blank == len(line) {
 		kind = unitBlank
 	}
 	return line, size, kind, nil
@@ -74,12 +71,12 @@ func (f *lineFraming) next(src []byte, at int) (_ []byte, _ int, kind unitKind, 
 
 func (f *lineFraming) done(used int) {
 	if used != f.from {
-		f.to = used
+		f.to, f.blank = used, 0
 	}
 	f.from, f.to = 0, f.to-used
 }
 
-func (f *lineFraming) condemn([]byte) error { return nil }
+func (f *lineFraming) notUTF8() error { return nil }
 
 func (f *lineFraming) appendStatus(dst []byte, op codec.Opcode, arg *codec.Arg, st codec.Status) []byte {
 	return append(codec.AppendResponse(dst, op, arg, st), '\n')

@@ -95,7 +95,7 @@ func TestLineLimit(t *testing.T) {
 
 func TestBlankLines(t *testing.T) {
 	for line, want := range map[string]bool{"": true, "\r": true, " \t ": true, "{}": false, " x": false, "\v": false} {
-		if got := isBlank([]byte(line)); got != want {
+		if got := skipBlank([]byte(line), 0) == len(line); got != want {
 			t.Errorf("%q: blank %v, want %v", line, got, want)
 		}
 	}

@@ -86,7 +86,11 @@ func (l *loop) serve(c *conn, in []byte) {
 	l.count.BytesIn += uint64(len(in))
 	src := c.input(in)
 	used, more := 0, false
-	if !c.stalled() {
+	switch {
+	case c.stalled():
+	case c.ready:
+		more = true // input is no reason for a turn before the others have had theirs
+	default:
 		used, more = l.turn(c, src)
 	}
 	c.keep(src, used)
@@ -140,8 +144,8 @@ func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
 		}
 		c.framing = row.make(&l.srv.opts)
 	}
-	t, next, end := l.pipe.run(c.framing, src, c.pending != nil, c.resume)
-	c.framing, c.resume = next, t.resume
+	t, next, end := l.pipe.run(c.framing, src, c.pending != nil, c.resume, c.check)
+	c.framing, c.resume, c.check = next, t.resume, t.check
 	if t.waits != nil {
 		c.commit.waits = t.waits
 		t.waits.goOn = func() { l.serve(c, nil) }
@@ -196,16 +200,23 @@ func (l *loop) reschedule(c *conn) {
 	}
 }
 
-// runReady gives every connection that waits its turn.
+// runReady gives the connections that wait their turns, in their order, until all have had
+// one or readyTime is over.
 func (l *loop) runReady() {
 	waiting := l.ready
 	l.ready = nil
 	l.running = true
-	for _, c := range waiting {
+	for began := l.srv.now(); len(waiting) > 0; {
+		c := waiting[0]
+		waiting = waiting[1:]
 		c.ready = false
 		l.serve(c, nil)
+		if l.srv.now().Sub(began) >= l.srv.shares.readyTime {
+			break
+		}
 	}
 	l.running = false
+	l.ready = append(waiting, l.ready...)
 	if len(l.ready) > 0 {
 		l.rerun <- struct{}{}
 	}

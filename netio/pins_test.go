@@ -17,9 +17,9 @@ func TestLayouts(t *testing.T) {
 		got, most uintptr
 	}{
 		{"queued", unsafe.Sizeof(queued{}), 16},
-		{"conn", unsafe.Sizeof(conn{}), 336},
-		{"lineFraming", unsafe.Sizeof(lineFraming{}), 24},
-		{"wsFraming", unsafe.Sizeof(wsFraming{}), 48},
+		{"conn", unsafe.Sizeof(conn{}), 344},
+		{"lineFraming", unsafe.Sizeof(lineFraming{}), 32},
+		{"wsFraming", unsafe.Sizeof(wsFraming{}), 64},
 		{"Counters", unsafe.Sizeof(Counters{}), 48 + 8*(uintptr(codec.NumOpcodes)+uintptr(NumErrorKinds)+NumBatchSizes)},
 	} {
 		if tt.got > tt.most {

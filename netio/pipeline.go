@@ -17,33 +17,7 @@ const (
 	// 137, 133 and 135 ns a key; 100 keys 4 deep: 116, 115 and 116), so it is
 	// what keeps a batch's memory, 150 KiB, within a second-level cache.
 	batchOps = 1024
-
-	// A turn ends after turnOps operations or turnOutputBytes of responses,
-	// so that one connection can't keep its loop from the others: a turn of
-	// turnOps SETs takes 0.8 ms. A read brings 64 KiB, some 1,600 SETs. An endless
-	// stream of SETs of 1,000 keys holds up a single SET beside it on the loop by
-	// 0.2 ms at the median and 0.5 ms at the 99th percentile, four such streams by
-	// 1.7 ms (BenchmarkServerBesideFlood).
-	turnOps         = 8192
-	turnOutputBytes = 1 << 20
-
-	// A command about the whole store visits every shard; it counts as
-	// wholeStoreOps operations.
-	wholeStoreOps = 64
-
-	// A payload of more than bigPayload bytes is not decoded before the batch
-	// ahead of it is through: a batch that stops half way would have it
-	// decoded again in each of its turns.
-	bigPayload = 64 << 10
 )
-
-// shares are the sizes that the work of a loop is cut into. They are a server's and not
-// constants so that a simulation, with small ones, meets their ends all the time.
-type shares struct {
-	batchOps, turnOps, turnOutputBytes, bigPayload, parkBytes int
-}
-
-var defaultShares = shares{batchOps, turnOps, turnOutputBytes, bigPayload, parkBytes}
 
 // pipeline is the road that commands take through a loop:
 //
@@ -67,7 +41,7 @@ type pipeline struct {
 	admitted
 	out     []byte // answers, for the caller to send and to empty
 	text    []byte // one answer that is not framed yet
-	ops     int    // operations and commands of the turn so far
+	cost    costs  // of the turn so far
 	untimed int    // batches since the last one that was timed
 
 	// Of the turn that is being run.
@@ -76,6 +50,7 @@ type pipeline struct {
 	isJoined  bool          // the command comes from framing.joined
 	resumeAt  int           // where a turn that had to stop goes on
 	resume    codec.Command // More: the first command there has been executed up to Next
+	check     *codec.Check  // of the first command there, if that is a long one
 	stoppedAt stop          // where in the queue it had to stop
 	waits     *waiting      // the turn had to stop for this
 	refusing  codec.Status  // what writes are answered with, unless it is StatusOK
@@ -100,6 +75,7 @@ type turn struct {
 	used   int           // bytes of the input that are done with
 	more   bool          // there is work left that needs no further bytes
 	resume codec.Command // More: a part of the first command that is left has been executed
+	check  *codec.Check  // that is a long one: how far it is checked
 	waits  *waiting      // what has to be answered before there is another run; nil: nothing
 }
 
@@ -108,7 +84,9 @@ func newPipeline(s *Server, count *Counters) *pipeline {
 	if err != nil {
 		panic("BUG: netio: " + err.Error()) // the options are ours
 	}
-	return &pipeline{store: s.store, now: s.now, count: count, shares: s.shares, dec: dec}
+	p := &pipeline{store: s.store, now: s.now, count: count, shares: s.shares, dec: dec}
+	p.cost.shares, p.cost.now = &p.shares, p.now
+	return p
 }
 
 // queued is a command that waits in the batch.
@@ -132,19 +110,19 @@ var kinds = [codec.NumEffects]engine.Kind{
 }
 
 // run serves what it can of src, of which resume says how much of the first command has
-// been executed already. lasting means that src is memory of the connection's own. It
-// also returns the framing that goes on. With an error the connection is to be closed:
-// the client has been told why.
-func (p *pipeline) run(f framing, src []byte, lasting bool, resume codec.Command) (t turn, _ framing, end error) {
-	p.framing, p.lasting, p.resume, p.end = f, lasting, resume, nil
-	p.ops = 0
+// been executed already, and check, if it is a long one, how much has been checked. lasting
+// means that src is memory of the connection's own. It also returns the framing that goes
+// on. With an error the connection is to be closed: the client has been told why.
+func (p *pipeline) run(f framing, src []byte, lasting bool, resume codec.Command, check *codec.Check) (t turn, _ framing, end error) {
+	p.framing, p.lasting, p.resume, p.check, p.end = f, lasting, resume, check, nil
+	p.cost.begin(len(src))
 	if p.commit != nil {
 		p.waits = nil
 		p.refusing, p.refusedBy = p.commit.refuses()
 	}
 	used, more := p.units(src)
 	p.framing.done(used)
-	return turn{used, more, p.resume, p.waits}, p.framing, p.end
+	return turn{used, more, p.resume, p.check, p.waits}, p.framing, p.end
 }
 
 // units serves one unit after the other.
@@ -153,10 +131,11 @@ func (p *pipeline) units(src []byte) (used int, more bool) {
 		return p.resumeAt, true
 	}
 	for p.end == nil {
-		if p.shareUsed() {
+		if p.cost.isOver(len(p.out)) {
 			more = used < len(src)
 			break
 		}
+		p.cost.spent += costUnit
 		payload, size, kind, err := p.framing.next(src, used)
 		if err == frame.ErrIncomplete {
 			break
@@ -215,7 +194,8 @@ func (p *pipeline) admitOther(src []byte, at, size int, kind unitKind, err error
 		p.framing = u.becomes
 		return size, false, nil
 	}
-	p.ops++ // a share of the turn, though nothing or hardly anything is answered
+	p.cost.spent += costFrame
+	p.cost.bytes(size)
 	p.count.Frames++
 	return size, !p.admitJoined(at + size), nil
 }
@@ -230,8 +210,8 @@ func (p *pipeline) admitJoined(at int) bool {
 	p.isJoined = true
 	done := p.admit(payload, at, at) && p.flush(at, codec.Command{})
 	p.isJoined = false
-	if !p.resume.More {
-		p.framing.release() // if it is not done, it waits in a batch that owns its bytes
+	if done || p.waits != nil && !p.resume.More { // all of it waits, in a batch that owns its bytes
+		p.framing.release()
 	}
 	return done
 }
@@ -243,11 +223,6 @@ func (p *pipeline) endWith(err error) {
 	p.end = err
 }
 
-// shareUsed reports whether the turn has done its share.
-func (p *pipeline) shareUsed() bool {
-	return p.ops >= p.shares.turnOps || len(p.out) >= p.shares.turnOutputBytes
-}
-
 // admit decodes one payload, whose frame begins at offset at of the bytes being
 // served and ends at next, into the batch. It returns false when the turn is over before
 // the command is; p.resumeAt is then the frame to go on with and p.resume where in it.
@@ -256,6 +231,7 @@ func (p *pipeline) admit(payload []byte, at, next int) bool {
 		return p.admitLarge(payload, at, next)
 	}
 	before := len(p.args)
+	p.cost.bytes(len(payload))
 	args, cmd, err := p.dec.Decode(payload, p.args, p.shares.batchOps)
 	p.args = args
 	if err != nil || cmd.More || kinds[cmd.Op.Effect()] == 0 {
@@ -268,37 +244,27 @@ func (p *pipeline) admit(payload []byte, at, next int) bool {
 	return true
 }
 
-// admitLarge is admit for a payload that is long, or of which a part has been
-// executed.
-func (p *pipeline) admitLarge(payload []byte, at, next int) bool {
-	if !p.flush(at, codec.Command{}) {
-		return false
-	}
-	var cmd codec.Command
-	var err error
-	if p.resume.More {
-		p.args, cmd = p.dec.DecodeFrom(payload, p.resume, p.args, p.shares.batchOps)
-		p.resume = codec.Command{}
-		return p.admitInParts(payload, at, next, 0, cmd, true)
-	}
-	p.args, cmd, err = p.dec.Decode(payload, p.args, p.shares.batchOps)
-	return p.admitException(payload, at, next, 0, cmd, err)
-}
-
 // admitException is admit for a command that is more than arguments for the batch, or
 // was refused. Its arguments are those from before on.
 func (p *pipeline) admitException(payload []byte, at, next, before int, cmd codec.Command, err error) bool {
 	switch {
 	case err != nil:
-		if why := p.framing.condemn(payload); why != nil {
-			if !p.flush(at, codec.Command{}) {
+		if why := p.framing.notUTF8(); why != nil {
+			valid, done := p.isUTF8(payload)
+			if !done {
+				p.resumeAt = at
 				return false
 			}
-			p.countCommand()
-			p.endWith(why)
-			return true
+			if !valid {
+				if !p.flush(at, codec.Command{}) {
+					return false
+				}
+				p.countCommand()
+				p.endWith(why)
+				return true
+			}
 		}
-		p.ops++
+		p.cost.spent += costRefusal
 		p.queue = append(p.queue, queued{at: at, refused: true})
 		p.refusals = append(p.refusals, codec.RefusalOf(err))
 		return true
@@ -310,29 +276,6 @@ func (p *pipeline) admitException(payload []byte, at, next, before int, cmd code
 	default:
 		return p.admitInParts(payload, at, next, before, cmd, false)
 	}
-}
-
-// admitInParts executes a command that may have more arguments than one batch holds.
-func (p *pipeline) admitInParts(payload []byte, at, next, before int, cmd codec.Command, resumed bool) bool {
-	for {
-		p.enqueue(cmd.Op, at, before, resumed)
-		if !cmd.More {
-			break
-		}
-		if !p.flush(at, cmd) {
-			return false
-		}
-		if p.shareUsed() {
-			p.resume, p.resumeAt = cmd, at
-			return false
-		}
-		before, resumed = 0, true // flush has emptied the batch
-		p.args, cmd = p.dec.DecodeFrom(payload, cmd, p.args, p.shares.batchOps)
-	}
-	if len(p.args) >= p.shares.batchOps {
-		return p.flush(next, codec.Command{})
-	}
-	return true
 }
 
 // enqueue puts a command, whose arguments are those from before on, into the
@@ -352,7 +295,7 @@ func (p *pipeline) enqueue(op codec.Opcode, at, before int, resumed bool) {
 			p.batch.Add(kind, arg.Key, arg.Value)
 		}
 	}
-	p.ops += 1 + len(args)
+	p.cost.spent += costElement * len(args)
 	n := len(p.queue)
 	if n == cap(p.queue) {
 		p.queue = append(p.queue, queued{})

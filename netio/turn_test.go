@@ -157,7 +157,7 @@ func bigSet(n int) []byte {
 // TestLongCommandTakesSeveralTurns: a command with more elements than a turn executes is
 // answered whole and in order, and so is what is pipelined after it.
 func TestLongCommandTakesSeveralTurns(t *testing.T) {
-	for _, n := range []int{batchOps - 1, batchOps, batchOps + 1, turnOps, turnOps + 1, 3*turnOps + 7} {
+	for _, n := range []int{batchOps - 1, batchOps, batchOps + 1, 8192, 30_007} {
 		var want bytes.Buffer
 		for i := range n {
 			fmt.Fprintf(&want, "{\"SET_RSP\":{\"st\":1,\"k\":\"key_%07d\"}}\n", i)
@@ -364,7 +364,7 @@ func TestOneTurnAtATime(t *testing.T) {
 	h := newHarness(t, Options{})
 	h.startDiscarding()
 	for range 3 {
-		h.loop.serve(h.conn, bytes.Repeat([]byte("\n"), 2*turnOps))
+		h.loop.serve(h.conn, bytes.Repeat([]byte("\n"), 2*turnCost/costUnit))
 		if len(h.loop.ready) != 1 {
 			t.Errorf("it waits for %d turns", len(h.loop.ready))
 		}

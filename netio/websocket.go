@@ -9,7 +9,15 @@ import (
 type wsFraming struct {
 	reader frame.Reader
 	whole  bool // the reader has a message that has not been served
+
+	// Of the frame at src[at:], a long one that has not come whole, the first opened bytes
+	// of the payload are unmasked.
+	at, opened int
 }
+
+// longFrame is the length from which a payload is unmasked as it comes. Of a frame of
+// 16 MiB that would take 2 ms in one go.
+const longFrame = 4 << 10
 
 func newWSFraming(opts *Options) *wsFraming {
 	return &wsFraming{reader: frame.Reader{MaxMessage: opts.MaxFrameBytes}}
@@ -23,6 +31,9 @@ func (f *wsFraming) next(src []byte, at int) (payload []byte, size int, kind uni
 	case err != nil:
 		return nil, 0, 0, err
 	case h.Fin && h.Opcode == frame.Text && !f.reader.Joining():
+		if h.Length > longFrame {
+			f.open(src, at, h)
+		}
 		if size = h.Size + h.Length; len(src)-at < size {
 			return nil, 0, 0, frame.ErrIncomplete
 		}
@@ -30,7 +41,21 @@ func (f *wsFraming) next(src []byte, at int) (payload []byte, size int, kind uni
 	case h.Opcode == frame.Binary:
 		return nil, 0, 0, errBinary
 	}
+	if h.Length > longFrame {
+		f.open(src, at, h)
+	}
 	return nil, 0, unitOther, nil
+}
+
+// open unmasks what has come of a long frame.
+func (f *wsFraming) open(src []byte, at int, h frame.Header) {
+	opened := 0
+	if at == f.at {
+		opened = f.opened
+	}
+	if opened = frame.OpenMore(src[at:], h, opened); opened < h.Length {
+		f.at, f.opened = at, opened // the only one: nothing comes after it
+	}
 }
 
 var errBinary = &frame.CloseError{Code: frame.CloseUnsupported, Reason: "commands are text messages"}
@@ -65,16 +90,14 @@ func (f *wsFraming) release() {
 	f.whole = false
 }
 
-func (f *wsFraming) done(int) {}
-
-// condemn: what is not UTF-8 is never accepted by the decoder, so only refused payloads
-// need this look. RFC 6455 section 8.1 wants the connection failed.
-func (f *wsFraming) condemn(payload []byte) error {
-	if codec.ValidUTF8(payload) {
-		return nil
+func (f *wsFraming) done(used int) {
+	if f.at -= used; f.at < 0 {
+		f.at, f.opened = 0, 0
 	}
-	return errNotUTF8
 }
+
+// notUTF8: RFC 6455 section 8.1 wants the connection failed.
+func (f *wsFraming) notUTF8() error { return errNotUTF8 }
 
 var errNotUTF8 = &frame.CloseError{Code: frame.CloseInvalidText, Reason: "the message is not UTF-8"}
 

@@ -163,6 +163,20 @@ func Open(b []byte, h Header) []byte {
 	return payload
 }
 
+// OpenMore is Open for a frame that comes in pieces: b is what has come, and the first
+// opened bytes of its payload are unmasked. It returns how many are then. When that is all
+// of them, the frame is as Open leaves it.
+func OpenMore(b []byte, h Header, opened int) int {
+	payload := b[h.Size:min(len(b), h.Size+h.Length)]
+	if key := binary.LittleEndian.Uint32(b[h.Size-keyBytes:]); key != 0 && opened < len(payload) {
+		mask(payload[opened:], bits.RotateLeft32(key, -8*(opened&3)))
+	}
+	if len(payload) == h.Length {
+		binary.LittleEndian.PutUint32(b[h.Size-keyBytes:], 0)
+	}
+	return len(payload)
+}
+
 // Mask XORs b with the key, repeated: it masks a payload, or unmasks it.
 func Mask(b []byte, key [4]byte) { mask(b, binary.LittleEndian.Uint32(key[:])) }
 
