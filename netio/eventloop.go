@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
 )
 
 // eventLoop is what a loop needs of gnet's event loop. It is an interface so that a
@@ -38,6 +39,11 @@ func (g *gnetLoop) enroll(c *conn, failed func(error)) {
 	nc, err := c.out.sock.conn()
 	if err != nil {
 		failed(err)
+		return
+	}
+	if nc.RemoteAddr() == nil { // gnet would take an address from it in vain, and panic
+		_ = nc.Close()
+		failed(unix.ENOTCONN)
 		return
 	}
 	done, err := g.el.Enroll(gnet.NewContext(context.Background(), c), nc)

@@ -1,6 +1,11 @@
 package netio
 
-import "github.com/panjf2000/gnet/v2"
+import (
+	"errors"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+)
 
 // parkBytes is how much input may wait for a connection's turns. A client that
 // sends more is made to wait, by TCP.
@@ -35,7 +40,9 @@ func (l *loop) unpark(c *conn) {
 }
 
 func (l *loop) unparkFailed(c *conn, err error) {
-	l.srv.log.Error("a client that was made to wait is lost", "remote", c.remote, "error", err)
+	if !errors.Is(err, unix.ENOTCONN) { // else it has left
+		l.srv.log.Error("a client that was made to wait is lost", "remote", c.remote, "error", err)
+	}
 	l.drop(c)
 }
 
