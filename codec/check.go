@@ -46,8 +46,8 @@ type Check struct {
 	objects [maxMaxDepth/64 + 1]uint64 // bit n: level n is an object, not an array
 	after   checkState                 // the colon that is due
 
-	// Of an element of RNM_KEY: how much of {"old":"new"} there is so far, and the unpaired
-	// surrogates of the two.
+	// Of an element of RNM_KEY: how many of the names of {"old":"new"} there are so far, or
+	// noRename, and the unpaired surrogates of the two.
 	renamed int
 	lones   [2]int
 
@@ -484,7 +484,7 @@ func (c *Check) commandToken(d *Decoder, b []byte, i int, t byte) *Refusal {
 // refuseArgument refuses the argument at i, if it turns out to be a value.
 func (c *Check) refuseArgument(i int) {
 	c.refusal = &Refusal{RefusedArgument, i, c.op, takes[c.op.Shape()]}
-	c.at, c.state, c.root, c.spaces = i, wantValue, wantEnd, -1
+	c.at, c.state, c.root = i, wantValue, wantEnd
 }
 
 // atLeast is the built-in max, where a parameter has its name.

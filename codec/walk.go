@@ -25,8 +25,6 @@ func (c *Check) walkValue(d *Decoder, b []byte, i int) (fault *Refusal) {
 		c.objects[c.depth/64] &^= 1 << (c.depth % 64)
 		if t == '{' {
 			c.objects[c.depth/64] |= 1 << (c.depth % 64)
-		} else if c.depth == 1 {
-			c.renamed = noRename
 		}
 		c.at, c.state = i+1, wantInside
 		return nil
@@ -226,9 +224,6 @@ func (c *Check) valueEnded(end int) *Refusal {
 	c.at = end
 	if c.depth > 0 {
 		c.state = wantInsideNext
-		if c.depth == 1 && c.renamed == 1 {
-			c.renamed = noRename // the new key is not a string
-		}
 		return nil
 	}
 	c.state = c.root

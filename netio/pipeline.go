@@ -194,8 +194,10 @@ func (p *pipeline) admitOther(src []byte, at, size int, kind unitKind, err error
 		p.framing = u.becomes
 		return size, false, nil
 	}
-	p.cost.spent += costFrame
-	p.cost.bytes(size)
+	if kind != unitBlank {
+		p.cost.spent += costFrame
+		p.cost.bytes(size)
+	}
 	p.count.Frames++
 	return size, !p.admitJoined(at + size), nil
 }
