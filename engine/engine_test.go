@@ -316,8 +316,12 @@ func TestOptionErrors(t *testing.T) {
 		{engine.Options{Shards: 3, InitialCapacity: -1, MaxBytes: small}, []engine.OptionError{
 			fault("Shards", 3, "a power of two from 1 to 65536"),
 			fault("InitialCapacity", -1, "0 or more"),
-			fault("MaxBytes", small, fmt.Sprint("0 or at least ", engine.ChunkBytes)),
+			fault("MaxBytes", small, fmt.Sprintf("0, or %d to %d", engine.ChunkBytes, engine.MaxReserve)),
 		}},
+		{engine.Options{MaxBytes: engine.MaxReserve + 1}, []engine.OptionError{
+			fault("MaxBytes", engine.MaxReserve+1, fmt.Sprintf("0, or %d to %d", engine.ChunkBytes, engine.MaxReserve)),
+		}},
+		{engine.Options{MaxBytes: engine.MaxReserve}, nil},
 		{engine.Options{MaxBytes: engine.ChunkBytes, InitialCapacity: most + 1}, []engine.OptionError{
 			fault("InitialCapacity", most+1, fmt.Sprintf("at most %d, what MaxBytes of %d has room for", most, engine.ChunkBytes)),
 		}},

@@ -2,10 +2,12 @@ package engine
 
 import "unsafe"
 
-// ChunkBytes is the unit of MaxBytes, PageBytes that of the pool; MaxSmall the largest
-// record that shares pages; Invariants whether this build checks them.
+// ChunkBytes is the unit of MaxBytes, MaxReserve the most that it may be; PageBytes is the
+// unit of the pool; MaxSmall the largest record that shares pages; Invariants whether this
+// build checks them.
 const (
 	ChunkBytes = chunkBytes
+	MaxReserve = maxReserve
 	PageBytes  = pageBytes
 	MaxSmall   = maxSmall
 	Invariants = invariants

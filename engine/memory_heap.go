@@ -16,8 +16,11 @@ const offHeap = false
 // meet the ends of chunks.
 const chunkPages = 64
 
-// maxHeapChunks bounds a store on the heap: 64 GiB.
-const maxHeapChunks = 1 << 18
+// maxReserve bounds a store on the heap: 64 GiB.
+const (
+	maxHeapChunks = 1 << 18
+	maxReserve    = maxHeapChunks * chunkBytes
+)
 
 // memory is a table of chunks. Its methods may be called by any goroutine,
 // except close, which must be last. A chunk is written into the table before

@@ -30,7 +30,7 @@ type Options struct {
 	// MaxBytes bounds the memory for keys, values and index. What would pass it
 	// is refused with OutOfMemory. It is counted in chunks of 2 MiB, the empty
 	// and half-empty ones included; the process itself comes on top. 0 means no
-	// bound but the address space: 512 GiB.
+	// bound but the most that an Engine can name: 512 GiB.
 	MaxBytes int
 
 	// RecordEffects has every batch note what it changes, for Batch.Effects.
@@ -86,8 +86,8 @@ func (o Options) validate() error {
 	if o.InitialCapacity < 0 {
 		fault("InitialCapacity", o.InitialCapacity, "0 or more")
 	}
-	if o.MaxBytes != 0 && o.MaxBytes < chunkBytes {
-		fault("MaxBytes", o.MaxBytes, "0 or at least %d", chunkBytes)
+	if o.MaxBytes != 0 && (o.MaxBytes < chunkBytes || o.MaxBytes > maxReserve) {
+		fault("MaxBytes", o.MaxBytes, "0, or %d to %d", chunkBytes, maxReserve)
 	}
 	if most := o.MaxBytes / minKeyBytes; o.MaxBytes > 0 && o.InitialCapacity > most {
 		fault("InitialCapacity", o.InitialCapacity, "at most %d, what MaxBytes of %d has room for", most, o.MaxBytes)

@@ -23,9 +23,9 @@ var flagless = map[string]bool{
 	"RecordEffects":   true, // for what has to hand them on; nothing yet
 }
 
-// leastMemory is how the engine words what MaxBytes must be. Its unit is smaller in builds
+// memoryWanted is how the engine words what MaxBytes may be. Its unit is smaller in builds
 // that check more.
-func leastMemory(t *testing.T) string {
+func memoryWanted(t *testing.T) string {
 	t.Helper()
 	var fault *engine.OptionError
 	if err := engine.CheckOptions(engine.Options{MaxBytes: 1024}); !errors.As(err, &fault) || fault.Field != "MaxBytes" {
@@ -52,7 +52,7 @@ func TestFieldsAndFlags(t *testing.T) {
 		"ping-interval":     {"7s", 7 * time.Second, "-1s", "--ping-interval is -1s, want more than 0"},
 		"handshake-timeout": {"7s", 7 * time.Second, "-2s", "--handshake-timeout is -2s, want more than 0"},
 		"output-timeout":    {"7s", 7 * time.Second, "-3s", "--output-timeout is -3s, want more than 0"},
-		"max-memory":        {"64MiB", 64 << 20, "1KiB", "--max-memory is 1 KiB, want " + leastMemory(t)},
+		"max-memory":        {"64MiB", 64 << 20, "1KiB", "--max-memory is 1 KiB, want " + memoryWanted(t)},
 	}
 	defaults, err := parseFlags(nil, io.Discard)
 	if err != nil {
@@ -117,7 +117,7 @@ func TestOneLine(t *testing.T) {
 		err  error
 		want string
 	}{
-		{err, "--max-memory is 1 KiB, want " + leastMemory(t) + "; --loops is 257, want 1 to 256; --max-conns is -1, want 1 to 1048576"},
+		{err, "--max-memory is 1 KiB, want " + memoryWanted(t) + "; --loops is 257, want 1 to 256; --max-conns is -1, want 1 to 1048576"},
 		{&netio.OptionError{Field: "StopTimeout", Value: -time.Second, Want: "more than 0"}, "StopTimeout is -1s, want more than 0"},
 		{&engine.OptionError{Field: "Shards", Value: 3, Want: "a power of two"}, "Shards is 3, want a power of two"},
 		{errors.New("netio: can't listen on 127.0.0.1:1: in use by engine: 7"), "can't listen on 127.0.0.1:1: in use by engine: 7"},
