@@ -134,6 +134,18 @@
 //
 // A loop bound to a thread gains nothing, and a program with other goroutines loses.
 //
+// A loop for each CPU. Two CPUs shared with the client, nothing pinned, 32 connections,
+// a SET at a time; thousands of keys a second, and p99 in µs, medians of seven:
+//
+//	Redis 7                              109,   560
+//	2 loops                               94, 1,610
+//	1 loop                               113,   580
+//	1 loop, GOMAXPROCS=1                 116,   500
+//	2 loops, GOMAXPROCS=4                117, 4,100
+//
+// Two loops go to sleep 0.28 times a key, one 0.02 times: each finds half of the
+// connections ready when it wakes, and then waits for the CPU that the client has.
+//
 // # Limits
 //
 // The package runs where gnet has epoll or kqueue: Linux, macOS, the BSDs.

@@ -33,7 +33,8 @@ type Options struct {
 	// Listen are the addresses to serve: "host:port", "tcp://host:port" or
 	// "unix:///path". Port 0 means any free port; see Server.Addrs.
 	Listen []string
-	// Loops is the number of event loops, at most 256; 0 means GOMAXPROCS.
+	// Loops is the number of event loops, at most 256; 0 means three for every four CPUs
+	// that Go may use, one at least.
 	Loops int
 	// AnyValues accepts null, objects and arrays as values.
 	AnyValues bool
@@ -57,7 +58,7 @@ func (o Options) withDefaults() Options {
 	if len(o.Listen) == 0 {
 		o.Listen = []string{DefaultListen}
 	}
-	setDefault(&o.Loops, min(runtime.GOMAXPROCS(0), maxLoops))
+	setDefault(&o.Loops, defaultLoops(runtime.GOMAXPROCS(0)))
 	setDefault(&o.MaxFrameBytes, DefaultMaxFrameBytes)
 	setDefault(&o.MaxConns, DefaultMaxConns)
 	setDefault(&o.MaxOutputBytes, DefaultMaxOutputBytes)
@@ -90,6 +91,15 @@ func (e *OptionError) Error() string {
 		return fmt.Sprintf("netio: %s is %q, want %s", e.Field, text, e.Want)
 	}
 	return fmt.Sprintf("netio: %s is %v, want %s", e.Field, e.Value, e.Want)
+}
+
+// defaultLoops leaves a part of the CPUs to what isn't a loop: the kernel's side of the
+// network, the store's maintainer, the collector, and clients on the same machine. A loop
+// for each of two CPUs sleeps and wakes ten times as often, for a command or two each
+// time, and takes turns with its clients; one finds more when it wakes. doc.go has the
+// figures.
+func defaultLoops(procs int) int {
+	return min(max(procs-max(procs/4, 1), 1), maxLoops)
 }
 
 // validate reports all faults of o in one error.
