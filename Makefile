@@ -31,7 +31,7 @@ NESTED = bench/figures bench/report bench/rivals
 nested = set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak sim bench-engine bench-codec bench-rivals
+.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak sim bench-engine bench-codec bench-rivals bench-eviction
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -159,6 +159,9 @@ bench-codec: ## measure the codec, also without its assembly, beside other parse
 bench-rivals: ## the same on other maps and caches, a process for each
 	cd bench/rivals && for s in 'engine$$/batch=32' 'engine$$/batch=1' map-unlocked sync.Map xsync otter freecache bigcache; do \
 		$(GO) test -run '^$$' -bench "Overwrite$$/impl=$$s" -benchtime 1s -cpu 1 -timeout 60m -maxkeys 10000000 || exit 1; done
+
+bench-eviction: ## hit ratios beside LRU, SIEVE, S3-FIFO, otter and the optimum; TRACES=/folder of public traces
+	cd bench/rivals && TRACES=$(TRACES) $(GO) test ./eviction -run '^$$' -bench HitRatio -benchtime 1x -timeout 60m
 
 clean: ## remove what was built
 	rm -rf bin $(NODE_DIR)/node_modules

@@ -10,7 +10,8 @@
 //     report writes the document's tables and plots from them. Each is a module of its
 //     own: plots and statistics bring fonts, LaTeX and PDF.
 //   - rivals runs the engine's workload on other maps and caches, in a module of its
-//     own, so that the server doesn't depend on them.
+//     own, so that the server doesn't depend on them; rivals/eviction compares what
+//     policies of eviction keep.
 //
 // # Names
 //
