@@ -1,18 +1,26 @@
 package engine
 
-import "iter"
-
 // Kind says what an operation does.
 type Kind uint8
 
-// The kinds of operations.
+// The kinds of operations. Those after Contains that say nothing else leave the deadline
+// of a key as it is.
 const (
-	Set      Kind = iota + 1 // store Value under Key, whether or not Key exists
-	Add                      // store Value under Key unless Key exists
+	Set      Kind = iota + 1 // store Value under Key, whether or not Key exists; its deadline is Args.Deadline
+	Add                      // the same, unless Key exists
 	Get                      // read the value of Key into Value
 	Remove                   // remove Key
 	Contains                 // report whether Key exists
-	Rename                   // move the value of Key to the key in Value
+	Rename                   // move the value of Key, and its deadline, to the key in Value
+
+	Expire        // give Key the deadline Args.Deadline; 0 takes it away
+	Deadline      // read the deadline of Key into Args.Deadline
+	Incr          // add Args.Delta to the integer under Key, and read the sum into Value
+	CompareSet    // store Value under Key if its value is Args.Expected
+	CompareRemove // remove Key if its value is Args.Expected
+	Take          // read the value of Key into Value, and remove Key
+	Swap          // as Set, and read the value that was there into Value
+	Merge         // store what Options.Merge makes of the value of Key
 )
 
 // Status is the outcome of an operation.
@@ -21,17 +29,21 @@ type Status uint8
 // The outcomes, with the kinds of operations that can have them.
 const (
 	Pending  Status = iota // not executed yet
-	Created                // Set, Add: the key did not exist; it does now
-	Updated                // Set: the key existed; its value is replaced
-	Found                  // Get, Contains: the key exists
+	Created                // Set, Add, Incr, Swap, Merge: the key did not exist; it does now
+	Updated                // Set, Expire, Incr, CompareSet, Swap, Merge: the key existed; it is changed
+	Found                  // Get, Contains, Deadline: the key exists
 	Exists                 // Add: the key existed; Rename: the new key existed; nothing changed
-	NotFound               // Get, Remove, Contains, Rename: the key does not exist
-	Removed                // Remove: the key existed; it does not now
+	NotFound               // all but Set, Add, Incr, Swap: the key does not exist
+	Removed                // Remove, CompareRemove, Take: the key existed; it does not now
 	Renamed                // Rename: the value is under the new key now
 
-	// OutOfMemory: Set, Add, Rename: it would have taken more memory than
-	// Options.MaxBytes allows, or than the system has; nothing changed.
+	// OutOfMemory: it would have taken more memory than Options.MaxBytes allows, or than
+	// the system has; nothing changed. Set, Add, Rename, Expire, Incr, CompareSet, Swap, Merge.
 	OutOfMemory
+
+	NotInteger // Incr: the value is no integer, or the sum would be none of 64 bits; nothing changed
+	Differs    // CompareSet, CompareRemove: the value is another one; nothing changed
+	Refused    // Merge: Options.Merge has refused; nothing changed
 )
 
 // changes reports whether an operation with this outcome has changed something. Of a
@@ -40,19 +52,47 @@ func (s Status) changes() bool {
 	return 1<<s&(1<<Created|1<<Updated|1<<Removed) != 0
 }
 
+// Form says how the bytes of a value are to be read: a number that the engine keeps with
+// the value and hands out, and that CompareSet and CompareRemove compare with it. It means
+// nothing to the engine, except to Incr: it counts in values of form 0, as those that it
+// makes are, and of the form that the operation has.
+type Form uint8
+
+// maxForm is the largest Form: a record has two bits for it.
+const maxForm = 3
+
 // Op is one operation of a batch.
 type Op struct {
 	// Key is read during Apply and not kept.
 	Key []byte
-	// Value is an argument of Set and Add (the value) and of Rename (the
-	// new key), read during Apply and not kept. For a Get that found its
-	// key, Apply sets it to the value read: bytes of the batch's scratch,
-	// valid until the next Apply or Reset of the batch.
+	// Value is an argument, read during Apply and not kept: of Set, Add, CompareSet and
+	// Swap (the value), of Rename (the new key), and of Merge. If a Get or Take found its
+	// key, a Swap replaced a value, or an Incr counted, Apply sets it to the value read:
+	// bytes of the batch's scratch, valid until the next Apply or Reset of the batch.
 	Value []byte
 	// Kind is what to do.
 	Kind Kind
 	// Status is Pending until Apply has executed the operation.
 	Status Status
+	// Form is that of Value, 0 to 3.
+	Form Form
+
+	args uint32 // 1 + the index of its Args in the batch; 0: it has none
+}
+
+// Args are what only some operations carry.
+type Args struct {
+	// Deadline is when the key ceases to exist, in milliseconds since 1970; 0: never. An
+	// argument of Set, Add, Swap and Expire; of Deadline the result. One that is over
+	// already is taken: then the key doesn't exist at once.
+	Deadline int64
+	// Delta is what an Incr adds. Of a Merge that has stored a value it is set to the
+	// number of bytes of that.
+	Delta int64
+	// Expected is what CompareSet and CompareRemove compare the value with, and
+	// ExpectedForm its form. It is read during Apply and not kept.
+	Expected     []byte
+	ExpectedForm Form
 }
 
 // Batch is a list of operations for Apply. The zero value is an empty batch.
@@ -66,13 +106,19 @@ type Batch struct {
 	// before a Get's successor once they add up to ReadLimit or more. So an
 	// Apply reads less than ReadLimit plus one value. 0 means no bound.
 	ReadLimit int
+	// Now is the time for which the operations are executed, in milliseconds since 1970:
+	// a key whose deadline is Now or earlier doesn't exist. At 0 no deadline is over.
+	Now int64
 
 	next    int    // the first operation not executed yet
 	scratch []byte // the values read by the latest Apply
+	args    []Args
 	effects []effect
+	old     []byte // a Merge's copy of the value that it is made from
+	merged  []byte // and what Options.Merge appends to
 }
 
-// Add appends an operation.
+// Add appends an operation. Its form is 0, and so are its Args.
 func (b *Batch) Add(kind Kind, key, value []byte) {
 	n := len(b.Ops)
 	if n == cap(b.Ops) {
@@ -82,7 +128,44 @@ func (b *Batch) Add(kind Kind, key, value []byte) {
 	// Field by field: append would build the Op aside and copy it.
 	b.Ops = b.Ops[:n+1]
 	op := &b.Ops[n]
-	op.Key, op.Value, op.Kind, op.Status = key, value, kind, Pending
+	op.Key, op.Value, op.Kind, op.Status, op.Form, op.args = key, value, kind, Pending, 0, 0
+}
+
+// AddForm appends an operation whose value has a form.
+func (b *Batch) AddForm(kind Kind, key, value []byte, form Form) {
+	b.Add(kind, key, value)
+	b.Ops[len(b.Ops)-1].Form = form
+}
+
+// AddArgs appends an operation that carries more.
+func (b *Batch) AddArgs(kind Kind, key, value []byte, form Form, args Args) {
+	b.AddForm(kind, key, value, form)
+	b.args = append(b.args, args)
+	b.Ops[len(b.Ops)-1].args = uint32(len(b.args))
+}
+
+// Args returns what operation i carries, nil if it was added without. It is valid until
+// the next operation is added.
+func (b *Batch) Args(i int) *Args { return b.argsOf(&b.Ops[i]) }
+
+func (b *Batch) argsOf(op *Op) *Args {
+	if op.args == 0 {
+		return nil
+	}
+	return &b.args[op.args-1]
+}
+
+// deadlineOf is the deadline that an operation gives its key.
+func (b *Batch) deadlineOf(op *Op) int64 {
+	if op.args == 0 {
+		return 0
+	}
+	return b.args[op.args-1].Deadline
+}
+
+// contentOf is what an operation stores.
+func (b *Batch) contentOf(op *Op) content {
+	return content{op.Value, op.Form, expiryOf(b.deadlineOf(op))}
 }
 
 // Executed returns how many operations, from the first on, have been executed.
@@ -94,6 +177,9 @@ func (b *Batch) Own() {
 	n := 0
 	for i := range b.Ops {
 		n += len(b.Ops[i].Key) + len(b.Ops[i].Value)
+	}
+	for i := range b.args {
+		n += len(b.args[i].Expected)
 	}
 	buf := make([]byte, 0, n)
 	own := func(p []byte) []byte {
@@ -111,74 +197,9 @@ func (b *Batch) Own() {
 			op.Value = own(op.Value)
 		}
 	}
-}
-
-// Effect is what an operation has done to one key: the key has a value now, or is gone.
-// A rename has two, of the old key and of the new one. What was done to a store is done
-// again by the effects of each shard in the order of Seq; between shards there is no
-// order, nor between the batches of different goroutines.
-type Effect struct {
-	Op    int    // the operation's index in Ops
-	Shard int    // the shard of Key
-	Seq   uint64 // counts the effects of this shard, from 1, without a gap
-	Key   []byte
-	Value []byte // the value it has now; nil if Gone
-	Gone  bool
-}
-
-// Effects lists what the latest Apply has changed, in the order in which it did, if
-// [Options.RecordEffects] is set. An operation that has changed nothing is not in it: it
-// was refused, or found nothing to do. The slices are those of the operations and of the
-// batch's scratch: valid until the next Apply or Reset.
-func (b *Batch) Effects() iter.Seq[Effect] {
-	return func(yield func(Effect) bool) {
-		for i := range b.effects {
-			if !yield(b.effectAt(i)) {
-				return
-			}
-		}
+	for i := range b.args {
+		b.args[i].Expected = own(b.args[i].Expected)
 	}
-}
-
-// effect is an Effect in short.
-type effect struct {
-	seq   uint64
-	op    uint32
-	shard uint16
-	part  effectPart
-	from  int // of a rename's value: where it begins in the scratch, and ends
-	to    int
-}
-
-type effectPart uint8
-
-const (
-	effectWhole effectPart = iota // all that an operation has done
-	effectOld                     // a rename's old key is gone
-	effectNew                     // its new key has the value
-)
-
-func (b *Batch) effectAt(i int) Effect {
-	short := &b.effects[i]
-	op := &b.Ops[short.op]
-	e := Effect{Op: int(short.op), Shard: int(short.shard), Seq: short.seq, Key: op.Key}
-	switch {
-	case short.part == effectNew:
-		e.Key, e.Value = op.Value, b.scratch[short.from:short.to:short.to]
-	case short.part == effectOld || op.Kind == Remove:
-		e.Gone = true
-	default:
-		e.Value = op.Value
-	}
-	return e
-}
-
-// record notes an effect of the operation that is being executed on shard s, which must
-// be locked: so the numbers of a shard are in the order of its changes.
-func (b *Batch) record(s *shard, shard hash, part effectPart) *effect {
-	s.effects++
-	b.effects = append(b.effects, effect{seq: s.effects, op: uint32(b.next - 1), shard: uint16(shard), part: part})
-	return &b.effects[len(b.effects)-1]
 }
 
 // maxKeptScratch is the scratch that Reset keeps for the next use; what one
@@ -192,10 +213,17 @@ func (b *Batch) Reset() {
 		b.Ops[i].Key, b.Ops[i].Value = nil, nil
 	}
 	b.Ops = b.Ops[:0]
+	if len(b.args) > 0 {
+		clear(b.args)
+		b.args = b.args[:0]
+	}
 	b.next = 0
 	b.effects = b.effects[:0]
 	b.scratch = b.scratch[:0]
 	if cap(b.scratch) > maxKeptScratch {
 		b.scratch = nil
+	}
+	if cap(b.old)+cap(b.merged) > maxKeptScratch {
+		b.old, b.merged = nil, nil
 	}
 }

@@ -38,7 +38,7 @@ func (c *compacted) set(key string, n int) bool {
 	if st == engine.OutOfMemory {
 		return false
 	}
-	if want, _ := c.o.apply(engine.Op{Kind: engine.Set, Key: []byte(key), Value: []byte(value)}); st != want {
+	if want := c.o.apply(engine.Op{Kind: engine.Set, Key: []byte(key), Value: []byte(value)}, engine.Args{}, 0).status; st != want {
 		c.t.Fatalf("set %s: status %d, want %d", key, st, want)
 	}
 	return true
@@ -47,7 +47,7 @@ func (c *compacted) set(key string, n int) bool {
 func (c *compacted) remove(key string) {
 	c.t.Helper()
 	st, _ := one(c.Engine, engine.Remove, key, "")
-	if want, _ := c.o.apply(engine.Op{Kind: engine.Remove, Key: []byte(key)}); st != want {
+	if want := c.o.apply(engine.Op{Kind: engine.Remove, Key: []byte(key)}, engine.Args{}, 0).status; st != want {
 		c.t.Fatalf("remove %s: status %d, want %d", key, st, want)
 	}
 }
@@ -71,7 +71,7 @@ func (c *compacted) fill(n, bytes int) {
 // removeNext removes the next n of fill's keys that are still there.
 func (c *compacted) removeNext(n int) {
 	for ; n > 0 && len(c.o) > 0; c.next++ {
-		if key := fmt.Sprint("key", c.next); c.o[key] != "" {
+		if key := fmt.Sprint("key", c.next); c.o[key].value != "" {
 			c.remove(key)
 			n--
 		}

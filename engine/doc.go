@@ -4,8 +4,8 @@
 //
 // # Terms
 //
-//   - An operation is one Op: set, add, get, remove, contains or rename of one
-//     key. It carries its arguments in and its Status (and a value read) out.
+//   - An operation is one Op: what is done to one key, of one of the kinds from Set to
+//     Merge. It carries its arguments in and its Status (and a value read) out.
 //   - A batch is a list of operations that arrived together. [Engine.Apply]
 //     executes a batch in order; it is the only hot entry point.
 //   - A shard is a lock and what it guards: a table and the records in it. The
@@ -15,8 +15,11 @@
 //     directory names a segment; neighbours that name the same one are its span.
 //   - A hash gives a key its shard, its position, which its slot keeps, and its
 //     tag, which the control word keeps.
-//   - A record is a key and its value, in one piece. A reference is its place: a
-//     count of 8-byte words in the Engine's memory. Reference 0 is none.
+//   - A record is a key and its value, in one piece, and the deadline of those that have
+//     one. A reference is its place: a count of 8-byte words in the Engine's memory.
+//     Reference 0 is none.
+//   - A form is a number that comes with a value and is kept with it, from 0 to 3. A key is
+//     dead when its deadline is not after the batch's Now, and alive before.
 //   - A chunk is 2 MiB of that memory, a huge page; a page is 4 KiB; a run is
 //     neighbouring pages; a block is a run that small records are cut from.
 //   - A stride is the eight operations that go through a stage of Apply together.
@@ -36,7 +39,7 @@
 //	directory entry   segment's reference ‹‹ 8 │ log₂ of its groups
 //	group, 64 bytes   [ tag tag tag tag tag tag tag passed ][ slot ] × 7
 //	slot, 8 bytes     position (28 bits) │ reference (36 bits)
-//	record            value bytes:16 │ class:8 │ key bytes:8 │ key … │ value …
+//	record            value bytes:14 │ form:2 │ expires:1 │ class:7 │ key bytes:8 │ key … │ value … │ expiry, or none
 //
 // The hash is seeded with random bytes for each Engine, because clients choose
 // the keys and must not be able to choose which of them share a shard. The seed
@@ -126,7 +129,7 @@
 // less of a reserve, and may be refused new sizes. A compaction that there is no memory
 // for waits for more garbage in its shard, or for memory from elsewhere.
 //
-// For 16-byte keys and 20-byte values: 40 bytes of record, 16 of index at worst and
+// For 16-byte keys and 20-byte values: 40 bytes of record, 48 with a deadline, 16 of index at worst and
 // 13 on average, and slack: 58 bytes a key at 10 M keys, the process included.
 //
 // # Consistency
@@ -142,10 +145,22 @@
 // Len and Stats read one shard after another: under concurrent writes they are
 // a count of keys that existed at slightly different moments.
 //
+// A Merge, whose new value the caller makes, has the old one copied, lets [Options.Merge]
+// work on the copy without the lock, and stores what that has made if the value is the same
+// still; or it starts again. [Engine.ClearSet] holds every lock until its batch is stored.
+//
+// # Deadlines
+//
+// A dead key exists for no operation. The first that meets one drops its record and goes on
+// as if it had not been there: so a Set answers Created. That costs the others one test of a
+// bit; a record with a deadline has 8 bytes more, at its end, where they move neither key
+// nor value. Time comes with each batch, so that a turn of the caller is one moment.
+//
 // # Effects
 //
 // With [Options.RecordEffects] a batch notes what it changes, for whoever keeps a copy
-// of the store: a journal, another server. Every shard counts its changes under its lock,
+// of the store: a journal, another server. Whatever the operation was, its effect is that a
+// key has this value with this form and deadline, or is gone. That a key dies is none. Every shard counts its changes under its lock,
 // without a gap. So the order in which they are handed on does not matter: what was done
 // to each shard, in the order of its numbers, makes the same store. One number for the
 // whole store would be a cache line that all CPUs write. A store without the option pays

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"math"
 	"math/bits"
 	"sync/atomic"
@@ -20,8 +19,9 @@ type Engine struct {
 	hash   func(key []byte) uint64 // nil, but in tests
 	closed atomic.Bool
 
-	recordEffects bool // Options.RecordEffects
-	simulated     bool // Maintain is called, instead of a goroutine
+	recordEffects bool      // Options.RecordEffects
+	merge         MergeFunc // Options.Merge
+	simulated     bool      // Maintain is called, instead of a goroutine
 
 	sampler    sampler // of the invariants build: nothing in others
 	pool       pool
@@ -41,6 +41,7 @@ func New(opts Options) (*Engine, error) {
 		hash:   opts.hash,
 
 		recordEffects: opts.RecordEffects,
+		merge:         opts.Merge,
 	}
 	if sim := opts.Simulation; sim != nil {
 		e.seed, e.simulated = sim.Seed, !sim.background
@@ -130,8 +131,8 @@ func (e *Engine) applyHinted(b *Batch, ops []Op, limit int) bool {
 // execute executes one operation, whose key has the hash h. The two that are
 // most of a store's work are spelled out for keys and values as they mostly are.
 func (e *Engine) execute(b *Batch, op *Op, h hash) {
-	if op.Kind == Rename {
-		op.Status = e.rename(b, h, op.Key, op.Value)
+	if op.Kind >= Rename {
+		e.executeOther(b, op, h)
 		return
 	}
 	s := e.shardOf(h)
@@ -139,16 +140,19 @@ func (e *Engine) execute(b *Batch, op *Op, h hash) {
 	switch op.Kind {
 	case Set:
 		slot, rec := s.table.find(h, op.Key)
-		if rec != nil {
-			if at, n, ok := rec.shortValue(); ok && n == len(op.Value) {
+		if rec != nil && op.args == 0 {
+			if at, ok := rec.plainValue(len(op.Value), op.Form); ok {
 				copyTo(at, op.Value)
 				op.Status = Updated
 				break
 			}
 		}
-		op.Status = s.setLocked(slot, rec, h, op.Key, op.Value)
+		op.Status = s.setLocked(slot, rec, h, b, op)
 	case Get:
-		_, rec := s.table.find(h, op.Key)
+		slot, rec := s.table.find(h, op.Key)
+		if rec != nil && rec.head.expires() {
+			rec = s.ifAlive(slot, rec, b.Now)
+		}
 		if rec == nil {
 			op.Value, op.Status = nil, NotFound
 			break
@@ -162,18 +166,19 @@ func (e *Engine) execute(b *Batch, op *Op, h hash) {
 		// Cut from the scratch as it is now: when it grows later, this
 		// slice goes on naming the bytes that were read.
 		op.Value, op.Status = b.scratch[from:len(b.scratch):len(b.scratch)], Found
+		op.Form = rec.head.form()
 	case Add:
-		op.Status = s.addLocked(h, op.Key, op.Value)
+		op.Status = s.addLocked(h, b, op)
 	case Remove:
-		op.Status = s.removeLocked(h, op.Key)
+		op.Status = s.removeLocked(h, op.Key, b.Now)
 	case Contains:
-		op.Status = s.containsLocked(h, op.Key)
+		op.Status = s.containsLocked(h, op.Key, b.Now)
 	default:
 		s.mu.Unlock()
 		panic("BUG: engine: an operation of unknown kind")
 	}
 	if e.recordEffects && op.Status.changes() {
-		b.record(s, h>>e.shift, effectWhole)
+		b.recordChange(s, h>>e.shift, h, op)
 	}
 	s.mu.Unlock()
 }
@@ -185,45 +190,6 @@ func (e *Engine) Len() int {
 		n += int(e.shards[i].keys.Load())
 	}
 	return n
-}
-
-// Clear removes all keys, as one atomic step, and returns how many there were.
-// The maintainer gives their memory back after it has returned. If Clears arrive
-// faster than the maintainer frees them, Clear frees the memory itself.
-func (e *Engine) Clear() int {
-	n, _ := e.ClearRecorded(nil)
-	return n
-}
-
-// ClearRecorded is Clear, which is one effect on every shard. If Options.RecordEffects is
-// set it appends their numbers, Effect.Seq, in the order of the shards.
-func (e *Engine) ClearRecorded(seqs []uint64) (n int, _ []uint64) {
-	for i := range e.shards {
-		e.shards[i].mu.Lock()
-	}
-	var taken []*detached
-	for i := range e.shards {
-		s := &e.shards[i]
-		d, keys := s.clearLocked()
-		n += keys
-		if e.recordEffects {
-			s.effects++
-			seqs = append(seqs, s.effects)
-		}
-		if d != nil {
-			taken = append(taken, d)
-		}
-	}
-	for i := range e.shards {
-		e.shards[i].mu.Unlock()
-	}
-	if !e.maintainer.tryAdd(taken, maxPendingClears*len(e.shards)) {
-		for _, d := range taken {
-			d.releaseAll(e.maintainer.giveWay)
-		}
-		e.maintainer.wake()
-	}
-	return n, seqs
 }
 
 // Range calls fn for each key and its value until fn returns false. The slices
@@ -270,29 +236,6 @@ func (e *Engine) Close() error {
 	}
 	e.maintainer.stop()
 	return e.pool.mem.close()
-}
-
-// rename moves the value of from, which has the hash h, to the key to.
-func (e *Engine) rename(b *Batch, h hash, from, to []byte) Status {
-	toHash := e.hashOf(to)
-	src, dst := h>>e.shift, toHash>>e.shift
-	first, second := min(src, dst), max(src, dst)
-	e.shards[first].mu.Lock()
-	defer e.shards[first].mu.Unlock()
-	if second != first {
-		e.shards[second].mu.Lock()
-		defer e.shards[second].mu.Unlock()
-	}
-	st := renameLocked(&e.shards[src], &e.shards[dst], h, toHash, from, to)
-	if e.recordEffects && st == Renamed && !bytes.Equal(from, to) {
-		b.record(&e.shards[src], src, effectOld)
-		effect := b.record(&e.shards[dst], dst, effectNew)
-		_, rec := e.shards[dst].table.find(toHash, to)
-		effect.from = len(b.scratch)
-		b.scratch = append(b.scratch, rec.value()...)
-		effect.to = len(b.scratch)
-	}
-	return st
 }
 
 func (e *Engine) hashOf(key []byte) hash {

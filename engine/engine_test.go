@@ -270,7 +270,7 @@ func TestClearAndRange(t *testing.T) {
 	}
 	checkSame(t, e, oracle{})
 	one(e, engine.Set, "k", "v")
-	checkSame(t, e, oracle{"k": "v"})
+	checkSame(t, e, oracle{"k": {value: "v"}})
 }
 
 func TestClose(t *testing.T) {

@@ -73,7 +73,8 @@ func (e *Engine) checkShardLocked(s *shard) (pages, small int, err error) {
 			if found, _ := t.find(h, key); found != at.slot {
 				return 0, 0, fmt.Errorf("key %.40q isn't found in its slot", key)
 			}
-			n, _ := recordBytes(len(key), len(rec.value()))
+			c := rec.content()
+			n, _ := recordBytes(len(key), c.bytes())
 			if room := s.room(at.ref(), rec); n > room {
 				return 0, 0, fmt.Errorf("a record of %d bytes has room for %d", n, room)
 			}

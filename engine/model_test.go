@@ -2,7 +2,9 @@ package engine_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"keyframe/engine"
@@ -27,6 +29,12 @@ var kinds = []engine.Kind{
 	engine.Set, engine.Set, engine.Set, engine.Set, engine.Set, engine.Add, engine.Get, engine.Get, engine.Get,
 	engine.Remove, engine.Remove, engine.Contains, engine.Rename,
 }
+
+// allKinds are those and the ones with deadlines, comparisons and arithmetic.
+var allKinds = append([]engine.Kind{
+	engine.Set, engine.Set, engine.Expire, engine.Expire, engine.Deadline, engine.Incr, engine.Incr,
+	engine.CompareSet, engine.CompareSet, engine.CompareRemove, engine.Take, engine.Swap, engine.Merge, engine.Merge,
+}, kinds...)
 
 // randomKey draws from a universe of n keys of 0 to 300 bytes.
 func randomKey(r *rand.Rand, n int) []byte {
@@ -59,15 +67,41 @@ func randomValue(r *rand.Rand) []byte {
 	return v
 }
 
-func randomOp(r *rand.Rand, b *engine.Batch, universe int) {
-	kind, key := kinds[r.IntN(len(kinds))], randomKey(r, universe)
+// randomOp adds an operation of any kind, on one of n keys.
+func randomOp(r *rand.Rand, b *engine.Batch, n int) {
+	addRandom(r, b, allKinds[r.IntN(len(allKinds))], func() []byte { return randomKey(r, n) }, func() []byte { return randomValue(r) })
+}
+
+// addRandom adds an operation of a kind, whose deadlines are about b.Now.
+func addRandom(r *rand.Rand, b *engine.Batch, kind engine.Kind, key, value func() []byte) {
+	form := engine.Form(r.IntN(4))
+	args := engine.Args{Delta: int64(r.IntN(200) - 100)}
+	if r.IntN(2) == 0 {
+		args.Deadline = max(1, b.Now+int64(r.IntN(200)-20))
+	}
+	if r.IntN(20) == 0 {
+		args.Delta = math.MaxInt64 - int64(r.IntN(2))
+	}
+	integer := func() []byte { return strconv.AppendInt(nil, int64(r.IntN(20)-10), 10) }
 	switch kind {
-	case engine.Set, engine.Add:
-		b.Add(kind, key, randomValue(r))
+	case engine.Set, engine.Add, engine.Swap:
+		if r.IntN(2) == 0 {
+			b.AddForm(kind, key(), value(), form)
+			return
+		}
+		b.AddArgs(kind, key(), value(), form, args)
 	case engine.Rename:
-		b.Add(kind, key, randomKey(r, universe))
+		b.Add(kind, key(), key())
+	case engine.Expire, engine.Deadline, engine.Incr:
+		b.AddArgs(kind, key(), nil, form, args)
+	case engine.CompareSet, engine.CompareRemove:
+		// With what an Incr or another of these may have left, so that some are equal.
+		args.Expected, args.ExpectedForm = integer(), form%2
+		b.AddArgs(kind, key(), integer(), form%2, args)
+	case engine.Merge:
+		b.AddArgs(kind, key(), value(), form, engine.Args{})
 	default:
-		b.Add(kind, key, nil)
+		b.Add(kind, key(), nil)
 	}
 }
 
@@ -84,6 +118,7 @@ func TestModel(t *testing.T) {
 					e.ForceHints()
 				}
 				var b engine.Batch
+				b.Now = r.Int64N(1 << 44)
 				batches := 2000
 				if testing.Short() {
 					batches = 300
@@ -94,16 +129,22 @@ func TestModel(t *testing.T) {
 					}
 					b.ReadLimit = r.IntN(3) * r.IntN(300)
 					applyBoth(t, e, o, &b)
+					if r.IntN(4) == 0 {
+						b.Now += r.Int64N(100)
+					}
 					if i%100 == 0 {
+						dropDead(e, o, b.Now)
 						checkSame(t, e, o)
 					}
 					if r.IntN(1000) == 0 {
+						dropDead(e, o, b.Now)
 						if n := e.Clear(); n != len(o) {
 							t.Fatalf("Clear says %d, want %d", n, len(o))
 						}
 						clear(o)
 					}
 				}
+				dropDead(e, o, b.Now)
 				checkSame(t, e, o)
 			})
 		}

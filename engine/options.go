@@ -36,12 +36,25 @@ type Options struct {
 	// RecordEffects has every batch note what it changes, for Batch.Effects.
 	RecordEffects bool
 
+	// Merge is what the operations of kind Merge do; nil if there are none.
+	Merge MergeFunc
+
 	// Simulation, unless nil, makes the Engine repeatable, for tests.
 	Simulation *Simulation
 
 	// hash replaces the seeded hash; the tests use it to force collisions.
 	hash func(key []byte) uint64
 }
+
+// MergeFunc makes the new value of a key out of the old one and of what a Merge carries in
+// Value and Form. It appends the value to dst and returns it, and its form, with Updated or
+// Created; or it returns NotFound or Refused, and nothing is stored. exists is false if there
+// is no such key; then old is nil.
+//
+// It is called without a lock and on a copy of the old value, and again if that has changed
+// before the new one could be stored. So it must depend on its arguments alone, change
+// nothing but dst and what it returns, and keep no slice.
+type MergeFunc func(dst, old []byte, oldForm Form, exists bool, op *Op) (value []byte, form Form, st Status)
 
 // CheckOptions reports all faults of opts in one error, as New does.
 func CheckOptions(opts Options) error { return opts.withDefaults().validate() }

@@ -4,24 +4,37 @@ import "math/bits"
 
 // A record is one key and its value, in one piece. Short ones begin
 //
-//	31        16 15     8 7         0
-//	value bytes   class    key bytes   then the key, then the value
+//	31        18 17  16    15    14     8 7         0
+//	value bytes   form   expires   class   key bytes   then the key, then the value
 //
 // and long ones, with a key of 255 bytes or more or of class largeClass, begin
 //
-//	31        16 15     8 7         0  63..32 of the word   the next word
-//	-             class    255         key bytes            value bytes
+//	31        18 17  16    15    14     8 7         0  63..32 of the word   the next word
+//	-             form   expires   class   255         key bytes            value bytes
 //
-// The class says how much room the record has, so that a value may shrink and
-// grow in place.
+// A record that expires has 8 bytes more, right after its value: its expiry. The class
+// says how much room the record has, so that a value may shrink and grow in place.
 const (
 	shortHeader  = 4
 	longHeader   = 16
 	longKey      = 255
-	largeClass   = 255
+	largeClass   = 127
 	maxSmall     = 16 << 10 // largest record that shares pages with others
 	largePrefix  = 32       // of a large record: list links and length of its run
 	smallClasses = 105
+
+	classShift  = 8
+	expiresBit  = 1 << 15
+	formShift   = 16
+	valueShift  = 18
+	expiryBytes = 8
+)
+
+// The value of a short record must fit its bits, and a class its own: what doesn't fit
+// doesn't compile.
+var (
+	_ [1<<(32-valueShift) - (maxSmall - shortHeader) - 1]struct{}
+	_ [largeClass - smallClasses]struct{}
 )
 
 // classOf returns the size class of n bytes, 1 to maxSmall: multiples of 8 up
@@ -44,13 +57,14 @@ func classBytes(class int) int {
 	return 1<<b + ((class-65)&7+1)<<(b-3)
 }
 
-// recordBytes returns the length of a record, and of its header.
-func recordBytes(key, value int) (n, header int) {
-	n = shortHeader + key + value
+// recordBytes returns the length of a record, and of its header. rest is what comes
+// after the key: the value, and the expiry of a record that has one.
+func recordBytes(key, rest int) (n, header int) {
+	n = shortHeader + key + rest
 	if key < longKey && n <= maxSmall {
 		return n, shortHeader
 	}
-	return longHeader + key + value, longHeader
+	return longHeader + key + rest, longHeader
 }
 
 // record is what a reference to a record points to: its first 4 bytes. What lies after
@@ -61,11 +75,47 @@ type record struct{ head header }
 type header uint32
 
 func (h header) isShort() bool { return h&0xFF != longKey }
-func (h header) class() int    { return int(h >> 8 & 0xFF) }
+func (h header) class() int    { return int(h >> classShift & 0x7F) }
+func (h header) expires() bool { return h&expiresBit != 0 }
+func (h header) form() Form    { return Form(h >> formShift & maxForm) }
 
 // keyBytes and valueBytes are the lengths in a short record's header.
 func (h header) keyBytes() int   { return int(h & 0xFF) }
-func (h header) valueBytes() int { return int(h >> 16) }
+func (h header) valueBytes() int { return int(h >> valueShift) }
+
+// isPlain reports whether a short record has a value of this length and form, and does
+// not expire: one comparison of all that its header says of the value.
+func (h header) isPlain(value int, form Form) bool {
+	return uint64(h>>15) == uint64(value)<<(valueShift-15)|uint64(form)<<(formShift-15)
+}
+
+// expiry is what follows the value of a record that expires: its deadline, above 16 bits
+// that are the calendar's. 0 is none.
+type expiry uint64
+
+const (
+	deadlineShift = 16
+	maxDeadline   = 1<<(64-deadlineShift) - 1 // milliseconds since 1970: until the year 10889
+)
+
+// expiryOf is the expiry of a deadline, which is cut to what an expiry holds: what is too
+// early is over all the same.
+func expiryOf(deadline int64) expiry {
+	if deadline == 0 {
+		return 0
+	}
+	return expiry(min(max(deadline, 1), maxDeadline)) << deadlineShift
+}
+
+func (x expiry) deadline() int64 { return int64(x >> deadlineShift) }
+
+// bytes is how much of a record an expiry takes.
+func (x expiry) bytes() int {
+	if x == 0 {
+		return 0
+	}
+	return expiryBytes
+}
 
 // class is the size class that a record has its room of.
 func (r *record) class() int { return r.head.class() }
@@ -78,6 +128,13 @@ func (r *record) shortKey() ptr { return add(ptr(r), shortHeader) }
 func (r *record) shortValue() (at ptr, n int, ok bool) {
 	h := r.head
 	return add(ptr(r), shortHeader+uint64(h&0xFF)), h.valueBytes(), h.isShort()
+}
+
+// plainValue is where the value of a short record is that has this length and form and
+// does not expire; ok is false for any other.
+func (r *record) plainValue(value int, form Form) (at ptr, ok bool) {
+	h := r.head
+	return add(ptr(r), shortHeader+uint64(h&0xFF)), h.isShort() && h.isPlain(value, form)
 }
 
 // parts returns the lengths in a record's header, and that of the header.
@@ -105,19 +162,60 @@ func (r *record) hasKey(key []byte) bool {
 	return k == len(key) && equalKey(add(ptr(r), header), key)
 }
 
-// write fills a record; its room has been checked.
-func (r *record) write(class int, key, value []byte) {
-	_, header := recordBytes(len(key), len(value))
-	if header == shortHeader {
-		r.head = shortHead(class, len(key), len(value))
-	} else {
-		*word(ptr(r)) = longKey | uint64(class)<<8 | uint64(len(key))<<32
-		*word(add(ptr(r), 8)) = uint64(len(value))
+// expiry returns that of a record that expires; 0 of one that doesn't.
+func (r *record) expiry() expiry {
+	if !r.head.expires() {
+		return 0
 	}
-	copyTo(add(ptr(r), uint64(header)), key)
-	copyTo(add(ptr(r), uint64(header+len(key))), value)
+	return expiry(*word(r.expiryAt()))
 }
 
-func shortHead(class, key, value int) header {
-	return header(key) | header(class)<<8 | header(value)<<16
+// setExpiry changes that of a record that expires.
+func (r *record) setExpiry(x expiry) { *word(r.expiryAt()) = uint64(x) }
+
+func (r *record) expiryAt() ptr {
+	k, v, header := r.parts()
+	return add(ptr(r), header+uint64(k)+uint64(v))
+}
+
+// isDead reports whether a record's time is over.
+func (r *record) isDead(now int64) bool { return r.head.expires() && r.expiry().deadline() <= now }
+
+// content is what a record has beside its key.
+type content struct {
+	value  []byte
+	form   Form
+	expiry expiry
+}
+
+// bytes is how much of a record a content takes.
+func (c *content) bytes() int { return len(c.value) + c.expiry.bytes() }
+
+// content aliases the record.
+func (r *record) content() content { return content{r.value(), r.head.form(), r.expiry()} }
+
+// write fills a record; its room has been checked.
+func (r *record) write(class int, key []byte, c *content) {
+	_, start := recordBytes(len(key), c.bytes())
+	if start == shortHeader {
+		r.head = makeHeader(class, len(key), c) | header(len(c.value))<<valueShift
+	} else {
+		*word(ptr(r)) = uint64(makeHeader(class, longKey, c)) | uint64(len(key))<<32
+		*word(add(ptr(r), 8)) = uint64(len(c.value))
+	}
+	copyTo(add(ptr(r), uint64(start)), key)
+	value := add(ptr(r), uint64(start+len(key)))
+	copyTo(value, c.value)
+	if c.expiry != 0 {
+		*word(add(value, uint64(len(c.value)))) = uint64(c.expiry)
+	}
+}
+
+// makeHeader is a header without the length of a value.
+func makeHeader(class, key int, c *content) header {
+	h := header(key) | header(class)<<classShift | header(c.form)<<formShift
+	if c.expiry != 0 {
+		h |= expiresBit
+	}
+	return h
 }

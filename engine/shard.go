@@ -38,24 +38,48 @@ func (s *shard) init(p *pool, stagger, capacity int) {
 	}
 }
 
-// setLocked stores a value of another length, or a new key. slot and rec are
-// what find returned; a value of the same length Apply copies over the old one.
-func (s *shard) setLocked(slot *slot, rec *record, h hash, key, value []byte) Status {
-	if rec == nil {
-		return s.insertLocked(h, key, value)
+// lookup returns the slot of a key and its record; nil if there is none, or its time is
+// over. What has held it then is free.
+func (s *shard) lookup(h hash, key []byte, now int64) (*slot, *record) {
+	slot, rec := s.table.find(h, key)
+	if rec != nil && rec.head.expires() {
+		rec = s.ifAlive(slot, rec, now)
 	}
-	return s.replaceLocked(slot, rec, key, value)
+	return slot, rec
+}
+
+// ifAlive returns the record of a slot, which expires, or nil if its time is over: then it
+// is dropped.
+func (s *shard) ifAlive(slot *slot, rec *record, now int64) *record {
+	if rec.expiry().deadline() > now {
+		return rec
+	}
+	s.dropLocked(slot, rec)
+	return nil
+}
+
+// setLocked stores what Set stores. slot and rec are what find returned; a value of the
+// same length and form, of a key without deadline, Apply copies over the old one.
+func (s *shard) setLocked(slot *slot, rec *record, h hash, b *Batch, op *Op) Status {
+	c := b.contentOf(op)
+	if rec != nil && rec.head.expires() {
+		rec = s.ifAlive(slot, rec, b.Now)
+	}
+	if rec == nil {
+		return s.insertLocked(h, op.Key, &c)
+	}
+	return s.replaceLocked(slot, rec, op.Key, &c)
 }
 
 // insertLocked stores a key that isn't there.
-func (s *shard) insertLocked(h hash, key, value []byte) Status {
-	n, _ := recordBytes(len(key), len(value))
+func (s *shard) insertLocked(h hash, key []byte, c *content) Status {
+	n, _ := recordBytes(len(key), c.bytes())
 	r, class, ok := s.alloc(n)
 	if !ok {
 		return OutOfMemory
 	}
 	rec := s.recordAt(r)
-	rec.write(class, key, value)
+	rec.write(class, key, c)
 	if !s.table.insert(s.pool, s.stagger, h, r) {
 		s.release(r, rec)
 		return OutOfMemory
@@ -64,48 +88,49 @@ func (s *shard) insertLocked(h hash, key, value []byte) Status {
 	return Created
 }
 
-// replaceLocked gives a key a value of another length: in place if it fits and
-// leaves at most an eighth of the room unused, otherwise in a new record.
-func (s *shard) replaceLocked(slot *slot, rec *record, key, value []byte) Status {
+// replaceLocked gives a key another content, which must not alias its record: in place if
+// it fits and leaves at most an eighth of the room unused, otherwise in a new record.
+func (s *shard) replaceLocked(slot *slot, rec *record, key []byte, c *content) Status {
 	old := slot.ref()
-	n, _ := recordBytes(len(key), len(value))
+	n, _ := recordBytes(len(key), c.bytes())
 	room := s.room(old, rec)
 	fits := n <= room
 	if fits && (n >= room-room/8 || n > room-8) {
-		rec.write(rec.class(), key, value)
+		rec.write(rec.class(), key, c)
 		return Updated
 	}
 	r, class, ok := s.alloc(n)
 	if !ok {
 		if fits {
-			rec.write(rec.class(), key, value)
+			rec.write(rec.class(), key, c)
 			return Updated
 		}
 		return OutOfMemory
 	}
-	s.recordAt(r).write(class, key, value)
+	s.recordAt(r).write(class, key, c)
 	slot.pointTo(r)
 	s.release(old, rec)
 	s.checkGarbage()
 	return Updated
 }
 
-func (s *shard) addLocked(h hash, key, value []byte) Status {
-	if _, rec := s.table.find(h, key); rec != nil {
+func (s *shard) addLocked(h hash, b *Batch, op *Op) Status {
+	if _, rec := s.lookup(h, op.Key, b.Now); rec != nil {
 		return Exists
 	}
-	return s.insertLocked(h, key, value)
+	c := b.contentOf(op)
+	return s.insertLocked(h, op.Key, &c)
 }
 
-func (s *shard) containsLocked(h hash, key []byte) Status {
-	if _, rec := s.table.find(h, key); rec == nil {
+func (s *shard) containsLocked(h hash, key []byte, now int64) Status {
+	if _, rec := s.lookup(h, key, now); rec == nil {
 		return NotFound
 	}
 	return Found
 }
 
-func (s *shard) removeLocked(h hash, key []byte) Status {
-	slot, rec := s.table.find(h, key)
+func (s *shard) removeLocked(h hash, key []byte, now int64) Status {
+	slot, rec := s.lookup(h, key, now)
 	if rec == nil {
 		return NotFound
 	}
@@ -121,21 +146,22 @@ func (s *shard) dropLocked(slot *slot, rec *record) {
 	s.checkGarbage()
 }
 
-// renameLocked moves a value from one shard to another, or within one; both
+// renameLocked moves what a key has from one shard to another, or within one; both
 // must be locked. Renaming a key to itself succeeds when it exists.
-func renameLocked(src, dst *shard, fromHash, toHash hash, from, to []byte) Status {
-	_, rec := src.table.find(fromHash, from)
+func renameLocked(src, dst *shard, fromHash, toHash hash, from, to []byte, now int64) Status {
+	_, rec := src.lookup(fromHash, from, now)
 	if rec == nil {
 		return NotFound
 	}
 	if string(from) == string(to) {
 		return Renamed
 	}
-	if _, taken := dst.table.find(toHash, to); taken != nil {
+	if _, taken := dst.lookup(toHash, to, now); taken != nil {
 		return Exists
 	}
 	// The record stays where it is while the new one is written.
-	if st := dst.insertLocked(toHash, to, rec.value()); st != Created {
+	c := rec.content()
+	if st := dst.insertLocked(toHash, to, &c); st != Created {
 		return st
 	}
 	slot, rec := src.table.find(fromHash, from) // the index may have grown

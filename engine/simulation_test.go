@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,36 +19,29 @@ import (
 func simulate(t *testing.T, seed uint64, batches int) (seen string, st engine.Stats) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	refuse, quiet, inside := false, false, 0
-	o := oracle{}
+	o, now := oracle{}, int64(1000)
 	var e *engine.Engine
 	var out bytes.Buffer
 	batch := func(ops int) {
-		var b engine.Batch
+		b := engine.Batch{Now: now}
 		length := 1 + r.IntN(4000)
+		key := func() []byte { return fmt.Appendf(nil, "key%d", r.IntN(8000)) }
+		value := func() []byte { return bytes.Repeat([]byte{byte(r.Uint32())}, r.IntN(length)) }
 		for range ops {
-			key := fmt.Appendf(nil, "key%d", r.IntN(8000))
-			switch kind := kinds[r.IntN(len(kinds))]; kind {
-			case engine.Set, engine.Add:
-				b.Add(kind, key, bytes.Repeat([]byte{byte(r.Uint32())}, r.IntN(length)))
-			case engine.Rename:
-				b.Add(kind, key, fmt.Appendf(nil, "key%d", r.IntN(8000)))
-			default:
-				b.Add(kind, key, nil)
-			}
+			addRandom(r, &b, allKinds[r.IntN(len(allKinds))], key, value)
+		}
+		asked, args := slices.Clone(b.Ops), make([]engine.Args, len(b.Ops))
+		for i := range asked {
+			args[i] = argsOf(&b, i)
 		}
 		e.Apply(&b)
 		for i, op := range b.Ops {
 			fmt.Fprintf(&out, "%d ", op.Status)
-			if op.Status == engine.OutOfMemory {
-				continue // nothing changed
-			}
-			if op.Kind == engine.Get {
-				op.Value = nil
-			}
-			if want, read := o.apply(op); op.Status != want || op.Kind == engine.Get && string(b.Ops[i].Value) != read {
-				t.Fatalf("kind %d of %s: status %d, want %d", op.Kind, op.Key, op.Status, want)
+			if op.Status != engine.OutOfMemory { // or nothing has changed
+				compare(t, &b, i, o.apply(asked[i], args[i], now))
 			}
 		}
+		now += r.Int64N(50)
 	}
 	e = newEngine(t, engine.Options{Shards: 8, MaxBytes: 12 << 20, Simulation: &engine.Simulation{
 		Seed:   r.Uint64(),
@@ -75,6 +69,7 @@ func simulate(t *testing.T, seed uint64, batches int) (seen string, st engine.St
 		}
 	}
 	refuse, quiet = false, true
+	dropDead(e, o, now)
 	st = e.Stats()
 	checkSame(t, e, o)
 	e.Range(func(key, value []byte) bool {

@@ -129,18 +129,18 @@ func TestCeilingServesOtherSizes(t *testing.T) {
 func TestCeilingTakesLess(t *testing.T) {
 	for _, size := range []int{100, 5000, engine.MaxSmall, engine.MaxSmall + 1, engine.ChunkBytes + 1} {
 		e, o := newEngine(t, engine.Options{Shards: 4, MaxBytes: 16 * engine.ChunkBytes}), oracle{}
-		var kept []string
+		var keys []string
 		for i, refused := 0, 0; refused < 100; i++ {
 			key, value := fmt.Sprint("key", i), string(make([]byte, size))
 			if st, _ := one(e, engine.Set, key, value); st == engine.OutOfMemory {
 				refused++
 				continue
 			}
-			o[key] = value
-			kept = append(kept, key)
+			o[key] = kept{value: value}
+			keys = append(keys, key)
 		}
 		var b engine.Batch
-		for i, key := range kept {
+		for i, key := range keys {
 			b.Add(engine.Set, []byte(key), make([]byte, []int{0, 7, 500, size - 1}[i%4]*min(size, 1)%size))
 			b.Add(engine.Get, []byte(key), nil)
 		}
@@ -427,7 +427,7 @@ func TestCompactionsFailUnderLoad(t *testing.T) {
 					if st == engine.OutOfMemory {
 						continue
 					}
-					if want, _ := o.apply(engine.Op{Kind: kind, Key: []byte(key), Value: []byte(value)}); st != want {
+					if want := o.apply(engine.Op{Kind: kind, Key: []byte(key), Value: []byte(value)}, engine.Args{}, 0).status; st != want {
 						t.Errorf("kind %d: status %d, want %d", kind, st, want)
 						return
 					}

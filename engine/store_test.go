@@ -238,7 +238,7 @@ func TestMaxBytes(t *testing.T) {
 				key := fmt.Sprintf("key%d", i)
 				switch st, _ := one(e, engine.Kind(1+i%2), key, string(value)); st {
 				case engine.Created:
-					o[key] = string(value)
+					o[key] = kept{value: string(value)}
 				case engine.OutOfMemory:
 					refused++
 				default:
@@ -258,7 +258,7 @@ func TestMaxBytes(t *testing.T) {
 				if st, _ := one(e, engine.Set, key, string(longer)); st != engine.OutOfMemory && size < limit/8 {
 					t.Fatalf("a longer value: status %d", st)
 				} else if st == engine.Updated {
-					one(e, engine.Set, key, old)
+					one(e, engine.Set, key, old.value)
 				}
 				b.Add(engine.Set, []byte(key), value)
 				b.Add(engine.Get, []byte(key), nil)
@@ -306,7 +306,7 @@ func TestNoMemory(t *testing.T) {
 			refused++
 			continue
 		}
-		if want, _ := o.apply(engine.Op{Kind: kind, Key: []byte(key), Value: []byte(value)}); st != want {
+		if want := o.apply(engine.Op{Kind: kind, Key: []byte(key), Value: []byte(value)}, engine.Args{}, 0).status; st != want {
 			t.Fatalf("kind %d: status %d, want %d", kind, st, want)
 		}
 	}
@@ -394,7 +394,7 @@ func TestIndexFull(t *testing.T) {
 		set := func(key, value string) engine.Status {
 			st, _ := one(e, engine.Set, key, value)
 			if st != engine.OutOfMemory {
-				o[key] = value
+				o[key] = kept{value: value}
 			}
 			return st
 		}
@@ -446,7 +446,7 @@ func TestIndexFullOfManyShards(t *testing.T) {
 				if st, _ := one(e, engine.Set, key, ""); st == engine.OutOfMemory {
 					refused++
 				} else {
-					o[key] = ""
+					o[key] = kept{}
 				}
 			}
 			e.ReleasePages(page, ballast)

@@ -1,9 +1,11 @@
 package engine_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"keyframe/engine"
@@ -119,9 +121,10 @@ func TestStress(t *testing.T) {
 			e := newEngine(t, engine.Options{Shards: 4}.WithHash(hash))
 			e.ForceHints()
 			base := newRand(t).Uint64()
+			var now atomic.Int64
 			var wg sync.WaitGroup
 			for g := range 4 {
-				wg.Go(func() { stressWorker(t, e, rand.New(rand.NewPCG(base, uint64(g)))) })
+				wg.Go(func() { stressWorker(t, e, &now, rand.New(rand.NewPCG(base, uint64(g)))) })
 			}
 			wg.Go(func() {
 				for range rounds(100) {
@@ -142,35 +145,33 @@ func TestStress(t *testing.T) {
 	}
 }
 
-func stressWorker(t *testing.T, e *engine.Engine, r *rand.Rand) {
+func stressWorker(t *testing.T, e *engine.Engine, now *atomic.Int64, r *rand.Rand) {
 	var b engine.Batch
+	key := func() []byte { return fmt.Appendf(nil, "key%d", r.IntN(100)) }
+	fill := byte(r.IntN(10) + '0')
+	value := func() []byte {
+		n := 1 + r.IntN(100)
+		if r.IntN(100) == 0 {
+			n = r.IntN(100_000)
+		}
+		return bytes.Repeat([]byte{fill}, n)
+	}
 	for range rounds(1000) {
+		b.Now = now.Add(r.Int64N(3))
 		for range 1 + r.IntN(40) {
-			key := fmt.Appendf(nil, "key%d", r.IntN(100))
-			switch kind := kinds[r.IntN(len(kinds))]; kind {
-			case engine.Set, engine.Add:
-				n := 1 + r.IntN(100)
-				if r.IntN(100) == 0 {
-					n = r.IntN(100_000)
-				}
-				value := make([]byte, n)
-				fill := byte(r.Uint32())
-				for i := range value {
-					value[i] = fill
-				}
-				b.Add(kind, key, value)
-			case engine.Rename:
-				b.Add(kind, key, fmt.Appendf(nil, "key%d", r.IntN(100)))
-			default:
-				b.Add(kind, key, nil)
+			kind := allKinds[r.IntN(len(allKinds))]
+			switch kind {
+			case engine.Merge, engine.Incr, engine.CompareSet:
+				kind = engine.Take // they would mix the bytes of a value
 			}
+			addRandom(r, &b, kind, key, value)
 		}
 		e.Apply(&b)
 		for _, op := range b.Ops {
 			if op.Status == engine.Pending {
 				t.Error("an executed operation is pending")
 			}
-			if op.Kind == engine.Get {
+			if reads(op) {
 				checkValue(t, op.Value)
 			}
 		}

@@ -1,0 +1,97 @@
+package engine
+
+// Clear removes all keys, as one atomic step, and returns how many there were.
+// The maintainer gives their memory back after it has returned. If Clears arrive
+// faster than the maintainer frees them, Clear frees the memory itself.
+func (e *Engine) Clear() int {
+	n, _ := e.ClearRecorded(nil)
+	return n
+}
+
+// ClearRecorded is Clear, which is one effect on every shard. If Options.RecordEffects is
+// set it appends their numbers, Effect.Seq, in the order of the shards.
+func (e *Engine) ClearRecorded(seqs []uint64) (n int, _ []uint64) {
+	e.lockAll()
+	taken, n, seqs := e.clearLocked(seqs)
+	e.unlockAll()
+	e.release(taken)
+	return n, seqs
+}
+
+// ClearSet removes all keys and executes the batch, which may hold operations of kind Set
+// only, as one atomic step, and returns how many keys there were. It holds all locks
+// meanwhile. The batch has its effects, which come after those of the Clear; those are
+// ClearRecorded's.
+func (e *Engine) ClearSet(b *Batch, seqs []uint64) (n int, _ []uint64) {
+	for i := range b.Ops {
+		if b.Ops[i].Kind != Set {
+			panic("BUG: engine: ClearSet of other operations than Set")
+		}
+	}
+	b.scratch, b.effects = b.scratch[:0], b.effects[:0]
+	e.lockAll()
+	taken, n, seqs := e.clearLocked(seqs)
+	for i := b.next; i < len(b.Ops); i++ {
+		op := &b.Ops[i]
+		b.next++
+		h := e.hashOf(op.Key)
+		s := e.shardOf(h)
+		set := func() Status {
+			slot, rec := s.table.find(h, op.Key)
+			return s.setLocked(slot, rec, h, b, op)
+		}
+		if op.Status = set(); op.Status == OutOfMemory && len(taken) > 0 {
+			// What has been removed counts to the ceiling until it is given back.
+			for _, d := range taken {
+				d.releaseAll(func() bool { return true })
+			}
+			taken = nil
+			op.Status = set()
+		}
+		if e.recordEffects && op.Status.changes() {
+			b.recordChange(s, h>>e.shift, h, op)
+		}
+	}
+	e.unlockAll()
+	e.release(taken)
+	return n, seqs
+}
+
+func (e *Engine) lockAll() {
+	for i := range e.shards {
+		e.shards[i].mu.Lock()
+	}
+}
+
+func (e *Engine) unlockAll() {
+	for i := range e.shards {
+		e.shards[i].mu.Unlock()
+	}
+}
+
+// clearLocked takes what all shards hold out of them.
+func (e *Engine) clearLocked(seqs []uint64) (taken []*detached, n int, _ []uint64) {
+	for i := range e.shards {
+		s := &e.shards[i]
+		d, keys := s.clearLocked()
+		n += keys
+		if e.recordEffects {
+			s.effects++
+			seqs = append(seqs, s.effects)
+		}
+		if d != nil {
+			taken = append(taken, d)
+		}
+	}
+	return taken, n, seqs
+}
+
+// release has the maintainer give back what a Clear took out of the shards.
+func (e *Engine) release(taken []*detached) {
+	if !e.maintainer.tryAdd(taken, maxPendingClears*len(e.shards)) {
+		for _, d := range taken {
+			d.releaseAll(e.maintainer.giveWay)
+		}
+		e.maintainer.wake()
+	}
+}

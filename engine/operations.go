@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// This file is the operations that are not the everyday ones: what execute leaves.
+
+// executeOther executes an operation of any kind from Rename on.
+func (e *Engine) executeOther(b *Batch, op *Op, h hash) {
+	switch op.Kind {
+	case Rename:
+		op.Status = e.rename(b, h, op.Key, op.Value)
+	case Merge:
+		e.mergeInto(b, op, h)
+	case Expire, Deadline, Incr, CompareSet, CompareRemove, Take, Swap:
+		s := e.shardOf(h)
+		s.mu.Lock()
+		op.Status = s.operateLocked(b, op, h)
+		if e.recordEffects && op.Status.changes() {
+			b.recordChange(s, h>>e.shift, h, op)
+		}
+		s.mu.Unlock()
+	default:
+		panic("BUG: engine: an operation of unknown kind")
+	}
+}
+
+// operateLocked executes an operation on one key.
+func (s *shard) operateLocked(b *Batch, op *Op, h hash) Status {
+	slot, rec := s.lookup(h, op.Key, b.Now)
+	args := b.argsOf(op)
+	if args == nil {
+		args = new(Args)
+	}
+	if rec == nil {
+		switch op.Kind {
+		case Incr:
+			return s.incrLocked(b, op, h, slot, nil, args.Delta)
+		case Swap:
+			return s.setLocked(slot, nil, h, b, op)
+		case Take:
+			op.Value = nil
+		}
+		return NotFound
+	}
+	switch op.Kind {
+	case Expire:
+		return s.expireLocked(b, op, slot, rec, expiryOf(args.Deadline))
+	case Deadline:
+		args.Deadline = rec.expiry().deadline()
+		return Found
+	case Incr:
+		return s.incrLocked(b, op, h, slot, rec, args.Delta)
+	case Take:
+		op.Value, op.Form = b.read(rec)
+		s.dropLocked(slot, rec)
+		return Removed
+	case Swap:
+		from := len(b.scratch)
+		old, form := b.read(rec)
+		c := b.contentOf(op)
+		if st := s.replaceLocked(slot, rec, op.Key, &c); st != Updated {
+			b.scratch = b.scratch[:from]
+			return st
+		}
+		op.Value, op.Form = old, form
+		return Updated
+	}
+	// CompareSet and CompareRemove.
+	if rec.head.form() != args.ExpectedForm || !bytes.Equal(rec.value(), args.Expected) {
+		return Differs
+	}
+	if op.Kind == CompareRemove {
+		s.dropLocked(slot, rec)
+		return Removed
+	}
+	return s.replaceLocked(slot, rec, op.Key, &content{op.Value, op.Form, rec.expiry()})
+}
+
+// read appends a record's value to the scratch.
+func (b *Batch) read(rec *record) (value []byte, form Form) {
+	from := len(b.scratch)
+	b.scratch = append(b.scratch, rec.value()...)
+	return b.scratch[from:len(b.scratch):len(b.scratch)], rec.head.form()
+}
+
+// expireLocked gives a key another deadline, or none.
+func (s *shard) expireLocked(b *Batch, op *Op, slot *slot, rec *record, x expiry) Status {
+	if rec.head.expires() && x != 0 {
+		rec.setExpiry(x)
+		return Updated
+	}
+	if !rec.head.expires() && x == 0 {
+		return Updated
+	}
+	// With a copy of the value: the record gets another length, maybe in place.
+	from := len(b.scratch)
+	value, form := b.read(rec)
+	st := s.replaceLocked(slot, rec, op.Key, &content{value, form, x})
+	b.scratch = b.scratch[:from]
+	return st
+}
+
+// incrLocked adds to the integer that a record has, or to 0 if there is no record.
+func (s *shard) incrLocked(b *Batch, op *Op, h hash, slot *slot, rec *record, delta int64) Status {
+	from := len(b.scratch)
+	if rec == nil {
+		b.scratch = strconv.AppendInt(b.scratch, delta, 10)
+		value := b.scratch[from:len(b.scratch):len(b.scratch)]
+		st := s.insertLocked(h, op.Key, &content{value: value, form: op.Form})
+		if st != Created {
+			b.scratch = b.scratch[:from]
+			return st
+		}
+		op.Value = value
+		return Created
+	}
+	form := rec.head.form()
+	if form != 0 && form != op.Form {
+		return NotInteger
+	}
+	n, ok := parseInteger(rec.value())
+	sum := n + delta
+	if !ok || (sum > n) != (delta > 0) {
+		return NotInteger
+	}
+	b.scratch = strconv.AppendInt(b.scratch, sum, 10)
+	value := b.scratch[from:len(b.scratch):len(b.scratch)]
+	if at, ok := rec.plainValue(len(value), form); ok {
+		copyTo(at, value)
+	} else if st := s.replaceLocked(slot, rec, op.Key, &content{value, form, rec.expiry()}); st != Updated {
+		b.scratch = b.scratch[:from]
+		return st
+	}
+	op.Value, op.Form = value, form
+	return Updated
+}
+
+// parseInteger returns the integer of 64 bits that a text is: digits without a leading
+// zero, after a minus or not.
+func parseInteger(text []byte) (n int64, ok bool) {
+	digits := text
+	negative := len(digits) > 0 && digits[0] == '-'
+	if negative {
+		digits = digits[1:]
+	}
+	// 19 digits don't overflow the 64 bits without a sign.
+	if len(digits) == 0 || len(digits) > 19 || digits[0] == '0' && len(digits) > 1 {
+		return 0, false
+	}
+	sum := uint64(0)
+	for _, d := range digits {
+		if d < '0' || d > '9' {
+			return 0, false
+		}
+		sum = sum*10 + uint64(d-'0')
+	}
+	if negative {
+		return -int64(sum), sum <= 1<<63
+	}
+	return int64(sum), sum < 1<<63
+}
+
+// rename moves the value of from, which has the hash h, to the key to.
+func (e *Engine) rename(b *Batch, h hash, from, to []byte) Status {
+	toHash := e.hashOf(to)
+	src, dst := h>>e.shift, toHash>>e.shift
+	first, second := min(src, dst), max(src, dst)
+	e.shards[first].mu.Lock()
+	defer e.shards[first].mu.Unlock()
+	if second != first {
+		e.shards[second].mu.Lock()
+		defer e.shards[second].mu.Unlock()
+	}
+	st := renameLocked(&e.shards[src], &e.shards[dst], h, toHash, from, to, b.Now)
+	if e.recordEffects && st == Renamed && !bytes.Equal(from, to) {
+		b.record(&e.shards[src], src, effectGone)
+		_, rec := e.shards[dst].table.find(toHash, to)
+		b.recordCopy(&e.shards[dst], dst, effectMoved, rec)
+	}
+	return st
+}
+
+// mergeInto executes a Merge: it copies the value, has Options.Merge make another without
+// the lock, and stores that if the value is still the same. Each attempt that fails is one
+// in which another operation has changed the key.
+func (e *Engine) mergeInto(b *Batch, op *Op, h hash) {
+	if e.merge == nil {
+		panic("BUG: engine: a Merge without Options.Merge")
+	}
+	for s := e.shardOf(h); ; {
+		old, form, exists := s.copyValue(b.old[:0], h, op.Key, b.Now)
+		b.old = old
+		if !exists {
+			old = nil
+		}
+		value, newForm, st := e.merge(b.merged[:0], old, form, exists, op)
+		b.merged = value
+		if op.Status = st; st != Created && st != Updated {
+			return
+		}
+		s.mu.Lock()
+		slot, rec := s.lookup(h, op.Key, b.Now)
+		same := (rec != nil) == exists
+		if same && exists {
+			same = rec.head.form() == form && bytes.Equal(rec.value(), old)
+		}
+		if same {
+			c := content{value: value, form: newForm}
+			if exists {
+				c.expiry = rec.expiry()
+				op.Status = s.replaceLocked(slot, rec, op.Key, &c)
+			} else {
+				op.Status = s.insertLocked(h, op.Key, &c)
+			}
+			if e.recordEffects && op.Status.changes() {
+				b.recordChange(s, h>>e.shift, h, op)
+			}
+		}
+		s.mu.Unlock()
+		if same {
+			if args := b.argsOf(op); args != nil && op.Status.changes() {
+				args.Delta = int64(len(value))
+			}
+			return
+		}
+	}
+}
+
+// copyValue appends the value of a key to dst, if it is there.
+func (s *shard) copyValue(dst []byte, h hash, key []byte, now int64) (_ []byte, form Form, exists bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, rec := s.lookup(h, key, now)
+	if rec == nil {
+		return dst, 0, false
+	}
+	return append(dst, rec.value()...), rec.head.form(), true
+}
