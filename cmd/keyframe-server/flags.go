@@ -21,9 +21,13 @@ type config struct {
 	logFormat string
 	logLevel  slog.Level
 	version   bool
+
+	flags *pflag.FlagSet // the table of options, with their values
+	from  sources        // where these come from
 }
 
 const usage = `Usage: keyframe-server [flags]
+       keyframe-server config check|print|sample [flags]
 
 Serves a JSON key-value store in memory. One port speaks both framings: a
 connection that begins with an HTTP GET becomes a WebSocket (one command a
@@ -33,15 +37,18 @@ message), any other speaks JSON Lines (one command a line). Try it:
 
 Flags:
 %s
-Sizes take units: 16MiB, 64KiB, 1GB. Durations too: 30s, 5m.
+Sizes take units: 16MiB, 64KiB, 1GB. Durations too: 30s, 5m. What no flag says is
+taken from the environment (KEYFRAME_MAX_MEMORY=4GiB), then from the file that
+--config names (max-memory = "4GiB"); keyframe-server config sample prints one.
 
 SIGINT or SIGTERM stops the server: it answers what it has read, closes every
 connection and exits, within 5 seconds. Exit status: 0 stopped, 1 could not
 start, 2 wrong usage.
 `
 
-// parseFlags reads the command line. It prints the help itself.
-func parseFlags(args []string, stdout io.Writer) (*config, error) {
+// parseFlags reads the command line, and what it leaves open from the environment and the
+// file that it names. It prints the help itself.
+func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 	cfg := &config{}
 	o := &cfg.server
 	fs := pflag.NewFlagSet("keyframe-server", pflag.ContinueOnError)
@@ -69,8 +76,13 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, or a port on 127.0.0.1 (off by default)")
 	format := choice{value: "text", choices: []string{"text", "json"}}
 	fs.Var(&format, "log-format", "text or json, on standard error")
-	fs.TextVar(&cfg.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	fs.TextVar(&cfg.logLevel, "log-level", slog.LevelInfo, "the least `level` that is logged: debug, info, warn or error")
+	file := fs.String("config", "", "read options from this TOML `file`")
 	fs.BoolVar(&cfg.version, "version", false, "print the version and exit")
+	for _, name := range []string{"config", "version"} {
+		fs.SetAnnotation(name, onlyFlag, []string{}) // the flag is there
+	}
+	cfg.flags = fs
 
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -78,11 +90,17 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q: everything is a flag", fs.Arg(0))
 	}
+	if cfg.version {
+		return cfg, nil
+	}
+	var err error
+	if cfg.from, err = layer(fs, *file, environ); err != nil {
+		return nil, err
+	}
 	o.AnyValues = values.value == "any"
 	o.StopTimeout = netio.DefaultStopTimeout
 	cfg.logFormat = format.value
-	if fs.Changed("admin") {
-		var err error
+	if cfg.admin != "" || fs.Changed("admin") { // in a file, "" means off
 		if cfg.admin, err = adminAddress(cfg.admin); err != nil {
 			return nil, err
 		}

@@ -28,18 +28,18 @@ const (
 	exitUsage   = 2
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
 
 // run is main with its surroundings as arguments; it returns the exit status.
-func run(args []string, stdout, stderr io.Writer) int {
-	cfg, err := parseFlags(args, stdout)
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		return exitOK
-	case err != nil:
-		fmt.Fprintf(stderr, "keyframe-server: %s\nTry --help.\n", oneLine(err))
-		return exitUsage
-	case cfg.version:
+func run(args, environ []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "config" {
+		return runConfig(args[1:], environ, stdout, stderr)
+	}
+	cfg, err := parseFlags(args, environ, stdout)
+	if status, ended := usageStatus(err, stderr); ended {
+		return status
+	}
+	if cfg.version {
 		fmt.Fprintf(stdout, "keyframe-server %s\n", version.String())
 		return exitOK
 	}
@@ -48,6 +48,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitFailure
 	}
 	return exitOK
+}
+
+// usageStatus says what is wrong with the usage, and reports whether that or the help has
+// ended the command, and with which status.
+func usageStatus(err error, stderr io.Writer) (status int, ended bool) {
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return exitOK, true
+	case err != nil:
+		fmt.Fprintf(stderr, "keyframe-server: %s\nTry --help.\n", oneLine(err))
+		return exitUsage, true
+	}
+	return exitOK, false
 }
 
 // serve runs the server until SIGINT or SIGTERM.
