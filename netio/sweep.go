@@ -135,9 +135,10 @@ func (l *loop) tooSlow(c *conn, unread int64, now time.Time) bool {
 }
 
 // drain begins the end of every connection: what has been read is served, then
-// the connection is closed.
+// the connection is closed. Those with something left get the turn that they wait for, so
+// this is short; it stops all the same when the stop's deadline is over.
 func (l *loop) drain() {
-	for i := len(l.conns) - 1; i >= 0; i-- {
+	for i := len(l.conns) - 1; i >= 0 && !l.srv.isStopped(); i-- {
 		l.serve(l.conns[i], nil)
 	}
 }

@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -43,5 +44,42 @@ func TestPingsArePaced(t *testing.T) {
 	}
 	if len(h.loop.conns) != clients+1 {
 		t.Errorf("%d connections are left, want %d", len(h.loop.conns), clients+1)
+	}
+}
+
+// TestDrainIsShort: a stop begins without serving anything: a loop with thousands of
+// connections would be in that task past the stop's deadline. It doesn't begin at all once the
+// deadline is over.
+func TestDrainIsShort(t *testing.T) {
+	h := newHarness(t, Options{})
+	idle, _ := h.newConn()
+	h.startReading()
+	h.loop.pipe.shares.turnCost = 1000
+	h.loop.serve(h.conn, []byte(strings.Repeat("{\"COUNT\":{}}\n", 100)))
+	before := h.loop.count.Queries
+	if before == 100 {
+		t.Fatal("nothing is left to serve: the test needs more")
+	}
+	h.srv.draining.Store(true)
+	h.loop.drain()
+	if h.loop.count.Queries != before || h.conn.phase != phaseOpen {
+		t.Fatalf("%d commands are executed in the drain's own task", h.loop.count.Queries-before)
+	}
+	if idle.phase == phaseOpen {
+		t.Fatal("a connection with nothing to serve is not closed")
+	}
+	h.runReady()
+	if h.conn.phase != phaseLinger || h.loop.count.Queries != 100 {
+		t.Fatalf("phase %d, %d commands of 100", h.conn.phase, h.loop.count.Queries)
+	}
+	h.finish()
+
+	h = newHarness(t, Options{})
+	h.startReading()
+	close(h.srv.stopped)
+	h.srv.draining.Store(true)
+	h.loop.drain()
+	if h.conn.phase != phaseOpen {
+		t.Fatal("it goes on after the deadline")
 	}
 }

@@ -42,8 +42,8 @@ taken from the environment (KEYFRAME_MAX_MEMORY=4GiB), then from the file that
 --config names (max-memory = "4GiB"); keyframe-server config sample prints one.
 
 SIGINT or SIGTERM stops the server: it answers what it has read, closes every
-connection and exits, within 5 seconds. Exit status: 0 stopped, 1 could not
-start, 2 wrong usage.
+connection and exits, within 5 seconds. SIGHUP changes nothing yet: it is for
+reloading, and is logged. Exit status: 0 stopped, 1 could not start, 2 wrong usage.
 `
 
 // parseFlags reads the command line, and what it leaves open from the environment and the

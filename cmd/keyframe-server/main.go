@@ -63,7 +63,8 @@ func usageStatus(err error, stderr io.Writer) (status int, ended bool) {
 	return exitOK, false
 }
 
-// serve runs the server until SIGINT or SIGTERM.
+// serve runs the server until SIGINT or SIGTERM. SIGHUP is the signal to reload, and there
+// is nothing yet that could be.
 func serve(cfg *config, stdout, stderr io.Writer) error {
 	log := cfg.logger(stderr, cfg.logLevel)
 	// gnet and other libraries that log on their own use the default logger.
@@ -71,6 +72,9 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	hangUp := make(chan os.Signal, 1) // a terminal that goes, or an operator that rotates logs, must not end the server
+	signal.Notify(hangUp, syscall.SIGHUP)
+	defer signal.Stop(hangUp)
 
 	store, err := engine.New(cfg.store)
 	if err != nil {
@@ -108,7 +112,13 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 		"version", version.String(),
 		"json", codec.Backend())
 
-	<-ctx.Done()
+	for ctx.Err() == nil {
+		select {
+		case <-hangUp:
+			log.Info("SIGHUP: there is nothing to reload")
+		case <-ctx.Done():
+		}
+	}
 	stop() // a second signal ends the process at once
 	log.Info("stopping", "deadline", opts.StopTimeout)
 	if err := srv.Stop(context.Background()); err != nil {

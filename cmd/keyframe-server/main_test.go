@@ -69,12 +69,12 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// waitForLog waits until the process has logged text.
-func (p *process) waitForLog(t *testing.T, text string) {
+// waitForLog waits until the process has logged text so many times.
+func (p *process) waitForLog(t *testing.T, text string, times int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !strings.Contains(p.stderr.String(), text); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); strings.Count(p.stderr.String(), text) < times; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("it does not log %q:\n%s", text, p.stderr)
+			t.Fatalf("it does not log %q %d times:\n%s", text, times, p.stderr)
 		}
 	}
 }
@@ -212,6 +212,114 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestStopsWhateverIsPending: hundreds of connections with more to do than fits into the
+// stop's deadline, of every kind that takes long, don't delay the end.
+func TestStopsWhateverIsPending(t *testing.T) {
+	p := start(t, "--listen", "127.0.0.1:0", "--max-output", "1GiB")
+	var pairs strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&pairs, `,"pending_%06d":%d`, i, i)
+	}
+	set := `{"SET":{` + pairs.String()[1:] + "}}\n"
+	kinds := []string{
+		strings.Repeat(set, 60),
+		strings.Repeat("{\"SERVER_INFO\":{}}\n", 20_000),
+		strings.Repeat("not json\n", 100_000),
+		strings.Repeat(set+"{\"CLEAR\":{}}\n", 60),
+		`{"SET":{"nested":` + strings.Repeat("[", 100) + strings.Repeat(`[[]],`, 300_000),
+		strings.Repeat("{\"GET\":[\"pending_000001\"]}\n", 40_000),
+	}
+	var clients sync.WaitGroup
+	begun := make(chan struct{}, 240)
+	for i := range cap(begun) {
+		c, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients.Go(func() {
+			defer c.Close() // mostly the server has
+			if i%2 == 0 {
+				clients.Go(func() { _, _ = io.Copy(io.Discard, c) })
+			}
+			_, _ = io.WriteString(c, set)
+			begun <- struct{}{}
+			for range 100 { // until the server ends it
+				if _, err := io.WriteString(c, kinds[i%len(kinds)]); err != nil {
+					return
+				}
+			}
+		})
+	}
+	for range cap(begun) {
+		<-begun
+	}
+	late := lateness()
+	began := time.Now()
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if status := p.wait(t); status != 0 {
+		t.Fatalf("exit status %d\n%s", status, p.stderr)
+	}
+	took, lag := time.Since(began), late()
+	clients.Wait()
+	if took > 5*time.Second+lag {
+		t.Fatalf("it took %v, on a machine that is late by %v\n%s", took, lag, p.stderr)
+	}
+	t.Logf("it took %v; the machine was late by %v", took, lag)
+}
+
+// lateness measures for how long a goroutine that always wants to run is kept from it, until
+// the returned function is called: a promise about time can be kept no better on a machine
+// that is busy with other things.
+func lateness() (stop func() time.Duration) {
+	done, sum := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		const step = 10 * time.Millisecond
+		tick, late := time.NewTimer(step), time.Duration(0)
+		for {
+			due := time.Now().Add(step)
+			tick.Reset(step)
+			select {
+			case <-tick.C:
+				late += max(0, time.Since(due)-step) // a step's delay is the scheduler's, not a busy machine's
+			case <-done:
+				sum <- late
+				return
+			}
+		}
+	}()
+	return func() time.Duration { close(done); return <-sum }
+}
+
+// TestHangUp: SIGHUP is logged, and ends nothing, however often it comes.
+func TestHangUp(t *testing.T) {
+	p := start(t, "--listen", "127.0.0.1:0")
+	c, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() // the server has closed it before
+	_ = c.SetDeadline(time.Now().Add(patience))
+	answers := bufio.NewReader(c)
+	for i := 1; i <= 3; i++ {
+		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		p.waitForLog(t, "nothing to reload", i)
+		_, _ = io.WriteString(c, "{\"COUNT\":{}}\n")
+		if line, err := answers.ReadString('\n'); err != nil || line != "{\"COUNT_RSP\":{\"st\":0,\"cnt\":0}}\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if status := p.wait(t); status != 0 {
+		t.Fatalf("exit status %d\n%s", status, p.stderr)
+	}
+}
+
 // TestOutOfDescriptors: more clients than the server may open descriptors wait until
 // others have gone. None is reset, and the log doesn't fill up meanwhile.
 func TestOutOfDescriptors(t *testing.T) {
@@ -230,7 +338,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		}
 		conns = append(conns, c)
 	}
-	p.waitForLog(t, "the limit on open files is reached")
+	p.waitForLog(t, "the limit on open files is reached", 1)
 	for i, c := range conns {
 		answer := make([]byte, 100)
 		n, err := c.Read(answer)
