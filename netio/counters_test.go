@@ -50,7 +50,7 @@ func TestCounters(t *testing.T) {
 
 	check := func(name string, stream []byte, want Counters, pieces int) {
 		t.Helper()
-		h := newHarness(t, Options{})
+		h := newHarness(t, Options{StrictText: true})
 		h.startReading()
 		for i := range pieces {
 			h.feed(stream[len(stream)*i/pieces : len(stream)*(i+1)/pieces])

@@ -47,8 +47,8 @@
 // Responses leave in the order of the commands, and within a command in the
 // order of its keys. Commands about the whole store (COUNT, CLEAR, SERVER_INFO)
 // end the batch before them. So do control frames and fragments of a WebSocket:
-// a batch that stops half way makes the turn go back to the command that it
-// stopped in, and only plain text frames and lines may be looked at twice.
+// after a turn that ends in the middle of a batch the next one goes back to the command
+// that it ended in, and only plain messages and lines may be looked at twice.
 //
 // # Committing
 //

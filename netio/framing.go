@@ -13,8 +13,9 @@ import (
 // sockets nor gnet. A new one is a file, and a row of framings.
 type framing interface {
 	// next looks at the unit that begins at src[at]: what it is, how many bytes it takes
-	// up, and a command's payload. It changes nothing but a mask, since a turn that stops
-	// half way looks at units once more. frame.ErrIncomplete: its end has not come. Any
+	// up, and a command's payload. It may note what it has seen of a unit that is not whole,
+	// and changes nothing else but a mask, since a turn that ends in the middle of a batch
+	// looks at units once more. frame.ErrIncomplete: its end has not come. Any
 	// other error ends the connection. What it returns fits the registers.
 	next(src []byte, at int) (payload []byte, size int, kind unitKind, err error)
 	// take takes in the unit at src[at], of which next has said that it is unitOther.
@@ -28,7 +29,8 @@ type framing interface {
 	done(used int)
 
 	// notUTF8 is the reason to end the connection for a command that is not UTF-8, nil if
-	// it is refused like any other fault. It is what the codec refuses that is looked at.
+	// it is refused like any other fault. What the codec refuses is looked at; next returns
+	// the same error for a command of which enough has come.
 	notUTF8() error
 
 	// What is sent. appendEnd says to the client why the connection ends, if the framing

@@ -3,6 +3,7 @@ package netio_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -136,6 +137,89 @@ func TestContract1Upgrade(t *testing.T) {
 	}
 }
 
+// TestContract1Subprotocol: keyframe is agreed to, wherever it stands in the list; asked for
+// others only, the upgrade succeeds without one.
+func TestContract1Subprotocol(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	for asked, want := range map[string]string{
+		"Sec-WebSocket-Protocol: keyframe\r\n":                                       "keyframe",
+		"Sec-WebSocket-Protocol: chat, keyframe\r\n":                                 "keyframe",
+		"Sec-WebSocket-Protocol: chat\r\nsec-websocket-protocol: keyframe,other\r\n": "keyframe",
+		"Sec-WebSocket-Protocol: chat\r\n":                                           "",
+		"Sec-WebSocket-Protocol: Keyframe, keyframe2\r\n":                            "",
+		"": "",
+	} {
+		resp := upgradeWith(t, s, "GET / HTTP/1.1\r\n"+goodHeaders+asked+"\r\n")
+		if got := resp.Header.Values("Sec-WebSocket-Protocol"); resp.StatusCode != 101 || strings.Join(got, "|") != want {
+			t.Errorf("%q: %s, agreed to %q, want %q", asked, resp.Status, got, want)
+		}
+	}
+}
+
+// TestContract1StrictUpgrade: what two readers could take for two requests is refused with a
+// 400 and a reason, and so is what no client sends.
+func TestContract1StrictUpgrade(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	good := "GET / HTTP/1.1\r\n" + goodHeaders
+	header := func(lines string) string { return good + lines + "\r\n\r\n" }
+	replaced := func(old, new string) string { return strings.Replace(good, old, new, 1) + "\r\n" }
+	for _, tt := range []struct{ name, request, reason string }{
+		{"two keys", header("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), "two Sec-WebSocket-Key headers"},
+		{"two keys, one in other letters", header("SEC-WEBSOCKET-KEY: AAAAAAAAAAAAAAAAAAAAAA=="), "two Sec-WebSocket-Key"},
+		{"two versions", header("Sec-WebSocket-Version: 13"), "two Sec-WebSocket-Version"},
+		{"two hosts", header("Host: y"), "two Host"},
+		{"two upgrades", header("Upgrade: websocket"), "two Upgrade"},
+		{"two lengths", header("Content-Length: 0\r\nContent-Length: 0"), "two Content-Length"},
+		{"NUL in a value", header("X: a\x00b"), "control character"},
+		{"NUL at a value's end", header("Origin: a\x00"), "control character"},
+		{"bare CR in a value", header("X: a\rY: b"), "control character"},
+		{"CR before CR LF", header("X: a\r"), "control character"},
+		{"bare LF", header("X: a\nY: b"), "control character"},
+		{"DEL", header("X: \x7f"), "control character"},
+		{"nothing but LFs", strings.ReplaceAll(good, "\r\n", "\n") + "\n", "without a CR"},
+		{"folded by a space", header("X: a\r\n b"), "goes on in another line"},
+		{"folded by a tab", header("X: a\r\n\tb"), "goes on in another line"},
+		{"folded at once", "GET / HTTP/1.1\r\n " + goodHeaders + "\r\n", "goes on in another line"},
+		{"space before the colon", replaced("Host:", "Host :"), "without a name"},
+		{"tab before the colon", replaced("Upgrade:", "Upgrade\t:"), "without a name"},
+		{"no name", header(": x"), "without a name"},
+		{"no colon", header("Host"), "without a name"},
+		{"name of other letters", header("Hést: x"), "without a name"},
+		{"two spaces in the first line", replaced("GET /", "GET  /"), "first line"},
+		{"space at its end", replaced("HTTP/1.1", "HTTP/1.1 "), "first line"},
+		{"space in the target", replaced("GET /", "GET /a b"), "first line"},
+		{"tab in the target", replaced("GET /", "GET /a\tb"), "first line"},
+		{"no target", replaced("GET / ", "GET "), "first line"},
+		{"no version", replaced(" HTTP/1.1", ""), "first line"},
+		{"control character in the target", replaced("GET /", "GET /\x01"), "control character"},
+		{"a body", header("Content-Length: 5") + "hello", "no body"},
+		{"a chunked body", header("Transfer-Encoding: chunked") + "0\r\n\r\n", "no body"},
+		{"key of 24 other bytes", replaced("dGhlIHNhbXBsZSBub25jZQ==", "!!!!!!!!!!!!!!!!!!!!!!!!"), "16 bytes in base64"},
+		{"key of 18 bytes", replaced("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQaa"), "16 bytes in base64"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			resp := upgradeWith(t, s, tt.request)
+			body, err := io.ReadAll(resp.Body)
+			if resp.StatusCode != 400 || err != nil || !strings.Contains(string(body), tt.reason) {
+				t.Fatalf("%s, %q, %v; want 400 and %q", resp.Status, body, err, tt.reason)
+			}
+		})
+	}
+	for name, request := range map[string]string{
+		"white space around a value": replaced("Host: x", "Host: \t x \t"),
+		"none":                       replaced("Host: x", "Host:x"),
+		"a tab within a value":       header("X: a\tb"),
+		"bytes over 127 in a value":  header("X: \xe9"),
+		"a body of no bytes":         header("Content-Length: 0"),
+		"every letter of a name":     header("!#$%&'*+-.^_`|~09AZaz: x"),
+		"a header twice":             header("Cookie: a\r\nCookie: b"),
+	} {
+		if resp := upgradeWith(t, s, request); resp.StatusCode != 101 {
+			t.Errorf("%s: %s", name, resp.Status)
+		}
+	}
+}
+
 // TestContract1PlainHTTP: a browser that opens the port is told, as text, what this is.
 func TestContract1PlainHTTP(t *testing.T) {
 	s := startServer(t, netio.Options{})
@@ -185,9 +269,76 @@ func readClose(t *testing.T, r *bufio.Reader) (code int) {
 	return int(binary.BigEndian.Uint16(b[2:]))
 }
 
-// TestContract1CloseCodes: 1002 protocol error, 1003 binary, 1007 not UTF-8, 1009 too long.
-// TestContract1CloseHandshake and TestStop… have 1000 and 1001, TestContract6SlowConsumer
-// has 1008.
+// TestContract1StrictText: with StrictText a binary message is closed with 1003 at its first
+// frame, after the commands before it.
+func TestContract1StrictText(t *testing.T) {
+	s := startServer(t, netio.Options{StrictText: true})
+	for name, frames := range map[string]string{
+		"whole":     "\x82\x80\x00\x00\x00\x00",
+		"fragments": "\x02\x81\x00\x00\x00\x00{",
+		"header":    "\x82\x85\x00\x00\x00\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := rawWebSocket(t, s)
+			c.sendRaw("\x81\x8C\x00\x00\x00\x00{\"COUNT\":{}}" + frames)
+			answer := make([]byte, 2+len(`{"COUNT_RSP":{"st":0,"cnt":0}}`))
+			if _, err := io.ReadFull(c.r, answer); err != nil || string(answer[2:]) != `{"COUNT_RSP":{"st":0,"cnt":0}}` {
+				t.Fatalf("%q, %v", answer, err)
+			}
+			if code := readClose(t, c.r); code != 1003 {
+				t.Fatalf("closed with %d, want 1003", code)
+			}
+		})
+	}
+}
+
+// TestContract1Binary: a binary message is served as a text one, in fragments too, and
+// answered with text.
+func TestContract1Binary(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ws, _, err := websocket.Dial(ctx, "ws://"+s.tcp, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow() // a test's client
+	for _, x := range []exchange{
+		{`{"SET":{"binary_key":"é"}}`, one(`{"SET_RSP":{"st":1,"k":"binary_key"}}`)},
+		{`{"GET":["binary_key"]}`, one(`{"GET_RSP":{"st":0,"binary_key":"é"}}`)},
+		{`[]`, one(`{"SERVER_ERROR":{"s":4,"m":"Only one command permitted"}}`)},
+		{``, one(`{"SERVER_ERROR":{"s":5,"m":"not JSON: it ends before a value begins"}}`)},
+	} {
+		for _, fragmented := range []bool{false, true} {
+			if fragmented {
+				x.want[0] = strings.Replace(x.want[0], `"st":1`, `"st":2`, 1)
+				w, err := ws.Writer(ctx, websocket.MessageBinary)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range len(x.send) {
+					_, _ = w.Write([]byte(x.send[i : i+1]))
+				}
+				_ = w.Close()
+			} else if err := ws.Write(ctx, websocket.MessageBinary, []byte(x.send)); err != nil {
+				t.Fatal(err)
+			}
+			kind, got, err := ws.Read(ctx)
+			if kind != websocket.MessageText || err != nil || x.send != "" && string(got) != x.want[0] {
+				t.Fatalf("%s: kind %v, %s, %v; want %s", x.send, kind, got, err, x.want[0])
+			}
+		}
+	}
+	c := rawWebSocket(t, s)
+	c.sendRaw("\x82\x82\x00\x00\x00\x00\"\xff")
+	if code := readClose(t, c.r); code != 1007 {
+		t.Fatalf("a binary message that is not UTF-8 is closed with %d, want 1007", code)
+	}
+}
+
+// TestContract1CloseCodes: 1002 protocol error, 1007 not UTF-8, 1009 too long.
+// TestContract1CloseHandshake and TestStop… have 1000 and 1001, TestContract1StrictText has
+// 1003, TestContract6SlowConsumer has 1008.
 func TestContract1CloseCodes(t *testing.T) {
 	s := startServer(t, netio.Options{MaxFrameBytes: 1000})
 	masked := func(first byte, payload string) string {
@@ -204,8 +355,6 @@ func TestContract1CloseCodes(t *testing.T) {
 		{"long control frame", "\x89\xFE\x00\x7E", 1002},
 		{"bad continuation", masked(0x80, "{}"), 1002},
 		{"text inside fragments", masked(0x01, "{") + masked(0x81, "}"), 1002},
-		{"binary message", masked(0x82, `{"COUNT":{}}`), 1003},
-		{"binary message in fragments", masked(0x02, `{"COUNT"`), 1003},
 		{"text that is not UTF-8", masked(0x81, "{\"SET\":{\"abcdef\":\"\xff\"}}"), 1007},
 		{"a character cut off", masked(0x81, "{\"SET\":\xc3"), 1007},
 		{"fragments that are not UTF-8", masked(0x01, "\"\xc3") + masked(0x80, "\x28\""), 1007},

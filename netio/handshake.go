@@ -2,10 +2,13 @@ package netio
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
+	"strings"
 
 	"github.com/gobwas/ws"
 
@@ -23,7 +26,7 @@ const maxRequestBytes = 16 << 10
 // refused; the answer says why, and the connection is to be closed.
 //
 // gobwas/ws reads the request and computes the answer: any path is accepted, no
-// extension is ever negotiated.
+// extension is ever negotiated. checkRequest has seen to what the library is lenient about.
 func upgrade(b []byte) (answer []byte, size int, err error) {
 	end := bytes.Index(b[:min(len(b), maxRequestBytes)], []byte("\r\n\r\n"))
 	if end < 0 {
@@ -31,14 +34,22 @@ func upgrade(b []byte) (answer []byte, size int, err error) {
 			err = fmt.Errorf("the upgrade request is longer than %d KiB", maxRequestBytes>>10)
 			return httpError(http.StatusBadRequest, err.Error()), len(b), err
 		}
+		// A client that ends its lines with a bare LF would wait for an answer in vain.
+		if i := bytes.IndexByte(b, '\n'); i > 0 && b[i-1] != '\r' {
+			return httpError(http.StatusBadRequest, errBareLF.Error()), len(b), errBareLF
+		}
 		return nil, 0, frame.ErrIncomplete
 	}
 	size = end + len("\r\n\r\n")
-	if isPlainHTTP(b[:end]) {
+	asksUpgrade, err := checkRequest(b[:end])
+	switch {
+	case err != nil:
+		return httpError(http.StatusBadRequest, err.Error()), size, err
+	case !asksUpgrade:
 		return httpError(http.StatusUpgradeRequired, plainHTTP), size, errPlainHTTP
 	}
 	var out bytes.Buffer
-	if _, err = (ws.Upgrader{}).Upgrade(readWriter{bytes.NewReader(b[:size]), &out}); err != nil {
+	if _, err = upgrader.Upgrade(readWriter{bytes.NewReader(b[:size]), &out}); err != nil {
 		// The library has its own answers, some with other numbers. PROTOCOL.md
 		// section 1 has 426 for a wrong version and 400 for the rest.
 		status := http.StatusBadRequest
@@ -50,6 +61,12 @@ func upgrade(b []byte) (answer []byte, size int, err error) {
 	}
 	return out.Bytes(), size, nil
 }
+
+// subprotocol is the one that a client may ask for. Asked for others only, the server
+// upgrades without one, as RFC 6455 section 4.2.2 has it.
+const subprotocol = "keyframe"
+
+var upgrader = ws.Upgrader{Protocol: func(asked []byte) bool { return string(asked) == subprotocol }}
 
 var errPlainHTTP = errors.New("a plain HTTP request, without an Upgrade header")
 
@@ -66,19 +83,77 @@ From a shell:
 
   printf '{"GET":["user1234_name"]}\n' | nc -N HOST PORT`
 
-// isPlainHTTP reports whether a request is one of HTTP that does not ask for an upgrade.
-func isPlainHTTP(request []byte) bool {
-	first, headers, _ := bytes.Cut(request, []byte("\r\n"))
-	if !bytes.Contains(first, []byte(" HTTP/1.")) {
-		return false
-	}
-	for line := range bytes.SplitSeq(headers, []byte("\r\n")) {
-		if name, _, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(bytes.TrimSpace(name), []byte("Upgrade")) {
-			return false
+// once are the headers that decide what a request means and have one value: of two, a proxy
+// on the way may have gone by the other. RFC 6455 section 4.1, RFC 9110 section 5.3.
+var once = [...]string{"Host", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Content-Length"}
+
+var (
+	errBareLF       = errors.New("a line ends without a CR")
+	errRequestLine  = errors.New("the first line is not a method, a target and an HTTP version with one space between them")
+	errControl      = errors.New("a control character in the request")
+	errFolded       = errors.New("a header that goes on in another line")
+	errHeaderName   = errors.New("a header without a name, or with white space or another character in it that no name has")
+	errKey          = errors.New("Sec-WebSocket-Key is not 16 bytes in base64")
+	errRequestsBody = errors.New("an upgrade request has no body")
+)
+
+// checkRequest checks the lines of a request, without the empty one at its end, and reports
+// whether it asks for an upgrade. It refuses whatever two readers could take for two different
+// requests, since what stands before a server may be another reader: RFC 9112, sections 2.2,
+// 3, 5 and 11.2.
+func checkRequest(request []byte) (asksUpgrade bool, err error) {
+	var seen [len(once)]bool
+	first := true
+	for line := range bytes.SplitSeq(request, []byte("\r\n")) {
+		if bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }) {
+			return false, errControl
+		}
+		if first {
+			if !requestLine.Match(line) {
+				return false, errRequestLine
+			}
+			first = false
+			continue
+		}
+		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
+			return false, errFolded
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if !headerName.Match(name) || len(name) == len(line) {
+			return false, errHeaderName
+		}
+		value = bytes.Trim(value, " \t")
+		for i, header := range once {
+			if !strings.EqualFold(string(name), header) {
+				continue
+			}
+			if seen[i] {
+				return false, fmt.Errorf("two %s headers", header)
+			}
+			seen[i] = true
+		}
+		switch http.CanonicalHeaderKey(string(name)) {
+		case "Upgrade":
+			asksUpgrade = true
+		case "Sec-Websocket-Key":
+			if key, err := base64.StdEncoding.DecodeString(string(value)); err != nil || len(key) != 16 {
+				return false, errKey
+			}
+		case "Transfer-Encoding":
+			return false, errRequestsBody
+		case "Content-Length":
+			if string(value) != "0" {
+				return false, errRequestsBody
+			}
 		}
 	}
-	return true
+	return asksUpgrade, nil
 }
+
+var (
+	requestLine = regexp.MustCompile(`^[^ \t]+ [^ \t]+ HTTP/[0-9]\.[0-9]$`)
+	headerName  = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+)
 
 // handshake is the framing of a connection that begins as HTTP: one request, which makes
 // it a WebSocket or is refused.

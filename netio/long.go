@@ -101,7 +101,7 @@ func (p *pipeline) admitInParts(payload []byte, at, next, before int, cmd codec.
 		cmd = p.decodePart(payload, cmd)
 	}
 	if p.check != nil {
-		// If this batch stops half way, the check is wanted once more.
+		// If the turn ends in the middle of this batch, the check is wanted once more.
 		if !p.flush(next, codec.Command{}) {
 			return false
 		}

@@ -38,6 +38,8 @@ type Options struct {
 	Loops int
 	// AnyValues accepts null, objects and arrays as values.
 	AnyValues bool
+	// StrictText refuses binary WebSocket messages, which are served as text otherwise.
+	StrictText bool
 
 	MaxFrameBytes    int           // of a message or a line, without its framing
 	MaxConns         int           // open connections

@@ -169,8 +169,9 @@ func (p *pipeline) units(src []byte) (used int, more bool) {
 func (p *pipeline) admitOther(src []byte, at, size int, kind unitKind, err error) (_ int, stopped bool, _ error) {
 	var u unit
 	if kind != unitBlank || err != nil {
-		// It must not be taken before the batch is through. If the batch stops half
-		// way, the turn goes back to that command and looks at what follows once more.
+		// It must not be taken before the batch is through. If the turn ends in the middle
+		// of the batch, the next one goes back to that command and looks at what follows
+		// once more.
 		if !p.flush(at, codec.Command{}) {
 			return 0, true, nil
 		}
@@ -185,6 +186,9 @@ func (p *pipeline) admitOther(src []byte, at, size int, kind unitKind, err error
 	case err != nil:
 		if closeErrorOf(err) != nil {
 			p.count.Frames++
+		}
+		if err == p.framing.notUTF8() { // part of a command, which is refused before the rest has come
+			p.count.Queries++
 		}
 		p.endWith(err)
 		return 0, false, err

@@ -256,7 +256,9 @@ func (c *simClient) fatal() {
 		c.s.reach("a line over the limit")
 	case n == 0:
 		answer = closeFrame(1007, "the message is not UTF-8")
-		c.push(c.s.clientFrame(true, 0x1, []byte("{\"SET\":{\"abc\xff\":1}}")))
+		message := []byte("{\"SET\":{\"abc\xff\":1}}")
+		condemned = c.sent + 6 + bytes.IndexByte(message, 0xFF) + 1
+		c.push(c.s.clientFrame(true, 0x1, message))
 		c.s.reach("a message that is not UTF-8")
 	case n == 1:
 		answer = closeFrame(1002, "continuation of nothing")
@@ -289,7 +291,7 @@ func (c *simClient) send(payload []byte, from int) {
 		c.push(payload)
 		c.push([]byte("\n"))
 	case r.IntN(10) > 0 || len(payload) < 3:
-		c.push(c.s.clientFrame(true, 0x1, payload))
+		c.push(c.s.clientFrame(true, 0x1+byte(r.IntN(2)), payload)) // text or binary
 	default: // in two fragments, with a ping between them, which is answered first
 		n := 1 + r.IntN(len(payload)-2)
 		second := bytes.Clone(payload[n:])

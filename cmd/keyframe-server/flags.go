@@ -73,6 +73,7 @@ func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", netio.DefaultHandshakeTimeout, "close a connection that has begun to speak and not gone on for so long")
 	fs.DurationVar(&o.OutputTimeout, "output-timeout", netio.DefaultOutputTimeout, "close a connection that leaves more than half of --max-output unread for so long, as a slow consumer (at --max-output, one that takes nothing for a second too)")
 	fs.IntVar(&o.Loops, "loops", 0, "event loops, at most 256; 0 means three for every four CPUs, and one at least")
+	fs.BoolVar(&o.StrictText, "strict-text", false, "close a WebSocket that sends a binary message with 1003, instead of serving it as a text message")
 	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, or a port on 127.0.0.1 (off by default)")
 	format := choice{value: "text", choices: []string{"text", "json"}}
 	fs.Var(&format, "log-format", "text or json, on standard error")

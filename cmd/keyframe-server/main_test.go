@@ -412,7 +412,7 @@ func TestHelpAndVersion(t *testing.T) {
 	if status != 0 {
 		t.Fatal(status)
 	}
-	for _, flag := range []string{"--listen", "--values", "--max-memory", "--max-frame", "--max-conns", "--max-output", "--idle-timeout", "--ping-interval", "--handshake-timeout", "--loops", "--admin", "--log-format", "--log-level", "--version", "127.0.0.1:1987", "16 MiB"} {
+	for _, flag := range []string{"--listen", "--values", "--max-memory", "--strict-text", "--max-frame", "--max-conns", "--max-output", "--idle-timeout", "--ping-interval", "--handshake-timeout", "--loops", "--admin", "--log-format", "--log-level", "--version", "127.0.0.1:1987", "16 MiB"} {
 		if !strings.Contains(out, flag) {
 			t.Errorf("the help lacks %q", flag)
 		}

@@ -33,7 +33,7 @@
 //	5.5      control frames                   AppendControl
 //	5.5.1    the answer to a close frame      CloseReply
 //	7.4      close codes                      Close…
-//	8.1      UTF-8                            of a close reason only; see Limits
+//	8.1      UTF-8                            UTF8, CloseReply; see Limits
 //
 // # Errors
 //
@@ -48,6 +48,7 @@
 // A length must be in its shortest form, and the reserved bits must be 0: no
 // extension is ever negotiated.
 //
-// Whether a text message is UTF-8 is not looked at: a JSON decoder that accepts
-// nothing else has looked already, and only what it refuses needs a second look.
+// Whether a text message is UTF-8 Reader does not look at: a JSON decoder that accepts
+// nothing else looks anyway, and only what it refuses needs a second look. UTF8 is for a
+// message that has not come whole.
 package frame

@@ -37,18 +37,27 @@ func (r *Reader) Next(b []byte) (m Message, size int, err error) {
 	return r.Take(b, h)
 }
 
+// Check reports what is wrong with a frame where the message being joined stands, as soon
+// as its header has come.
+func (r *Reader) Check(h Header) error {
+	switch {
+	case h.Opcode.IsControl():
+	case h.Opcode == Continuation && r.opcode == 0:
+		return errNothingToContinue
+	case h.Opcode != Continuation && r.opcode != 0:
+		return errMessageInMessage
+	case r.opcode != 0 && len(r.fragments)+h.Length > r.MaxMessage:
+		return errMessageTooBig
+	}
+	return nil
+}
+
 // Take is Next for a caller that has parsed the header.
 func (r *Reader) Take(b []byte, h Header) (m Message, size int, err error) {
-	control := h.Opcode.IsControl()
-	switch {
-	case control:
-	case h.Opcode == Continuation && r.opcode == 0:
-		return m, 0, errNothingToContinue
-	case h.Opcode != Continuation && r.opcode != 0:
-		return m, 0, errMessageInMessage
-	case r.opcode != 0 && len(r.fragments)+h.Length > r.MaxMessage:
-		return m, 0, errMessageTooBig
+	if err := r.Check(h); err != nil {
+		return m, 0, err
 	}
+	control := h.Opcode.IsControl()
 	size = h.Size + h.Length
 	if len(b) < size {
 		return m, 0, ErrIncomplete
