@@ -155,6 +155,7 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 	r := rand.New(rand.NewPCG(seed, 0))
 	s := &sim{t: t, rng: r, seed: seed, reached: reached, now: time.Unix(1e9, 0), model: make(map[string]string)}
 	s.opts = Options{
+		Loops:            2,
 		MaxFrameBytes:    []int{1000, 4000, 100_000}[r.IntN(3)],
 		MaxOutputBytes:   []int{2000, 20_000, 200_000}[r.IntN(3)],
 		IdleTimeout:      []time.Duration{0, time.Hour, 2 * time.Hour, 4 * time.Hour}[r.IntN(4)],

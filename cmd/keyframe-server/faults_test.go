@@ -14,6 +14,7 @@ import (
 // flagless are the fields of Options that no flag can give a faulty value.
 var flagless = map[string]bool{
 	"AnyValues":       true, // --values has two values
+	"StrictText":      true, // neither has --strict-text
 	"StopTimeout":     true,
 	"Version":         true,
 	"Logger":          true,
