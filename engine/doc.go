@@ -28,7 +28,7 @@
 //
 // # The way of a key
 //
-//	key ─ xxhash64 under a seed ─► h
+//	key ─ xxhash64 under a seed, and secret factors ─► h
 //
 //	h:  63   …   48 │ 47  36 │ 35        15 │ 14     8 │ 7 │ 6   0
 //	    shard       │   -    │ directory    │ group    │ - │ tag
@@ -41,10 +41,18 @@
 //	slot, 8 bytes     position (28 bits) │ reference (36 bits)
 //	record            value bytes:14 │ form:2 │ expires:1 │ class:7 │ key bytes:8 │ key … │ value … │ expiry, or none
 //
-// The hash is seeded with random bytes for each Engine, because clients choose
-// the keys and must not be able to choose which of them share a shard. The seed
-// goes in as xxhash64 has it: mixing a seed into an unseeded sum would leave the
-// published 64-bit collisions of xxhash colliding for every seed.
+// The hash depends on random bytes of each Engine, because clients choose the keys and must
+// not be able to choose which of them share a shard or a group. It is xxhash64 with a sum
+// of products added before the last mixing; both the seed and the factors are secret. The seed
+// alone would not do: with it, 100,000 keys that agree in all 64 bits are made in a moment,
+// once for all stores, and inserting them takes hundreds of times as long.
+//
+// What is promised: no keys that were chosen without asking the store cost more than
+// random ones do, on average over the secrets, in time or in index. That two of them share
+// a position is at most four times as likely as for random numbers, which is proven, see
+// secrets; how evenly many of them spread is measured. They spread over the shards as well,
+// so there is no lock that a flood can aim at. What is not promised: a client that can time
+// single lookups, and asks for long enough, may find keys that lie near each other.
 //
 // A lookup compares all seven tags of a group at once, in a 64-bit word without
 // branches, then the slot's 28 bits, then the whole key: this is a store, a
@@ -168,10 +176,10 @@
 //
 // # Simulation
 //
-// With [Options.Simulation] nothing runs by itself, and a store is a function of the calls
-// that are made: [Engine.Maintain] is a round of the maintainer's work, and what others
-// do between its steps is called from there. So a test of what happens in the middle of
-// a compaction is repeated exactly.
+// With [Options.Simulation] nothing runs by itself, the secrets of the hash are drawn from
+// its seed, and a store is a function of the calls that are made: [Engine.Maintain] is a
+// round of the maintainer's work, and what others do between its steps is called from there.
+// So a test of what happens in the middle of a compaction is repeated exactly.
 //
 // # Ownership of bytes
 //
@@ -206,6 +214,9 @@
 //   - 4 chunks ready ahead instead of 16, where the host of a virtual machine has to find
 //     their memory: 4.5 ms each, 0.2 if it was in use before. Filling 10 M keys, of
 //     600,000 batches of 32 there took over 1.5 ms: 38 with 4, 4 with 16.
+//   - The hash's keyed sum in functions that are called: 1.12 times the time of an overwrite
+//     at 10 k keys without a sum, now 1.01. The sum with the carries that make two hashes
+//     exactly independent: a hash of 16 bytes 7.2 ns, not 6.5, and 5.0 without a sum.
 //
 // On an EPYC (Zen 4):
 //

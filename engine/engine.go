@@ -14,8 +14,7 @@ import (
 // caller's code runs. An Engine must not be copied.
 type Engine struct {
 	shards []shard
-	shift  uint // 64 - log2(len(shards)): the hash's top bits are the index
-	seed   uint64
+	shift  uint                    // 64 - log2(len(shards)): the hash's top bits are the index
 	hash   func(key []byte) uint64 // nil, but in tests
 	closed atomic.Bool
 
@@ -23,6 +22,7 @@ type Engine struct {
 	merge         MergeFunc // Options.Merge
 	simulated     bool      // Maintain is called, instead of a goroutine
 
+	secrets    secrets
 	sampler    sampler // of the invariants build: nothing in others
 	pool       pool
 	maintainer maintainer
@@ -37,14 +37,14 @@ func New(opts Options) (*Engine, error) {
 	e := &Engine{
 		shards: make([]shard, opts.Shards),
 		shift:  uint(64 - bits.TrailingZeros(uint(opts.Shards))),
-		seed:   newSeed(),
 		hash:   opts.hash,
 
 		recordEffects: opts.RecordEffects,
 		merge:         opts.Merge,
+		secrets:       newSecrets(),
 	}
 	if sim := opts.Simulation; sim != nil {
-		e.seed, e.simulated = sim.Seed, !sim.background
+		e.secrets, e.simulated = simulatedSecrets(sim.Seed), !sim.background
 		e.pool.mem.refuse, e.pool.step = sim.Refuse, sim.Step
 	}
 	e.maintainer.init(e.shards, &e.pool)
@@ -242,7 +242,7 @@ func (e *Engine) hashOf(key []byte) hash {
 	if e.hash != nil {
 		return hash(e.hash(key))
 	}
-	return hash(seededHash(e.seed, key))
+	return hash(e.secrets.hash(key))
 }
 
 func (e *Engine) shardOf(h hash) *shard { return &e.shards[h>>e.shift] }

@@ -1,6 +1,9 @@
 package engine
 
-import "unsafe"
+import (
+	"math/rand/v2"
+	"unsafe"
+)
 
 // ChunkBytes is the unit of MaxBytes, MaxReserve the most that it may be; PageBytes is the
 // unit of the pool; MaxSmall the largest record that shares pages; Invariants whether this
@@ -16,7 +19,7 @@ const (
 // WithFailing returns o with a system that refuses memory when failing returns true, and a
 // maintainer that runs as usual.
 func (o Options) WithFailing(failing func() bool) Options {
-	o.Simulation = &Simulation{Seed: newSeed(), Refuse: failing, background: true}
+	o.Simulation = &Simulation{Seed: rand.Uint64(), Refuse: failing, background: true}
 	return o
 }
 
@@ -52,10 +55,7 @@ func (e *Engine) Compact() {
 	e.maintainer.compact(&e.shards[0], false)
 }
 
-// SeededHash is the hash of the store.
-func SeededHash(seed uint64, key []byte) uint64 { return seededHash(seed, key) }
-
-// WithHash returns o with the seeded hash replaced, to force collisions.
+// WithHash returns o with the keyed hash replaced, to force collisions.
 func (o Options) WithHash(hash func(key []byte) uint64) Options {
 	o.hash = hash
 	return o

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math/bits"
-	"math/rand/v2"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -32,7 +31,7 @@ var (
 	_ [64 - shardBits - posShift - posBits]struct{}
 )
 
-// hash is the seeded hash of a key.
+// hash is the keyed hash of a key.
 type hash uint64
 
 // position is what a slot keeps of a hash: which entry of the directory, and which
@@ -53,11 +52,7 @@ func (h hash) tags() tags         { return tags((h&(1<<tagBits-1) | 0x80) * lowB
 // dirIndex is the entry of a position in a directory of a size.
 func (p position) dirIndex(size uint64) uint64 { return uint64(p) >> groupBits * size >> dirBits }
 
-// newSeed returns a seed that clients can't guess: the top-level functions of
-// math/rand/v2 draw from a ChaCha8 generator that the runtime seeds from the
-// operating system.
-func newSeed() uint64 { return rand.Uint64() }
-
+// Of xxhash64.
 const (
 	prime1 = 11400714785074694791
 	prime2 = 14029467366897019727
@@ -66,41 +61,84 @@ const (
 	prime5 = 2870177450012600261
 )
 
-// seededHash is xxhash64 of key under seed. The library hashes under a seed
-// through a Digest only, which costs a copy of the key into its buffer: for the
-// short keys that are the rule this is the same function written out
-// (16 bytes, on a busy machine: 9 ns instead of 31). A test compares the two.
-func seededHash(seed uint64, key []byte) uint64 {
+// hash is xxhash64 of key under the secrets' seed, with a keyed sum added before the last
+// mixing, see keyedSum. For the short keys that are the rule it calls nothing: the library
+// hashes under a seed through a Digest only, which costs a copy of the key into its buffer.
+func (s *secrets) hash(key []byte) uint64 {
+	n := len(key)
+	if n > wordsBytes {
+		return s.longHash(key)
+	}
+	h := s.seed + prime5 + uint64(n)
+	// Two words that, with its length, say what the key is.
+	var first, last uint64
+	i := 0
+	switch {
+	case n >= 8:
+		first, last = load64(key, 0), load64(key, n-8)
+		h = round(h, first)
+		if n == 16 {
+			return avalanche(round(h, last) + s.keyedSum(first, last, s.offsets[16]))
+		}
+		i = 8
+	case n >= 4:
+		first, last = uint64(load32(key, 0)), uint64(load32(key, n-4))
+	case n > 0:
+		first = uint64(key[0]) | uint64(key[n/2])<<8 | uint64(key[n-1])<<16
+	}
+	return avalanche(tail(h, key, i) + s.keyedSum(first, last, s.offsets[n]))
+}
+
+// longHash is hash for longer keys. From 32 bytes on it leaves the rounds to the library,
+// whose last mixing comes before the sum, and so there is another one after it. The library's
+// Digest lives on the stack.
+func (s *secrets) longHash(key []byte) uint64 {
 	n := len(key)
 	if n >= 32 {
-		return longHash(seed, key)
+		var d xxhash.Digest
+		d.ResetWithSeed(s.seed)
+		_, _ = d.Write(key) // never fails
+		return avalanche(d.Sum64() + s.digest(key))
 	}
-	h := seed + prime5 + uint64(n)
-	i := 0
-	for ; i+8 <= n; i += 8 {
-		h ^= bits.RotateLeft64(load64(key, i)*prime2, 31) * prime1
-		h = bits.RotateLeft64(h, 27)*prime1 + prime4
+	h := round(s.seed+prime5+uint64(n), load64(key, 0))
+	h = round(h, load64(key, 8))
+	i := 16
+	if n >= 24 {
+		h = round(h, load64(key, 16))
+		i = 24
 	}
-	if i+4 <= n {
+	// What digest does, written out.
+	sum := wide{lo: uint64(n)}.
+		plus(s.blockKeys[0].times(load64(key, 0), load64(key, 8))).
+		plus(s.blockKeys[1].times(load64(key, n-16), load64(key, n-8)))
+	return avalanche(tail(h, key, i) + s.keyedSum(sum.hi, sum.lo, s.offsets[oneBlock]))
+}
+
+// round takes the next 8 bytes of a key in.
+func round(h, word uint64) uint64 {
+	h ^= bits.RotateLeft64(word*prime2, 31) * prime1
+	return bits.RotateLeft64(h, 27)*prime1 + prime4
+}
+
+// tail takes the last bytes of a key in, less than 8, from i on.
+func tail(h uint64, key []byte, i int) uint64 {
+	if i+4 <= len(key) {
 		h ^= uint64(load32(key, i)) * prime1
 		h = bits.RotateLeft64(h, 23)*prime2 + prime3
 		i += 4
 	}
-	for ; i < n; i++ {
+	for ; i < len(key); i++ {
 		h ^= uint64(key[i]) * prime5
 		h = bits.RotateLeft64(h, 11) * prime1
 	}
+	return h
+}
+
+// avalanche is the last mixing of xxhash64. Different numbers come out different.
+func avalanche(h uint64) uint64 {
 	h ^= h >> 33
 	h *= prime2
 	h ^= h >> 29
 	h *= prime3
 	return h ^ h>>32
-}
-
-// longHash leaves long keys to the library. The digest lives on the stack.
-func longHash(seed uint64, key []byte) uint64 {
-	var d xxhash.Digest
-	d.ResetWithSeed(seed)
-	_, _ = d.Write(key) // never fails
-	return d.Sum64()
 }

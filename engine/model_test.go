@@ -5,9 +5,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"testing"
 
 	"keyframe/engine"
+	"keyframe/engine/enginetest"
 )
 
 // hashes are what every model test runs under: the real one, and two that put
@@ -36,12 +38,22 @@ var allKinds = append([]engine.Kind{
 	engine.CompareSet, engine.CompareSet, engine.CompareRemove, engine.Take, engine.Swap, engine.Merge, engine.Merge,
 }, kinds...)
 
-// randomKey draws from a universe of n keys of 0 to 300 bytes.
+// colliding16 and colliding64 are keys of 16 and of 64 bytes that collide under xxhash64.
+var (
+	colliding16 = sync.OnceValue(func() [][]byte { return enginetest.Keys16(5000) })
+	colliding64 = sync.OnceValue(func() [][]byte { return enginetest.Keys64(5000) })
+)
+
+// randomKey draws from a universe of n keys, up to 5000, of 0 to 300 bytes.
 func randomKey(r *rand.Rand, n int) []byte {
 	i := r.IntN(n)
 	switch {
 	case i == 0:
 		return nil
+	case i%4 == 1:
+		return colliding16()[i]
+	case i%4 == 3:
+		return colliding64()[i]
 	case i%50 == 0:
 		return fmt.Appendf(nil, "%0300d", i)
 	}

@@ -42,7 +42,7 @@ type Options struct {
 	// Simulation, unless nil, makes the Engine repeatable, for tests.
 	Simulation *Simulation
 
-	// hash replaces the seeded hash; the tests use it to force collisions.
+	// hash replaces the keyed hash; the tests use it to force collisions.
 	hash func(key []byte) uint64
 }
 

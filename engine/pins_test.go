@@ -34,7 +34,8 @@ func TestInlining(t *testing.T) {
 		"every group that is looked into":              {"control.match", "control.passed", "bitset.first", "bitset.rest", "(*group).slot", "(*table).record", "groupOf"},
 		"every group that is prefetched":               {"(*Engine).lockAddr", "(*Engine).shardOf", "(*Engine).applyHinted.func1"},
 		"every record that is written or read":         {"(*record).class", "(*record).parts", "(*record).shortValue", "(*record).shortKey", "recordBytes", "classOf", "classBytes", "copyTo"},
-		"every 8 bytes of a key that is hashed":        {"load64", "load32"},
+		"every 8 bytes of a key that is hashed":        {"load64", "load32", "round"},
+		"every key that is hashed":                     {"avalanche", "tail", "(*secrets).keyedSum", "(*wide).times", "wide.plus"},
 		"every operation that is decoded into a batch": {"(*Batch).Add"},
 		"every record that is allocated or freed":      {"(*allocator).push", "(*allocator).spare"},
 	} {

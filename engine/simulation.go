@@ -10,7 +10,7 @@ package engine
 // but Maintain and Close; so what it does happens in the middle of a compaction, between
 // two of its steps, as other goroutines do it to a store that isn't simulated.
 type Simulation struct {
-	// Seed is that of the hash, instead of a random one.
+	// Seed is what the secrets of the hash are drawn from.
 	Seed uint64
 
 	// Refuse has the system refuse memory when it reports true. It is called under the

@@ -8,29 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"keyframe/engine"
 )
-
-// TestHashIsXXHash64: the hash written out for short keys, and the library's.
-func TestHashIsXXHash64(t *testing.T) {
-	r := newRand(t)
-	for n := range 100 {
-		for range 50 {
-			key := make([]byte, n)
-			for i := range key {
-				key[i] = byte(r.Uint32())
-			}
-			seed := r.Uint64()
-			d := xxhash.NewWithSeed(seed)
-			_, _ = d.Write(key)
-			if got, want := engine.SeededHash(seed, key), d.Sum64(); got != want {
-				t.Fatalf("%d bytes: %x, want %x", n, got, want)
-			}
-		}
-	}
-}
 
 // TestClasses stores a record of each length up to and past the largest that
 // shares pages, replaces each by its neighbours, and removes all.
@@ -423,8 +402,9 @@ func TestIndexFull(t *testing.T) {
 // page.
 func TestIndexFullOfManyShards(t *testing.T) {
 	const shards, inFirst = 1024, 60 // enough that its segment is a piece of another size
+	keyed := engine.SimulatedHash(1)
 	hash := func(key []byte) uint64 {
-		h := engine.SeededHash(1, key)
+		h := keyed(key)
 		if key[0] == 'f' {
 			h &= 1<<63/(shards/2) - 1
 		}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"keyframe/codec"
 	"keyframe/engine"
+	"keyframe/engine/enginetest"
 )
 
 // This file is a simulated client: what it sends, and which answers it must get.
@@ -69,10 +71,16 @@ type simWant struct {
 // simKey is a key with its ways of being written.
 type simKey struct{ key, text, escaped string }
 
+// collidingKeys are keys that have the same xxhash64.
+var collidingKeys = sync.OnceValue(func() [][]byte { return enginetest.Keys64(3000) })
+
 func newSimKey(i int) simKey {
 	key := fmt.Sprintf("key:%06d", i)
-	if i%7 == 0 {
+	switch i % 7 {
+	case 0:
 		key = fmt.Sprintf("ké%d\"\\ \n", i)
+	case 1:
+		key = string(collidingKeys()[i])
 	}
 	text := string(codec.AppendString(nil, []byte(key)))
 	text = text[1 : len(text)-1]
