@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +20,9 @@ import (
 // nothing answers for another.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}
 
-// listen binds one address of Options.Listen.
-func listen(address string) (net.Listener, error) {
+// listen binds one address of Options.Listen. A unix socket gets the permissions of mode,
+// unless that is 0.
+func listen(address string, mode fs.FileMode) (net.Listener, error) {
 	network, addr, err := parseAddress(address)
 	if err != nil {
 		return nil, err
@@ -31,7 +33,19 @@ func listen(address string) (net.Listener, error) {
 		}
 	}
 	config := net.ListenConfig{KeepAliveConfig: keepAlive}
+	if network == "unix" && mode != 0 {
+		// Where the system lets a socket have permissions before it has a name (Linux),
+		// it never has wider ones than it shall.
+		config.Control = func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) { _ = unix.Fchmod(int(fd), uint32(mode)) })
+		}
+	}
 	ln, err := config.Listen(context.Background(), network, addr)
+	if err == nil && network == "unix" && mode != 0 {
+		if err = os.Chmod(addr, mode); err != nil { // what the umask has taken
+			_ = ln.Close()
+		}
+	}
 	if err != nil {
 		// The net package's text says "listen tcp 127.0.0.1:1987: bind: …";
 		// the reason alone reads better after our own words.

@@ -1,7 +1,10 @@
 package netio
 
 import (
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,7 +14,7 @@ import (
 // TestKeepAlive: the kernel asks after clients that are silent, through the descriptor that
 // the event loop has too.
 func TestKeepAlive(t *testing.T) {
-	ln, err := listen("127.0.0.1:0")
+	ln, err := listen("127.0.0.1:0", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,5 +47,23 @@ func TestKeepAlive(t *testing.T) {
 		if got, err := unix.GetsockoptInt(fd, tt.level, tt.option); err != nil || got != tt.want {
 			t.Errorf("%s is %d, %v; want %d", tt.name, got, err, tt.want)
 		}
+	}
+}
+
+func TestUnixMode(t *testing.T) {
+	for _, mode := range []fs.FileMode{0, 0o600, 0o660, 0o777} {
+		path := filepath.Join(t.TempDir(), "s")
+		ln, err := listen("unix://"+path, mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); mode != 0 && got != mode {
+			t.Errorf("a socket has the mode %04o, want %04o", got, mode)
+		}
+		_ = ln.Close()
 	}
 }

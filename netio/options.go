@@ -3,6 +3,7 @@ package netio
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"runtime"
 	"time"
@@ -33,6 +34,9 @@ type Options struct {
 	// Listen are the addresses to serve: "host:port", "tcp://host:port" or
 	// "unix:///path". Port 0 means any free port; see Server.Addrs.
 	Listen []string
+	// UnixMode is the permissions of the sockets of "unix:///path"; 0 leaves them to the
+	// umask.
+	UnixMode fs.FileMode
 	// Loops is the number of event loops, at most 256; 0 means three for every four CPUs
 	// that Go may use, one at least.
 	Loops int

@@ -105,7 +105,7 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 // bound or running.
 func (s *Server) Start() error {
 	for _, address := range s.opts.Listen {
-		ln, err := listen(address)
+		ln, err := listen(address, s.opts.UnixMode)
 		if err != nil {
 			s.closeListeners()
 			return err

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -191,7 +193,7 @@ func TestAdminWhileStopping(t *testing.T) {
 // this machine, but no profiles.
 func TestAdminBeyondLoopback(t *testing.T) {
 	port := freePort(t)
-	start(t, "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:"+port)
+	start(t, "--listen", "127.0.0.1:0", "--insecure", "--admin", "0.0.0.0:"+port)
 	admin := "http://127.0.0.1:" + port
 	for _, host := range []string{"", "db1.example:9100", "192.0.2.1:9100"} {
 		for path, want := range map[string]int{"/metrics": 200, "/livez": 200, "/readyz": 200, "/debug/pprof/heap": 404, "/debug/pprof/": 404} {
@@ -295,5 +297,47 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 	t.Logf("an idle connection of %d costs %.0f bytes of heap and stacks, %.0f bytes resident", conns, (after-before)/n, (residentAfter-residentBefore)/n)
 	if cost := (after - before) / n; cost > maxIdleBytes {
 		t.Errorf("an idle connection costs %.0f bytes, at most %d are wanted", cost, maxIdleBytes)
+	}
+}
+
+// TestAdminToken: with a token nothing is answered without it, at a loopback address either.
+func TestAdminToken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	const secret = "a secret of 24 characters"
+	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, url := startWithAdmin(t, "--admin", "--admin-token-file", path)
+	for authorization, want := range map[string]int{
+		"":                          401,
+		"Bearer ":                   401,
+		"Bearer " + secret + "x":    401,
+		"Bearer " + secret[1:]:      401,
+		"Basic " + secret:           401,
+		"Bearer " + path:            401,
+		"Bearer " + secret:          200,
+		"Bearer " + secret + "\x00": 0, // net/http refuses to send it
+	} {
+		req, err := http.NewRequest(http.MethodGet, url+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if authorization != "" {
+			req.Header.Set("Authorization", authorization)
+		}
+		answer, err := http.DefaultClient.Do(req)
+		if err != nil {
+			if want != 0 {
+				t.Error(err)
+			}
+			continue
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != want || (want == 401) != (answer.Header.Get("WWW-Authenticate") != "") {
+			t.Errorf("Authorization: %s: %d, want %d", authorization, answer.StatusCode, want)
+		}
+	}
+	if strings.Contains(p.stderr.String(), secret) {
+		t.Error("the secret is in the log")
 	}
 }

@@ -16,6 +16,7 @@ var flagless = map[string]bool{
 	"AnyValues":       true, // --values has two values
 	"StrictText":      true, // neither has --strict-text
 	"StopTimeout":     true,
+	"UnixMode":        true, // --unix-mode refuses what would be faulty
 	"Version":         true,
 	"Logger":          true,
 	"Shards":          true,

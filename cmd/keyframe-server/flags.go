@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"strconv"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/pflag"
@@ -18,9 +20,12 @@ type config struct {
 	server    netio.Options
 	store     engine.Options
 	admin     string // host:port, or nothing
+	insecure  bool   // listeners may be open to other machines
 	logFormat string
 	logLevel  slog.Level
 	version   bool
+
+	adminToken *token // what requests to admin must bring; nil: nothing
 
 	flags *pflag.FlagSet // the table of options, with their values
 	from  sources        // where these come from
@@ -75,6 +80,9 @@ func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 	fs.IntVar(&o.Loops, "loops", 0, "event loops, at most 256; 0 means three for every four CPUs, and one at least")
 	fs.BoolVar(&o.StrictText, "strict-text", false, "close a WebSocket that sends a binary message with 1003, instead of serving it as a text message")
 	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, or a port on 127.0.0.1 (off by default)")
+	tokenFile := fs.String("admin-token-file", "", "answer at --admin only requests with Authorization: Bearer and the secret in this `file`, whose mode must be 0600 (anybody)")
+	fs.BoolVar(&cfg.insecure, "insecure", false, "let --listen and --admin be addresses that other machines reach, without asking anybody who they are")
+	fs.Var((*fileMode)(&o.UnixMode), "unix-mode", "permissions of the sockets of unix:// listeners, such as 0660 (what the umask leaves)")
 	format := choice{value: "text", choices: []string{"text", "json"}}
 	fs.Var(&format, "log-format", "text or json, on standard error")
 	fs.TextVar(&cfg.logLevel, "log-level", slog.LevelInfo, "the least `level` that is logged: debug, info, warn or error")
@@ -106,6 +114,11 @@ func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 			return nil, err
 		}
 	}
+	if *tokenFile != "" {
+		if cfg.adminToken, err = readToken(*tokenFile); err != nil {
+			return nil, fmt.Errorf("--admin-token-file: %w", err)
+		}
+	}
 	// Options takes 0 for "the default"; on the command line it is a mistake.
 	for _, name := range []string{"max-frame", "max-conns", "max-output", "ping-interval", "handshake-timeout", "output-timeout"} {
 		if v := fs.Lookup(name).Value.String(); v == "0" || v == "0 B" || v == "0s" {
@@ -115,7 +128,10 @@ func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 	if o.Loops < 0 {
 		return nil, fmt.Errorf("--loops must not be negative")
 	}
-	return cfg, errors.Join(engine.CheckOptions(cfg.store), netio.CheckOptions(*o))
+	if err := errors.Join(engine.CheckOptions(cfg.store), netio.CheckOptions(*o)); err != nil {
+		return nil, err
+	}
+	return cfg, cfg.checkExposure()
 }
 
 // logger makes a logger in the format that the flags choose.
@@ -165,3 +181,28 @@ func (c *choice) Set(text string) error {
 
 func (c *choice) String() string { return c.value }
 func (c *choice) Type() string   { return c.choices[0] + "|" + c.choices[1] }
+
+// fileMode is a flag that takes permissions in octal.
+type fileMode os.FileMode
+
+func (m *fileMode) Set(text string) error {
+	if text == "" {
+		*m = 0
+		return nil
+	}
+	n, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || n > 0o777 || n == 0 {
+		return fmt.Errorf("want permissions such as 0660")
+	}
+	*m = fileMode(n)
+	return nil
+}
+
+func (m *fileMode) String() string {
+	if *m == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%04o", uint32(*m))
+}
+
+func (m *fileMode) Type() string { return "mode" }

@@ -90,7 +90,7 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 		return err
 	}
 	if cfg.admin != "" {
-		admin, err := startAdmin(cfg.admin, srv, log)
+		admin, err := startAdmin(cfg.admin, cfg.adminToken, srv, log)
 		if err != nil {
 			return err
 		}

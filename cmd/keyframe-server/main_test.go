@@ -393,6 +393,11 @@ func TestFailures(t *testing.T) {
 		{[]string{"--listen", "127.0.0.1:99999"}, 2, `--listen is "127.0.0.1:99999", want a port from 0 to 65535`},
 		{[]string{"--listen", "127.0.0.1:-1"}, 2, "want a port from 0 to 65535"},
 		{[]string{"--log-level", "loud"}, 2, "log-level"},
+		{[]string{"--listen", "0.0.0.0:0"}, 2, "--insecure"},
+		{[]string{"--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0"}, 2, "--admin-token-file"},
+		{[]string{"--admin-token-file", "/no/such/file"}, 2, "no such file"},
+		{[]string{"--unix-mode", "rw"}, 2, "want permissions such as 0660"},
+		{[]string{"--unix-mode", "1777"}, 2, "want permissions such as 0660"},
 		{[]string{"serve"}, 2, "unexpected argument"},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+)
+
+// This file keeps a server from being open by accident. Nobody is asked who they are, so
+// whoever reaches a listener reads and writes everything. That other machines reach it
+// has to be said: by an address alone it is too easily said without being meant.
+
+// checkExposure returns an error for listeners that other machines can reach, unless
+// --insecure is set.
+func (c *config) checkExposure() error {
+	if c.insecure {
+		return nil
+	}
+	var faults []error
+	for _, address := range c.server.Listen {
+		if hostport, ok := tcpAddress(address); ok && !isLocal(hostport) {
+			faults = append(faults, fmt.Errorf("--listen %s can be reached from other machines, where anybody may read and write everything: give a loopback address or a unix socket, or add --insecure if all who reach it may", address))
+		}
+	}
+	if c.admin != "" && c.adminToken == nil && !isLocal(c.admin) {
+		faults = append(faults, fmt.Errorf("--admin %s can be reached from other machines: give a loopback address or --admin-token-file, or add --insecure if all who reach it may see the metrics", c.admin))
+	}
+	return errors.Join(faults...)
+}
+
+// tcpAddress is the host:port of an address of --listen; ok is false for a unix socket.
+func tcpAddress(address string) (hostport string, ok bool) {
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		return address, true
+	}
+	return rest, scheme == "tcp"
+}
+
+// isLocal reports whether only this machine reaches an address. A name does not count
+// unless all that it resolves to is local; without a host, all interfaces are meant.
+func isLocal(hostport string) bool {
+	host := hostOf(hostport)
+	if host == "" {
+		return false
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.IsLoopback()
+	}
+	ips, err := net.LookupIP(host)
+	for _, ip := range ips {
+		if !ip.IsLoopback() {
+			return false
+		}
+	}
+	return err == nil
+}
+
+// A token is the SHA-256 of a secret: the secret itself is not kept, and hashes of one
+// length are compared in constant time.
+type token [sha256.Size]byte
+
+// minTokenBytes keeps out what can be guessed. 32 random bytes in base64 are 43.
+const minTokenBytes = 16
+
+// readToken reads the secret that a file holds. Its mode must keep others out.
+func readToken(path string) (*token, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s has the mode %04o: others may read it, want 0600", path, info.Mode().Perm())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	secret := strings.TrimSpace(string(text))
+	if len(secret) < minTokenBytes {
+		return nil, fmt.Errorf("%s holds %d bytes, want a secret of at least %d, as from: openssl rand -base64 32", path, len(secret), minTokenBytes)
+	}
+	t := token(sha256.Sum256([]byte(secret)))
+	return &t, nil
+}
+
+// guard lets only requests through that bring the token.
+func (t *token) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secret, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if sum := sha256.Sum256([]byte(secret)); subtle.ConstantTimeCompare(sum[:], t[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="keyframe"`)
+			http.Error(w, "unauthorized: want the header Authorization: Bearer with the token of --admin-token-file", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestExposure: what other machines reach is refused, unless it is said to be meant.
+func TestExposure(t *testing.T) {
+	for _, tt := range []struct {
+		flag, address string
+		local         bool
+	}{
+		{"--listen", "127.0.0.1:1987", true},
+		{"--listen", "127.1.2.3:1987", true},
+		{"--listen", "tcp://[::1]:1987", true},
+		{"--listen", "localhost:1987", true},
+		{"--listen", "unix:///s", true},
+		{"--listen", ":1987", false},
+		{"--listen", "0.0.0.0:1987", false},
+		{"--listen", "tcp://[::]:1987", false},
+		{"--listen", "192.0.2.1:1987", false},
+		{"--listen", "no-such-host.invalid:1987", false},
+		{"--admin", "9090", true},
+		{"--admin", "localhost:9090", true},
+		{"--admin", "0.0.0.0:9090", false},
+		{"--admin", "[2001:db8::1]:9090", false},
+	} {
+		_, err := parseFlags([]string{tt.flag, tt.address}, nil, io.Discard)
+		if (err == nil) != tt.local {
+			t.Errorf("%s %s: %v", tt.flag, tt.address, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), tt.address+" can be reached from other machines") {
+			t.Errorf("%s %s: %v", tt.flag, tt.address, err)
+		}
+		if _, err := parseFlags([]string{tt.flag, tt.address, "--insecure"}, nil, io.Discard); err != nil {
+			t.Errorf("%s %s --insecure: %v", tt.flag, tt.address, err)
+		}
+	}
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("a secret of 24 characters"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseFlags([]string{"--admin", ":9090", "--admin-token-file", token}, nil, io.Discard); err != nil {
+		t.Errorf("with a token: %v", err)
+	}
+	if _, err := parseFlags([]string{"-l", "127.0.0.1:1", "-l", ":1987", "--admin", ":0"}, nil, io.Discard); err == nil || !strings.Contains(err.Error(), "--listen :1987") {
+		t.Errorf("one of two listeners: %v", err)
+	}
+}
+
+func TestFaultyTokenFiles(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		mode os.FileMode
+		want string
+	}{
+		{"a secret of 24 characters", 0o644, "others may read it"},
+		{"a secret of 24 characters", 0o620, "others may read it"},
+		{"15 characters  \n", 0o600, "want a secret of at least 16"},
+		{"", 0o600, "want a secret of at least 16"},
+	} {
+		path := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readToken(path); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q, %04o: %v", tt.text, tt.mode, err)
+		}
+	}
+}
