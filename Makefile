@@ -139,6 +139,7 @@ sim: ## whole servers in one goroutine, from a seed, for SIMTIME; -seed of a fai
 
 soak: ## churn a store for 3 minutes, put hostile clients beside good ones for SOAKTIME, simulate for an hour
 	$(GO) test ./engine -run TestSoak -soak 3m -timeout 10m -v
+	$(GO) test ./engine -run 'TestRoom$$' -room -hang 90m -timeout 90m -v
 	$(GO) test ./netio -run TestSoak -soak $(SOAKTIME) -timeout 0 -v
 	$(GO) test ./engine -tags invariants -run TestSoak -soak 2m -timeout 10m
 	$(MAKE) sim SIMTIME=1h

@@ -103,7 +103,7 @@ func (a *allocator) spare() int {
 // newBlock gets a block with room for size bytes.
 func (a *allocator) newBlock(size int) bool {
 	least := (size + pageBytes - 1) / pageBytes
-	pages := max(min(a.blockBytes/8/pageBytes, maxBlockPages), minBlockPages, least)
+	pages := max(min((a.blockBytes-a.oldBytes)/8/pageBytes, maxBlockPages), minBlockPages, least)
 	// Records of one size should fill their blocks: a class above a page is an
 	// odd number of pages, up to 15, divided or multiplied by a power of two.
 	// (13 KiB in 16 pages would leave 19 % unused, in 13 nothing.)
@@ -162,14 +162,19 @@ func (a *allocator) release(r ref, rec *record) {
 		// It may lie in a block that is being emptied. Nothing is lost: this
 		// compaction gives it back, or the next.
 		a.freeBytes += classBytes(class)
-		if invariants {
-			mangle(bytesAt(ptr(rec), classBytes(class)))
-		}
-		*(*freeRecord)(ptr(rec)) = a.freedDuring
-		a.freedDuring = makeFreeRecord(r, class)
+		a.putAside(r, rec, class)
 		return
 	}
 	a.push(r, class)
+}
+
+// putAside puts a record that is freed during a compaction on the list of those.
+func (a *allocator) putAside(r ref, rec *record, class int) {
+	if invariants {
+		mangle(bytesAt(ptr(rec), classBytes(class)))
+	}
+	*(*freeRecord)(ptr(rec)) = a.freedDuring
+	a.freedDuring = makeFreeRecord(r, class)
 }
 
 // A large record's run begins with a link: the references of the next and the previous

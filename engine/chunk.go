@@ -61,6 +61,18 @@ func (ch *chunkState) findUsed(at, pages int) int {
 	return n
 }
 
+// freeTail returns how many pages at the end are free.
+func (ch *chunkState) freeTail() int {
+	n := 0
+	for w := len(ch.free) - 1; w >= 0; w-- {
+		zeros := bits.LeadingZeros64(^ch.free[w])
+		if n += zeros; zeros < 64 {
+			break
+		}
+	}
+	return n
+}
+
 func (ch *chunkState) mark(at, pages int, free bool) {
 	for i := at; i < at+pages; {
 		n := min(64-i%64, at+pages-i)

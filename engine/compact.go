@@ -31,6 +31,7 @@ type compaction struct {
 // are being emptied. The shard's lock guards it. If it is zero no compaction is under way.
 type evacuation struct {
 	oldBlocks   int               // how many are being emptied
+	oldBytes    int               // in them
 	oldFree     [smallClasses]ref // free records in them, moved records' places included
 	freedDuring freeRecord        // the list of what others have freed since
 
@@ -42,7 +43,7 @@ type evacuation struct {
 // compact is one compaction, from begin to end.
 func (m *maintainer) compact(s *shard, all bool) {
 	c := compaction{m: m, s: s, all: all}
-	if m.stopping() || !c.begin() {
+	if m.stopping() || m.releaseEmpty(s) || !c.begin() {
 		return
 	}
 	how := copied
@@ -58,6 +59,23 @@ func (m *maintainer) compact(s *shard, all bool) {
 	}
 	for m.pool.releaseOne(&churned) || m.pool.prefaultOne() {
 	}
+}
+
+// releaseEmpty gives back all that a shard has if it has no keys, and reports whether it
+// had none. No compaction could give back the last block, and one needs memory.
+func (m *maintainer) releaseEmpty(s *shard) bool {
+	s.mu.Lock()
+	if s.keys.Load() > 0 {
+		s.mu.Unlock()
+		return false
+	}
+	s.wantCompact.Store(false)
+	d, _ := s.clearLocked()
+	s.mu.Unlock()
+	if d != nil {
+		d.releaseAll(m.yield)
+	}
+	return true
 }
 
 // outcome is how a compaction ended.
@@ -89,7 +107,7 @@ func (c *compaction) begin() bool {
 	s.retireBump()
 	// What is on the lists now goes with the old blocks. What is freed from here on
 	// stays counted until then, too.
-	s.evacuation = evacuation{oldBlocks: len(s.blocks), oldFree: s.free}
+	s.evacuation = evacuation{oldBlocks: len(s.blocks), oldBytes: s.blockBytes, oldFree: s.free}
 	s.free = [smallClasses]ref{}
 	s.bump, s.bumpEnd = 0, 0
 	s.restBytes, s.retryAboveBytes, s.retryAtPages, s.untidy = 0, 0, 0, false
@@ -283,7 +301,7 @@ func (s *shard) compactLocked(at uint64, all bool, old blockSet) (next uint64, o
 	next = in.next()
 	if !s.shrinkLocked(in, keys) && all {
 		log := s.table.entry(in.dir, in.lo).log()
-		s.table.rebuild(s.pool, in.lo, in.hi, in.hi, log)
+		s.table.rebuild(&s.allocator, in.lo, in.hi, in.hi, log)
 	}
 	return next, true
 }
@@ -314,7 +332,7 @@ func (s *shard) shrinkLocked(in span, keys int) bool {
 		before := t.spanOf(in.dir, in.lo-1)
 		e := *t.entry(in.dir, before.lo)
 		if e.log() == splitSegLog && keys+t.segment(e).countKeys() <= groupSlots<<splitSegLog*3/4 {
-			return t.rebuild(s.pool, before.lo, in.hi, in.hi, splitSegLog)
+			return t.rebuild(&s.allocator, before.lo, in.hi, in.hi, splitSegLog)
 		}
 	}
 	if in.lo > 0 || in.hi < in.dir.size() {
@@ -324,12 +342,13 @@ func (s *shard) shrinkLocked(in span, keys int) bool {
 	for small > minSegLog && keys <= groupSlots<<(small-1)*3/4 {
 		small--
 	}
-	return small < log && t.rebuild(s.pool, in.lo, in.hi, in.hi, small)
+	return small < log && t.rebuild(&s.allocator, in.lo, in.hi, in.hi, small)
 }
 
 // revertLocked moves the records of the segment at a directory position that are in
 // the taken blocks back to where there was room at the start, and returns the
-// position after it. Each that was moved has left its old place on the lists.
+// position after it. Each that was moved has left its old place on the lists; what it
+// leaves now is put aside, for the case that there isn't room for all.
 func (s *shard) revertLocked(at uint64, taken blockSet) (next uint64, ok bool) {
 	seg, in := s.table.segmentAt(at)
 	for from := range seg.slots(0, seg.groups()) {
@@ -345,6 +364,7 @@ func (s *shard) revertLocked(at uint64, taken blockSet) (next uint64, ok bool) {
 		s.oldFree[class] = *s.nextFree(to)
 		n := classBytes(class)
 		copy(bytesAt(s.pool.mem.at(to), n), bytesAt(ptr(rec), n))
+		s.putAside(from.ref(), rec, class)
 		from.pointTo(to)
 	}
 	return in.next(), true

@@ -9,7 +9,8 @@
 //   - A batch is a list of operations that arrived together. [Engine.Apply]
 //     executes a batch in order; it is the only hot entry point.
 //   - A shard is a lock and what it guards: a table and the records in it. The
-//     number of shards is a power of two, fixed when the Engine is made.
+//     number of shards is a power of two, fixed when the Engine is made; by default it
+//     goes by the CPUs and by the ceiling.
 //   - A table is a directory and segments; a segment is groups; a group is a
 //     control word and seven slots; a slot refers to a record. An entry of the
 //     directory names a segment; neighbours that name the same one are its span.
@@ -23,7 +24,8 @@
 //   - A chunk is 2 MiB of that memory, a huge page; a page is 4 KiB; a run is
 //     neighbouring pages; a block is a run that small records are cut from.
 //   - A stride is the eight operations that go through a stage of Apply together.
-//   - The pool hands out runs; the maintainer is the goroutine that does what
+//   - A piece is an eighth, a quarter or half of a page, for a small directory or segment.
+//   - The pool hands out runs and pieces; the maintainer is the goroutine that does what
 //     no Apply should wait for.
 //
 // # The way of a key
@@ -114,7 +116,15 @@
 // room; if an eighth of the pages are left free between others, a second round moves
 // records and index down. Chunks that are wholly free go back to the system, except a
 // few. A store whose maintainer wasn't called for 50 ms is at rest, and gathered more
-// closely: from a sixteenth of garbage and a thirty-second of scattered pages on.
+// closely: from a sixteenth of garbage and a thirty-second of scattered pages on, and from
+// half of that on if it is more than a sixteenth of the room below the ceiling. A shard
+// without keys gives back all its blocks and its index then, and a page whose pieces are
+// all free goes back, too. So what was removed makes room for values of any size: nine
+// tenths and more of what a fresh store of the same content has, whatever was done before.
+//
+// An operation that is refused calls the maintainer, if it is the first since the latest
+// rest, and a store that refuses needn't be left alone to be gathered as if it were at rest.
+// That takes a tenth of the time at most.
 //
 // Larger records have a run of pages of their own, above 2 MiB whole chunks, and
 // follow the same rule about overwriting in place. Runs that share a chunk with
@@ -130,9 +140,9 @@
 // and so it does if the system refuses. A value that becomes shorter is always taken.
 //
 // Below the ceiling there is a reserve, room for the copy of a shard, that only
-// compactions may have. So a store at its ceiling can still turn what was freed in one
-// size into space for others. While one runs, its shard's new records get no pages that
-// the copies to come may need. They get nothing at all when hardly more is left than
+// compactions may have, for records and for index. So a store at its ceiling can still
+// turn what was freed in one size into space for others. While one runs, its shard's new
+// records and what its index grows by get no pages that the copies to come may need. They get nothing at all when hardly more is left than
 // that: a third and two blocks more than the records. Stores of fewer than 8 shards have
 // less of a reserve, and may be refused new sizes. A compaction that there is no memory
 // for waits for more garbage in its shard, or for memory from elsewhere.

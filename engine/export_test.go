@@ -184,3 +184,22 @@ func Layouts() map[string]uintptr {
 		"run":        unsafe.Sizeof(run{}),
 	}
 }
+
+// DefaultShards is the number of shards of a store under a ceiling, for this many CPUs.
+func DefaultShards(procs, maxBytes int) int { return defaultShards(procs, maxBytes) }
+
+// PiecePages is how many pages are cut into pieces of index.
+func (e *Engine) PiecePages() int {
+	e.pool.mu.Lock()
+	defer e.pool.mu.Unlock()
+	return e.pool.pieces.pages
+}
+
+// ScatteredPages is how many free pages lie between others.
+func (e *Engine) ScatteredPages() int {
+	free, _ := e.pool.scattered()
+	return free
+}
+
+// Wake calls the maintainer.
+func (e *Engine) Wake() { e.maintainer.wake() }

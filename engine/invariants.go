@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"math/bits"
 )
 
 // checkInvariants looks at every word of the store and returns what is wrong.
@@ -30,7 +31,7 @@ func (e *Engine) checkInvariants() error {
 func (e *Engine) checkShardLocked(s *shard) (pages, small int, err error) {
 	hold := func(bytes int) { // of index
 		if bytes <= pageBytes/2 {
-			small += 512 << smallKind(bytes)
+			small += 1 << (pieceShift + pieceSize(bytes))
 		} else {
 			pages += (bytes + pageBytes - 1) / pageBytes
 		}
@@ -174,16 +175,18 @@ func (p *pool) check(used, small int) error {
 		return fmt.Errorf("%d free pages, %d ready and %d committed chunks; counted %d, %d, %d",
 			p.freePages, p.ready, p.committed, free, ready, committed)
 	}
-	for k, r := range p.small {
-		for ; r != 0 && small <= p.smallPages*pageBytes; r = *(*ref)(p.mem.at(r)) {
-			small += 512 << k
+	for _, units := range p.pieces.free {
+		if units != nil {
+			for _, word := range units {
+				small += bits.OnesCount64(word) << pieceShift
+			}
 		}
 	}
-	if small != p.smallPages*pageBytes {
-		return fmt.Errorf("%d bytes of small pieces of index, used and free, in %d pages", small, p.smallPages)
+	if small != p.pieces.pages*pageBytes {
+		return fmt.Errorf("%d bytes of pieces of index, used and free, in %d pages", small, p.pieces.pages)
 	}
-	if in := usable*chunkPages - free; in != used+p.smallPages {
-		return fmt.Errorf("%d pages in use, the shards have %d and pieces of index %d", in, used, p.smallPages)
+	if in := usable*chunkPages - free; in != used+p.pieces.pages {
+		return fmt.Errorf("%d pages in use, the shards have %d and pieces of index %d", in, used, p.pieces.pages)
 	}
 	return nil
 }

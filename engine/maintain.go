@@ -98,12 +98,29 @@ var (
 		scatteredPart: 32, leastScattered: 256,
 		keptChunks: 4, keptPart: 64,
 	}
+	// scarce is for a store at rest that has little more room below its ceiling than what
+	// resting may leave: see spared. Not yet measured against other numbers.
+	scarce = effort{
+		everyShard:  true,
+		garbagePart: 32, leastGarbage: pageBytes / 2,
+		scatteredPart: 64, leastScattered: 16,
+		keptChunks: 4, keptPart: 64,
+	}
 )
+
+// spared is the part of the room below the ceiling that a store at rest may leave as
+// garbage and scattered: a fresh store of the same content has that much more.
+const spared = 16
+
+// restEvery is how many times as long as the latest round at rest took a store that refuses
+// is left to itself before the next: it gets them although it isn't at rest.
+const restEvery = 10
 
 // start has the maintainer work in a goroutine, until stop.
 func (m *maintainer) start() {
 	m.done.Go(func() {
 		rest := time.NewTimer(restAfter)
+		forced, pause := false, restAfter // whether it runs for a refusal, and how long then
 		for {
 			select {
 			case <-m.closing:
@@ -111,9 +128,17 @@ func (m *maintainer) start() {
 				return
 			case <-m.signal:
 				m.round(&churned)
-				rest.Reset(restAfter)
+				if !m.pool.refused.Load() {
+					rest.Reset(restAfter)
+				} else if !forced {
+					rest.Reset(pause)
+					forced = true
+				}
 			case <-rest.C:
+				forced = false
+				start := time.Now()
 				m.round(&resting)
+				pause = max(restAfter, restEvery*time.Since(start))
 			}
 		}
 	})
@@ -145,14 +170,34 @@ func (m *maintainer) maintain(how *effort) {
 		}
 	}
 	m.retryPostponed()
+	if how.everyShard {
+		m.pool.refused.Store(false) // from here on a refusal asks for another round
+		if m.isScarce() {
+			how = &scarce
+		}
+	}
 	for i := range m.shards {
-		if s := &m.shards[i]; s.wantCompact.Load() || how.everyShard && s.isUntidy() {
+		if s := &m.shards[i]; s.wantCompact.Load() || how.everyShard && s.isUntidy(how) {
 			m.compact(s, false)
 		}
 	}
 	m.pack(how)
 	for m.pool.releaseOne(how) {
 	}
+}
+
+// isScarce reports whether garbage and scattered pages are more than what may be spared of
+// the room below the ceiling.
+func (m *maintainer) isScarce() bool {
+	scattered, _ := m.pool.scattered()
+	garbage := 0
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		garbage += s.freeBytes - s.restBytes
+		s.mu.Unlock()
+	}
+	return (garbage/pageBytes+scattered)*spared > m.pool.left()-m.pool.reserve
 }
 
 func (m *maintainer) stopping() bool {

@@ -20,8 +20,8 @@ const minKeyBytes = 16
 // Options configure an Engine. The zero value means the defaults.
 type Options struct {
 	// Shards is the number of locks, a power of two. 0 means 256 for each CPU
-	// that Go may use, or 64 for a single one. Each costs 2 KiB, and some 20 KiB of
-	// half-filled blocks in a large store.
+	// that Go may use, or 64 for a single one, but no more than one for each 64 KiB of
+	// MaxBytes. Each costs 2 KiB, and some 20 KiB of half-filled blocks in a large store.
 	Shards int
 
 	// InitialCapacity is the number of keys to make room for at once.
@@ -61,18 +61,28 @@ func CheckOptions(opts Options) error { return opts.withDefaults().validate() }
 
 func (o Options) withDefaults() Options {
 	if o.Shards == 0 {
-		o.Shards = defaultShards(runtime.GOMAXPROCS(0))
+		o.Shards = defaultShards(runtime.GOMAXPROCS(0), o.MaxBytes)
 	}
 	return o
 }
 
+// leastShardBytes is what a shard has of a ceiling, at least: 16 pages. A shard has blocks
+// and a small index of its own, rounded up to pages, and what they leave unused no other
+// shard may use.
+const leastShardBytes = 64 << 10
+
 // defaultShards is enough that two CPUs seldom ask for the same lock's cache line
-// while one of them holds it or is about to. doc.go has what fewer and more cost.
-func defaultShards(procs int) int {
-	if procs == 1 {
-		return 64
+// while one of them holds it or is about to, as far as the ceiling allows. doc.go has
+// what fewer and more cost.
+func defaultShards(procs, maxBytes int) int {
+	n := 64
+	if procs > 1 {
+		n = min(1<<bits.Len(uint(256*procs-1)), maxShards)
 	}
-	return min(1<<bits.Len(uint(256*procs-1)), maxShards)
+	if most := maxBytes / leastShardBytes; maxBytes > 0 && n > most {
+		n = 1 << (bits.Len(uint(max(most, 1))) - 1)
+	}
+	return n
 }
 
 // OptionError is a fault of one field of Options: what it holds, and what it may

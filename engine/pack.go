@@ -11,6 +11,7 @@ func (m *maintainer) pack(leaves *effort) {
 		moved := 0
 		for i := range m.shards {
 			m.compact(&m.shards[i], true)
+			m.shards[i].packDirectory()
 			moved += m.packLarge(&m.shards[i])
 		}
 		var after int
@@ -19,6 +20,17 @@ func (m *maintainer) pack(leaves *effort) {
 		m.accepted = max(0, min(before, after)-moved)
 		before = after
 	}
+	m.pool.tidied(leaves)
+}
+
+// packDirectory moves the directory of a shard to lower pages, as a compaction does with
+// its segments.
+func (s *shard) packDirectory() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.copying = true
+	s.table.lowerDir(&s.allocator, packPages*pageBytes)
+	s.copying = false
 }
 
 // packPages is what packLarge copies with a shard's lock held, or up to one record more,

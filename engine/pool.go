@@ -32,7 +32,7 @@ const hintPages = 512
 // runBuckets is the number of sizes of runs whose search is remembered.
 const runBuckets = 32
 
-// pool hands out runs of pages, and of small pieces of index, to the shards of
+// pool hands out runs of pages, and pieces of pages for small indexes, to the shards of
 // one Engine. It takes the lowest chunk that has room, so that what is freed
 // gathers at the top, where whole chunks can go back to the system.
 //
@@ -44,6 +44,7 @@ type pool struct {
 	wake     func()      // tells the maintainer that there is work; never blocks
 	step     func()      // called between the steps of maintenance; nil: see Simulation
 	hintsPay atomic.Bool // more pages than hintPages have been in use
+	refused  atomic.Bool // an operation was refused since the latest round at rest
 
 	mu          sync.Mutex
 	chunks      []chunkState
@@ -55,9 +56,9 @@ type pool struct {
 	freePages   int             // in chunkReady chunks
 	first       [runBuckets]int // no chunk below has a free run of the bucket's size
 	firstNone   int             // no chunk below is chunkNone
-	small       [3]ref          // lists of free index pieces of 512, 1024, 2048 bytes
-	smallPages  int             // pages cut into such pieces
+	pieces      pieces          // of small indexes
 	wakeAtPages int             // pages left from which on the maintainer is woken; 0: never
+	untidyAt    int             // scattered pages from which on it is woken to rest
 }
 
 func (p *pool) init(maxBytes, shards int) error {
@@ -65,6 +66,7 @@ func (p *pool) init(maxBytes, shards int) error {
 		return err
 	}
 	p.maxChunks = p.mem.chunks()
+	p.untidyAt = chunkPages
 	if maxBytes > 0 {
 		p.maxChunks = min(p.maxChunks, maxBytes/chunkBytes)
 		// So that a store at its ceiling can still be compacted, which is how space
@@ -256,7 +258,13 @@ func (p *pool) release(page uint64, pages int) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ch, at := &p.chunks[c], int(page%chunkPages)
+	p.releaseLocked(page, pages)
+}
+
+// releaseLocked is release of a run within a chunk.
+func (p *pool) releaseLocked(page uint64, pages int) {
+	c, at := int(page/chunkPages), int(page%chunkPages)
+	ch := &p.chunks[c]
 	if invariants && ch.findUsed(at, pages) != pages {
 		panic("BUG: engine: pages freed twice")
 	}
@@ -273,6 +281,10 @@ func (p *pool) release(page uint64, pages int) {
 		}
 	}
 	p.wakeIfFreeLocked()
+	if free := p.freePages - p.ready*chunkPages; free > p.untidyAt {
+		p.untidyAt = free + free/2
+		p.wake()
+	}
 }
 
 // wakeWhenFree has the maintainer woken once there are n pages left.
@@ -304,38 +316,6 @@ func (p *pool) takeWake() (left int, ok bool) {
 	return left, true
 }
 
-// allocSmall takes a piece of 512 << k bytes, k < 3, for a small index.
-func (p *pool) allocSmall(k int) (r ref, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.small[k] == 0 {
-		page, ok := p.allocLocked(1, p.reserve)
-		if !ok {
-			return 0, false
-		}
-		p.smallPages++
-		step := ref(64) << k // words
-		for at := pageRef(page); at < pageRef(page+1); at += step {
-			p.pushSmallLocked(at, k)
-		}
-	}
-	r = p.small[k]
-	p.small[k] = *(*ref)(p.mem.at(r))
-	return r, true
-}
-
-// releaseSmall gives a piece back; its page stays with the small pieces.
-func (p *pool) releaseSmall(r ref, k int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pushSmallLocked(r, k)
-}
-
-func (p *pool) pushSmallLocked(r ref, k int) {
-	*(*ref)(p.mem.at(r)) = p.small[k]
-	p.small[k] = r
-}
-
 // wantReadyLocked is how many chunks to prefault.
 func (p *pool) wantReadyLocked() int {
 	used := p.committed - p.ready
@@ -348,13 +328,29 @@ func (p *pool) tooManyReadyLocked(keeps *effort) bool {
 	return p.ready > keeps.keptChunks+used/keeps.keptPart
 }
 
-// scattered returns how many free pages lie about in chunks that are in use, and how
-// many pages are in use.
+// scattered returns how many free pages lie about between others, and how many pages are
+// in use. What is free above them all, in the last chunk that is in use, isn't scattered.
 func (p *pool) scattered() (free, used int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	free = p.freePages - p.ready*chunkPages
-	return free, (p.committed-p.ready)*chunkPages - free
+	used = (p.committed-p.ready)*chunkPages - free
+	for c := len(p.chunks) - 1; c >= 0; c-- {
+		if ch := &p.chunks[c]; ch.state == chunkReady && ch.freePages < chunkPages {
+			free -= ch.freeTail()
+			break
+		}
+	}
+	return free, used
+}
+
+// tidied notes what a round has left scattered: the next is asked for when there is more
+// than an effort leaves.
+func (p *pool) tidied(leaves *effort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	free := p.freePages - p.ready*chunkPages
+	p.untidyAt = free + max(leaves.leastScattered, p.committed*chunkPages/leaves.scatteredPart)
 }
 
 // prefaultOne gets one more chunk ready, if one is wanted. Only one may be on its way.

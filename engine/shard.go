@@ -26,7 +26,7 @@ type shard struct {
 // every operation reads, from the lock to table.mem.base, is in the first. No line is
 // shared with a neighbour, and the first lines of all shards spread over the sets of a
 // cache, as they would not at a power of two.
-const shardPad = 16
+const shardPad = 8
 
 func (s *shard) init(p *pool, stagger, capacity int) {
 	s.pool = p
@@ -34,7 +34,7 @@ func (s *shard) init(p *pool, stagger, capacity int) {
 	s.stagger = stagger
 	s.table.setDir(emptyDir)
 	if capacity > 0 {
-		s.table.start(p, stagger, capacity) // if it fails it will grow, or fail, later
+		s.table.start(&s.allocator, stagger, capacity) // if it fails it will grow, or fail, later
 	}
 }
 
@@ -76,13 +76,13 @@ func (s *shard) insertLocked(h hash, key []byte, c *content) Status {
 	n, _ := recordBytes(len(key), c.bytes())
 	r, class, ok := s.alloc(n)
 	if !ok {
-		return OutOfMemory
+		return s.refuse()
 	}
 	rec := s.recordAt(r)
 	rec.write(class, key, c)
-	if !s.table.insert(s.pool, s.stagger, h, r) {
+	if !s.table.insert(&s.allocator, s.stagger, h, r) {
 		s.release(r, rec)
-		return OutOfMemory
+		return s.refuse()
 	}
 	s.keys.Store(s.keys.Load() + 1)
 	return Created
@@ -105,13 +105,22 @@ func (s *shard) replaceLocked(slot *slot, rec *record, key []byte, c *content) S
 			rec.write(rec.class(), key, c)
 			return Updated
 		}
-		return OutOfMemory
+		return s.refuse()
 	}
 	s.recordAt(r).write(class, key, c)
 	slot.pointTo(r)
 	s.release(old, rec)
 	s.checkGarbage()
 	return Updated
+}
+
+// refuse is what an operation ends with that there is no memory for. The first since the
+// latest round at rest has the maintainer gather what there is.
+func (s *shard) refuse() Status {
+	if refused := &s.pool.refused; !refused.Load() && !refused.Swap(true) {
+		s.pool.wake()
+	}
+	return OutOfMemory
 }
 
 func (s *shard) addLocked(h hash, b *Batch, op *Op) Status {
@@ -179,7 +188,7 @@ func (s *shard) checkGarbage() {
 			s.wantCompact.Store(true)
 			s.pool.wake()
 		}
-	case !s.untidy && s.hasGarbage(&resting):
+	case !s.untidy && (s.keys.Load() == 0 || s.hasGarbage(&resting)):
 		s.untidy = true
 		s.pool.wake()
 	}
@@ -192,12 +201,18 @@ func (s *shard) hasGarbage(leaves *effort) bool {
 	return garbage > leaves.leastGarbage && garbage*leaves.garbagePart > s.blockBytes && s.freeBytes > s.retryAboveBytes
 }
 
-// isUntidy reports whether there is more garbage than a store at rest should have.
-func (s *shard) isUntidy() bool {
+// isUntidy reports whether there is more than an effort at rest leaves: garbage, or
+// anything at all in a shard without keys.
+func (s *shard) isUntidy(leaves *effort) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.untidy = s.hasGarbage(&resting) // not, if it has been used since: tell again
-	return s.untidy
+	s.untidy = false // garbage that has been used since is told again
+	return s.hasGarbage(leaves) || s.keys.Load() == 0 && s.hasMemory()
+}
+
+// hasMemory reports whether there is anything for a Clear to take.
+func (s *shard) hasMemory() bool {
+	return s.table.directory() != emptyDir || len(s.blocks) > 0 || s.large != 0
 }
 
 // snapshot is what Range copies of a segment under the lock: keys and values, one
@@ -256,7 +271,7 @@ type detached struct {
 // them, nil if nothing did, and how many there were.
 func (s *shard) clearLocked() (*detached, int) {
 	n := int(s.keys.Load())
-	if s.table.directory() == emptyDir && len(s.blocks) == 0 && s.large == 0 {
+	if !s.hasMemory() {
 		return nil, n
 	}
 	d := &detached{allocator: s.allocator}
@@ -273,7 +288,7 @@ func (s *shard) clearLocked() (*detached, int) {
 // releaseAll gives all of it back to the pool. yield is called between steps, and
 // ends it early by returning false.
 func (d *detached) releaseAll(yield func() bool) {
-	if !d.table.releaseAll(d.pool, yield) {
+	if !d.table.releaseAll(&d.allocator, yield) {
 		return
 	}
 	for _, b := range d.blocks {

@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"math/bits"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // Sizes of a segment, in binary logarithms of groups. A segment of 128 groups
 // (8 KiB) is split in two: 2.5 µs in cache, the longest that growing holds a
@@ -116,9 +113,9 @@ func (t *table) find(h hash, key []byte) (*slot, *record) {
 
 // insert adds a slot for a key that isn't there. It reports false if there is
 // neither a free slot nor memory for more.
-func (t *table) insert(p *pool, stagger int, h hash, r ref) bool {
+func (t *table) insert(a *allocator, stagger int, h hash, r ref) bool {
 	pos := h.position()
-	if t.directory() == emptyDir && !t.start(p, stagger, 0) {
+	if t.directory() == emptyDir && !t.start(a, stagger, 0) {
 		return false
 	}
 	for {
@@ -128,7 +125,7 @@ func (t *table) insert(p *pool, stagger int, h hash, r ref) bool {
 			g = seg.after(g)
 		}
 		if far > seg.mask || far > farGroups && seg.crowded() {
-			if t.grow(p, pos) {
+			if t.grow(a, pos) {
 				continue
 			}
 			if far > seg.mask {
@@ -147,7 +144,7 @@ func (t *table) erase(slot *slot) { t.segment(t.entryOf(slot.position())).erase(
 // of different shards begin with different sizes, 16 to 31, and so their
 // segments, all growing at the same pace, don't all split at the same time:
 // memory and time go up evenly.
-func (t *table) start(p *pool, stagger, keys int) bool {
+func (t *table) start(a *allocator, stagger, keys int) bool {
 	size := uint64(16 + stagger*11&15)
 	log, segments := uint64(minSegLog), uint64(1)
 	for log < splitSegLog && keys*4 > groupSlots*3<<log {
@@ -160,16 +157,16 @@ func (t *table) start(p *pool, stagger, keys int) bool {
 		}
 		segments = size
 	}
-	d, ok := t.newDir(p, size)
+	d, ok := t.newDir(a, size)
 	if !ok {
 		return false
 	}
 	for s := range segments {
-		e, ok := t.newSegment(p, log)
+		e, ok := t.newSegment(a, log)
 		if !ok {
 			// Make do with what there is.
 			if s == 0 {
-				t.freeDir(p, d)
+				t.freeDir(a, d)
 				return false
 			}
 			e = *t.entry(d, s*size/segments-1)
@@ -229,34 +226,34 @@ func (t *table) setDir(d directory) {
 }
 
 // grow makes room around a position: it doubles a small segment, or splits one.
-func (t *table) grow(p *pool, pos position) bool {
+func (t *table) grow(a *allocator, pos position) bool {
 	d := t.directory()
 	in := t.spanOf(d, pos.dirIndex(d.size()))
 	log := t.entry(d, in.lo).log()
 	if log < splitSegLog {
-		return t.rebuild(p, in.lo, in.hi, in.hi, log+1)
+		return t.rebuild(a, in.lo, in.hi, in.hi, log+1)
 	}
 	lo, hi := in.lo, in.hi
 	if log == splitSegLog && hi-lo == 1 {
 		// The bound holds for hashes that differ in their directory bits; for
 		// others, a directory that doubles with each split would fill memory.
 		if size := d.size() * 2; size <= maxDirSize && size <= uint64(8*t.segments+64) {
-			if !t.doubleDir(p) {
+			if !t.doubleDir(a) {
 				return false
 			}
 			lo, hi = lo*2, hi*2
 		}
 	}
 	if hi-lo > 1 && log == splitSegLog {
-		return t.rebuild(p, lo, (lo+hi)/2, hi, log)
+		return t.rebuild(a, lo, (lo+hi)/2, hi, log)
 	}
 	// Splitting doesn't help.
-	return log < maxSegLog && t.rebuild(p, lo, hi, hi, log+1)
+	return log < maxSegLog && t.rebuild(a, lo, hi, hi, log+1)
 }
 
-func (t *table) doubleDir(p *pool) bool {
+func (t *table) doubleDir(a *allocator) bool {
 	old := t.directory()
-	d, ok := t.newDir(p, old.size()*2)
+	d, ok := t.newDir(a, old.size()*2)
 	if !ok {
 		return false
 	}
@@ -264,24 +261,46 @@ func (t *table) doubleDir(p *pool) bool {
 		t.setEntries(d, 2*i, 2*i+2, *t.entry(old, i))
 	}
 	t.setDir(d)
-	t.freeDir(p, old)
+	t.freeDir(a, old)
 	return true
+}
+
+// lowerDir moves the directory to where there is room below it, unless it has more bytes
+// than most.
+func (t *table) lowerDir(a *allocator, most int) {
+	old := t.directory()
+	if old == emptyDir || int(old.size())*8 > most {
+		return
+	}
+	d, ok := t.newDir(a, old.size())
+	if !ok {
+		return
+	}
+	if d.ref() > old.ref() {
+		t.freeDir(a, d)
+		return
+	}
+	for i := range old.size() {
+		t.setEntries(d, i, i+1, *t.entry(old, i))
+	}
+	t.setDir(d)
+	t.freeDir(a, old)
 }
 
 // rebuild moves all slots of the segments of the entries [lo, hi), which must be
 // whole segments, into new ones of 1<<log groups: one for [lo, mid) and, unless
 // mid is hi, one for [mid, hi). It reports false if there is no memory.
-func (t *table) rebuild(p *pool, lo, mid, hi, log uint64) bool {
+func (t *table) rebuild(a *allocator, lo, mid, hi, log uint64) bool {
 	d := t.directory()
 	size := d.size()
-	left, ok := t.newSegment(p, log)
+	left, ok := t.newSegment(a, log)
 	if !ok {
 		return false
 	}
 	right := left
 	if mid < hi {
-		if right, ok = t.newSegment(p, log); !ok {
-			t.freeSegment(p, left)
+		if right, ok = t.newSegment(a, log); !ok {
+			t.freeSegment(a, left)
 			return false
 		}
 	}
@@ -308,7 +327,7 @@ func (t *table) rebuild(p *pool, lo, mid, hi, log uint64) bool {
 		} else {
 			t.setEntries(d, i, end, right)
 		}
-		t.freeSegment(p, e)
+		t.freeSegment(a, e)
 		i = end
 	}
 	t.setDir(d)
@@ -316,9 +335,9 @@ func (t *table) rebuild(p *pool, lo, mid, hi, log uint64) bool {
 }
 
 // newSegment returns the entry of an empty segment.
-func (t *table) newSegment(p *pool, log uint64) (entry, bool) {
+func (t *table) newSegment(a *allocator, log uint64) (entry, bool) {
 	n := groupBytes << log
-	r, ok := p.allocIndex(n)
+	r, ok := a.allocIndex(n)
 	if !ok {
 		return 0, false
 	}
@@ -328,16 +347,16 @@ func (t *table) newSegment(p *pool, log uint64) (entry, bool) {
 	return makeEntry(r, log), true
 }
 
-func (t *table) freeSegment(p *pool, e entry) {
+func (t *table) freeSegment(a *allocator, e entry) {
 	n := groupBytes << e.log()
 	t.segments--
 	t.bytes -= n
-	p.releaseIndex(e.ref(), n)
+	a.pool.releaseIndex(e.ref(), n)
 }
 
 // newDir returns a directory of which no entry is set.
-func (t *table) newDir(p *pool, size uint64) (directory, bool) {
-	r, ok := p.allocIndex(int(size) * 8)
+func (t *table) newDir(a *allocator, size uint64) (directory, bool) {
+	r, ok := a.allocIndex(int(size) * 8)
 	if !ok {
 		return 0, false
 	}
@@ -345,51 +364,28 @@ func (t *table) newDir(p *pool, size uint64) (directory, bool) {
 	return makeDirectory(r, size), true
 }
 
-func (t *table) freeDir(p *pool, d directory) {
+func (t *table) freeDir(a *allocator, d directory) {
 	n := int(d.size()) * 8
 	t.bytes -= n
-	p.releaseIndex(d.ref(), n)
+	a.pool.releaseIndex(d.ref(), n)
 }
 
 // releaseAll gives a whole index back, in steps: yield is called between them, and
 // ends it early by returning false, as releaseAll does then.
-func (t *table) releaseAll(p *pool, yield func() bool) bool {
+func (t *table) releaseAll(a *allocator, yield func() bool) bool {
 	d := t.directory()
 	if d == emptyDir {
 		return true
 	}
 	for i := uint64(0); i < d.size(); {
 		end := t.spanOf(d, i).hi
-		t.freeSegment(p, *t.entry(d, i))
+		t.freeSegment(a, *t.entry(d, i))
 		i = end
 		if !yield() {
 			return false
 		}
 	}
-	t.freeDir(p, d)
+	t.freeDir(a, d)
 	t.setDir(emptyDir)
 	return true
 }
-
-// allocIndex takes n bytes for index: small ones share a page.
-func (p *pool) allocIndex(n int) (ref, bool) {
-	if n <= pageBytes/2 {
-		return p.allocSmall(smallKind(n))
-	}
-	page, ok := p.alloc((n+pageBytes-1)/pageBytes, p.reserve)
-	return pageRef(page), ok
-}
-
-func (p *pool) releaseIndex(r ref, n int) {
-	if invariants {
-		mangle(bytesAt(p.mem.at(r), n))
-	}
-	if n <= pageBytes/2 {
-		p.releaseSmall(r, smallKind(n))
-		return
-	}
-	p.release(r.page(), (n+pageBytes-1)/pageBytes)
-}
-
-// smallKind is 0 for up to 512 bytes, 1 for 1024, 2 for 2048.
-func smallKind(n int) int { return max(0, bits.Len(uint(n-1))-9) }

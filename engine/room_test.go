@@ -1,0 +1,370 @@
+package engine_test
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"keyframe/engine"
+)
+
+// roomFlag has TestRoom go through all ceilings and numbers of CPUs; `make soak` sets it.
+var roomFlag = flag.Bool("room", false, "TestRoom takes all ceilings up to 1 GiB, for half an hour")
+
+// noKey is the size of a value that isn't there.
+const noKey = -1
+
+// roomValue is what all values of a roomStore begin like.
+var roomValue = make([]byte, 8<<20)
+
+// A roomStore is a store under a ceiling, which knows the size of each value that it holds:
+// the number of a key is its place in sizes.
+type roomStore struct {
+	*engine.Engine
+	t       testing.TB
+	sizes   []int
+	history []string
+	batch   engine.Batch
+}
+
+// newRoomStore makes a store as Options' defaults do where there are this many CPUs.
+func newRoomStore(t testing.TB, opts engine.Options, procs int) *roomStore {
+	t.Helper()
+	opts.Shards = engine.DefaultShards(procs, opts.MaxBytes)
+	return &roomStore{Engine: newEngine(t, opts), t: t}
+}
+
+func (s *roomStore) apply(kind engine.Kind, key int, value []byte) engine.Status {
+	var name [16]byte
+	binary.BigEndian.PutUint64(name[8:], uint64(key))
+	s.batch.Reset()
+	s.batch.Add(kind, name[:], value)
+	s.Apply(&s.batch)
+	return s.batch.Ops[0].Status
+}
+
+// set reports whether the store takes a value of this size.
+func (s *roomStore) set(key, size int) bool {
+	for len(s.sizes) <= key {
+		s.sizes = append(s.sizes, noKey)
+	}
+	switch st := s.apply(engine.Set, key, roomValue[:size]); {
+	case st == engine.OutOfMemory:
+		return false
+	case (st == engine.Created) != (s.sizes[key] == noKey):
+		s.t.Fatalf("status %d for key %d", st, key)
+	}
+	s.sizes[key] = size
+	return true
+}
+
+// fill stores values of a size under new keys until many in a row are refused, and returns
+// how many it stored.
+func (s *roomStore) fill(size int) (stored int) {
+	for refused := 0; refused < 200; refused++ {
+		if s.set(len(s.sizes), size) {
+			stored++
+			refused = 0
+		}
+	}
+	return stored
+}
+
+// removeFrom removes this percentage of the values, at random, of the keys from a number on.
+func (s *roomStore) removeFrom(r *rand.Rand, key, percent int) {
+	for ; key < len(s.sizes); key++ {
+		if s.sizes[key] != noKey && r.IntN(100) < percent {
+			if st := s.apply(engine.Remove, key, nil); st != engine.Removed {
+				s.t.Fatalf("status %d for key %d", st, key)
+			}
+			s.sizes[key] = noKey
+		}
+	}
+}
+
+// resize overwrites a quarter of the values.
+func (s *roomStore) resize(r *rand.Rand, to func(size int) int) {
+	for key, size := range s.sizes {
+		if size != noKey && r.IntN(4) == 0 {
+			s.set(key, min(to(size), len(roomValue)))
+		}
+	}
+}
+
+func (s *roomStore) clear() {
+	s.Clear()
+	for key := range s.sizes {
+		s.sizes[key] = noKey
+	}
+}
+
+// rest is what the maintainer of a simulated store does once nothing calls it any more.
+func (s *roomStore) rest() {
+	s.Maintain(false)
+	s.Maintain(true)
+}
+
+// randomSize is that of a value: of some bytes, of pages of its own, of whole chunks.
+func randomSize(r *rand.Rand) int {
+	return []int{0, 20, 100, 500, 1500, 3000, 5000, 9000, 16_000, 17_000, 60_000, 200_000, 1_000_000, 2_500_000}[r.IntN(14)]
+}
+
+// live is a random step of a history.
+func (s *roomStore) live(r *rand.Rand) {
+	step := ""
+	switch r.IntN(10) {
+	default:
+		size := randomSize(r)
+		step = fmt.Sprintf("%d of %d bytes", s.fill(size), size)
+	case 0, 1, 2:
+		percent := []int{100, 90, 50, 20, 5}[r.IntN(5)]
+		s.removeFrom(r, 0, percent)
+		step = fmt.Sprintf("%d %% removed", percent)
+	case 3:
+		s.clear()
+		step = "clear"
+	case 4:
+		factor := 1 + r.IntN(3)
+		s.resize(r, func(size int) int { return size*factor + r.IntN(100) })
+		step = fmt.Sprintf("longer by %d", factor)
+	case 5:
+		s.resize(r, func(size int) int { return r.IntN(size + 1) })
+		step = "shorter"
+	case 6:
+		s.rest()
+		step = "rest"
+	}
+	s.history = append(s.history, step)
+}
+
+// checkRoom checks that the store takes nine tenths as many values of a size as a fresh one
+// that was given the same content; one value less is none of its histories' fault.
+func (s *roomStore) checkRoom(r *rand.Rand, opts engine.Options, procs int) {
+	s.t.Helper()
+	fresh := newRoomStore(s.t, opts, procs)
+	defer fresh.Close()
+	for key, size := range s.sizes {
+		if size != noKey && !fresh.set(key, size) {
+			s.t.Errorf("a fresh store refuses what this one holds: %d bytes", size)
+		}
+	}
+	fresh.rest()
+	before, n, size := s.Stats(), len(s.sizes), randomSize(r)
+	want := fresh.fill(size)
+	got := s.fill(size)
+	if got < min(want*9/10, want-1) || before.Keys == 0 && got < want*9/10 {
+		s.t.Errorf("%d MiB, %d CPUs: %d of %d bytes, a fresh store takes %d. It has had %s. %+v, fresh %+v",
+			opts.MaxBytes>>20, procs, got, size, want, strings.Join(s.history, ", "), before, fresh.Stats())
+	}
+	s.removeFrom(r, n, 100)
+	s.sizes = s.sizes[:n]
+}
+
+// TestRoom: after any history a store at rest has room for as many values, of any size, as a
+// fresh one of the same content, less a tenth. The next history begins with what is left.
+func TestRoom(t *testing.T) {
+	r := newRand(t)
+	run := func(mib, procs, histories int) {
+		opts := engine.Options{MaxBytes: mib << 20, Simulation: &engine.Simulation{Seed: r.Uint64()}}
+		s := newRoomStore(t, opts, procs)
+		defer s.Close()
+		for range histories {
+			for range 2 + r.IntN(4) {
+				s.live(r)
+			}
+			if r.IntN(4) > 0 { // or there may be no room to speak of
+				s.removeFrom(r, 0, 90)
+				s.history = append(s.history, "90 % removed")
+			}
+			s.rest()
+			if err := s.CheckAsIs(); err != nil {
+				t.Fatal(err)
+			}
+			s.checkRoom(r, opts, procs)
+		}
+	}
+	switch {
+	case *roomFlag:
+		for mib := 4; mib <= 1024 && !t.Failed(); mib *= 2 {
+			shards := 0
+			for procs := 1; procs <= 64; procs *= 2 {
+				if n := engine.DefaultShards(procs, mib<<20); n != shards {
+					shards = n
+					run(mib, procs, max(1, 256/mib))
+				}
+			}
+		}
+	case testing.Short() || !engine.OffHeap || engine.Invariants:
+		run(4, 1<<r.IntN(7), 2)
+	default:
+		for mib := 4; mib <= 64; mib *= 2 {
+			run(mib, 1<<r.IntN(7), 2)
+		}
+	}
+}
+
+// TestRoomOfEmptied: what was full of small values, and was emptied, takes as many large
+// ones as a fresh store once its maintainer has been at rest, which nothing asks it for.
+func TestRoomOfEmptied(t *testing.T) {
+	for _, test := range []struct{ mib, procs int }{{64, 64}, {4, 2}} {
+		if test.mib > 4 && (testing.Short() || !engine.OffHeap || engine.Invariants) {
+			continue
+		}
+		for _, empty := range []string{"remove", "clear"} {
+			opts := engine.Options{MaxBytes: test.mib << 20}
+			fresh, s := newRoomStore(t, opts, test.procs), newRoomStore(t, opts, test.procs)
+			want := fresh.fill(60_000)
+			if want*60_000 < opts.MaxBytes*8/10 {
+				t.Errorf("a fresh store of %d MiB takes %d values of 60 KB", test.mib, want)
+			}
+			s.fill(20)
+			if empty == "clear" {
+				s.clear()
+			} else {
+				s.removeFrom(newRand(t), 0, 100)
+			}
+			for start := time.Now(); ; runtime.Gosched() {
+				if st := s.Stats(); st.BlockBytes+st.IndexBytes+s.ClearsLeft() == 0 && s.PiecePages() == 0 {
+					break
+				}
+				if time.Since(start) > 20*time.Second {
+					t.Fatalf("%d MiB, %d CPUs, %s: not given back: %+v", test.mib, test.procs, empty, s.Stats())
+				}
+			}
+			if got := s.fill(60_000); got < want*9/10 {
+				t.Errorf("%d MiB, %d CPUs, %s: %d values of 60 KB, a fresh store takes %d: %+v", test.mib, test.procs, empty, got, want, s.Stats())
+			}
+			fresh.Close()
+			s.Close()
+		}
+	}
+}
+
+// TestEmptiedShardHasNothing: at rest a shard without keys has no block and no index, and
+// the store no memory but a few chunks that are ready.
+func TestEmptiedShardHasNothing(t *testing.T) {
+	for _, size := range []int{20, 5000, 60_000} {
+		s := newRoomStore(t, engine.Options{MaxBytes: 16 << 20, Simulation: &engine.Simulation{}}, 2)
+		s.fill(size)
+		s.removeFrom(newRand(t), 0, 100)
+		if !s.Woken() {
+			t.Errorf("%d bytes: the maintainer isn't told", size)
+		}
+		s.rest()
+		if st := s.Stats(); st.BlockBytes+st.IndexBytes+st.FreeBytes > 0 || s.PiecePages() > 0 {
+			t.Errorf("%d bytes: there is something left: %d pages of pieces, %+v", size, s.PiecePages(), st)
+		}
+		if n := s.ScatteredPages(); n > 0 {
+			t.Errorf("%d bytes: %d pages are scattered", size, n)
+		}
+	}
+}
+
+// TestLastKeyGoes: a shard whose last key is removed tells the maintainer once, and takes
+// new keys before and after that has come by.
+func TestLastKeyGoes(t *testing.T) {
+	e, o := newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{}}), oracle{}
+	var b engine.Batch
+	cycle := func() {
+		b.Add(engine.Set, []byte("key"), []byte("value"))
+		b.Add(engine.Remove, []byte("key"), nil)
+		applyBoth(t, e, o, &b)
+	}
+	e.Woken()
+	cycle()
+	if !e.Woken() {
+		t.Error("the maintainer isn't told of an empty shard")
+	}
+	cycle()
+	if e.Woken() {
+		t.Error("the maintainer is told again")
+	}
+	e.Maintain(true)
+	if st := e.Stats(); st.BlockBytes+st.IndexBytes > 0 {
+		t.Errorf("an empty shard has %+v", st)
+	}
+	cycle()
+	if !e.Woken() {
+		t.Error("the maintainer isn't told of a shard that is empty again")
+	}
+	checkSame(t, e, o)
+}
+
+// TestRefusalCalls: the first refusal since the latest rest calls the maintainer, others
+// don't, so that clients that are refused all the time don't keep it running.
+func TestRefusalCalls(t *testing.T) {
+	s := newRoomStore(t, engine.Options{MaxBytes: 4 << 20, Simulation: &engine.Simulation{}}, 1)
+	for range 2 {
+		s.fill(17_000)
+		if !s.Woken() {
+			t.Error("the maintainer isn't called")
+		}
+		s.fill(17_000)
+		if s.Woken() {
+			t.Error("it is called for each refusal")
+		}
+		s.Maintain(false)
+		s.fill(17_000)
+		if s.Woken() {
+			t.Error("it is called for a refusal although it hasn't rested since the first")
+		}
+		s.rest()
+	}
+}
+
+// TestHolesCall: large values that are removed here and there leave holes, of which the
+// maintainer is told, although no chunk is empty and no shard has garbage.
+func TestHolesCall(t *testing.T) {
+	s := newRoomStore(t, engine.Options{MaxBytes: 32 << 20, Simulation: &engine.Simulation{}}, 1)
+	for range 2 {
+		s.fill(60_000)
+		s.rest()
+		s.Woken()
+		for key := 0; key < len(s.sizes); key += 2 {
+			if s.sizes[key] != noKey {
+				s.apply(engine.Remove, key, nil)
+				s.sizes[key] = noKey
+			}
+		}
+		if !s.Woken() {
+			t.Error("the maintainer isn't called")
+		}
+		s.rest()
+		if n := s.ScatteredPages(); n > 300 {
+			t.Errorf("%d pages are scattered", n)
+		}
+	}
+}
+
+// TestBusyStoreGathers: a store that refuses gets what there is at rest although others
+// don't let it rest.
+func TestBusyStoreGathers(t *testing.T) {
+	s := newRoomStore(t, engine.Options{MaxBytes: 4 << 20}, 1)
+	s.fill(20)
+	s.removeFrom(newRand(t), 0, 12) // less than a busy store would gather
+	n := len(s.sizes)
+	for start := time.Now(); !s.set(n, 60_000); s.Wake() {
+		if time.Since(start) > 20*time.Second {
+			t.Fatalf("no room for 60 KB in %+v", s.Stats())
+		}
+	}
+}
+
+// TestDefaultShards: 256 locks for each CPU, or 64 for one, as far as the ceiling gives
+// each shard 64 KiB.
+func TestDefaultShards(t *testing.T) {
+	for _, tt := range []struct{ procs, maxBytes, want int }{
+		{1, 0, 64}, {2, 0, 512}, {3, 0, 1024}, {64, 0, 16384}, {1024, 0, 65536},
+		{1, 4 << 20, 64}, {1, 4<<20 - 1, 32}, {2, 4 << 20, 64}, {2, 32 << 20, 512}, {2, 32<<20 - 1, 256}, {2, 1 << 40, 512},
+		{64, 64 << 20, 1024}, {64, 1 << 30, 16384}, {64, 2 << 20, 32}, {2, 64 << 10, 1}, {2, 1, 1},
+	} {
+		if got := engine.DefaultShards(tt.procs, tt.maxBytes); got != tt.want {
+			t.Errorf("%d CPUs, %d bytes: %d shards, want %d", tt.procs, tt.maxBytes, got, tt.want)
+		}
+	}
+}
