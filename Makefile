@@ -4,6 +4,7 @@ GO       ?= go
 FUZZTIME ?= 30s
 SOAKTIME ?= 10m
 SIMTIME  ?= 10s
+LINEARTIME ?= 1m
 NODE_DIR  = netio/testdata/node
 
 # A test that hangs ends with the stacks of all goroutines after so long, a package. On two
@@ -31,7 +32,7 @@ NESTED = bench/figures bench/report bench/rivals
 nested = set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak sim bench-engine bench-codec bench-rivals bench-eviction
+.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak sim linear bench-engine bench-codec bench-rivals bench-eviction
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -137,11 +138,15 @@ node-deps: ## install what the Node test needs
 sim: ## whole servers in one goroutine, from a seed, for SIMTIME; -seed of a failure repeats it
 	$(GO) test ./netio -run TestSimulation -sim $(SIMTIME) -timeout 0 -count 1 -v
 
+linear: ## check for LINEARTIME that what clients are answered is linearizable
+	$(GO) test ./netio -run TestLinearizable -linear $(LINEARTIME) -timeout 0 -count 1 -v
+
 soak: ## churn a store for 3 minutes, put hostile clients beside good ones for SOAKTIME, simulate for an hour
 	$(GO) test ./engine -run TestSoak -soak 3m -timeout 10m -v
 	$(GO) test ./engine -run 'TestRoom$$' -room -hang 90m -timeout 90m -v
 	$(GO) test ./netio -run TestSoak -soak $(SOAKTIME) -timeout 0 -v
 	$(GO) test ./engine -tags invariants -run TestSoak -soak 2m -timeout 10m
+	$(MAKE) linear LINEARTIME=10m
 	$(MAKE) sim SIMTIME=1h
 
 bench-engine: ## measure the store up to 10 M keys; wants an idle machine
