@@ -29,7 +29,14 @@ type Check struct {
 	refusal  *Refusal // the answer, if the text turns out to be right
 	name     [2]int   // the command's name, as it is written
 	argument int      // where it begins
-	spaces   int      // where the white space begins that the last step has ended in
+	argEnd   int      // and ends, if it has been walked as a value
+	comma    int      // the last one between two members of the command
+	isID     bool     // what is walked is an id
+	id       [2]int   // the id, if there is one
+	ttl      [2]int   // the life of timed pairs
+	paired   bool     // there are those pairs
+	extra    Extra
+	spaces   int // where the white space begins that the last step has ended in
 
 	// The string that is being walked.
 	role  stringRole
@@ -42,6 +49,7 @@ type Check struct {
 	// The value that is being walked.
 	root    checkState // what comes after it
 	value   int        // where it begins
+	end     int        // where the last one ended that was in none
 	depth   int
 	objects [maxMaxDepth/64 + 1]uint64 // bit n: level n is an object, not an array
 	after   checkState                 // the colon that is due
@@ -80,6 +88,15 @@ const (
 	wantMembers                    // a comma or the closing brace after it
 	wantNothing                    // the end of the payload
 
+	wantNameNext // a comma, after an id that comes first
+	wantNextName // the name after it
+
+	wantTimedName // the name of a member of timed pairs
+	wantTTL       // their life
+	wantPairs     // the pairs
+	wantTimedNext // a comma, or the end of the argument
+	wantNotTimed  // nothing: a member has a name that belongs to none
+
 	wantValue      // a value at any depth, and then root
 	wantInside     // the first of an array or an object, or its end
 	wantInsideName // a name in an object
@@ -97,7 +114,8 @@ type stringRole uint8
 const (
 	roleName       stringRole = iota // the command's name
 	roleKey                          // a key
-	roleMember                       // the name of a member that is one too many
+	roleMember                       // the name of a member after the command
+	roleTimed                        // the name of a member of timed pairs
 	roleInsideName                   // a name in an object
 	roleValue                        // a value
 )
@@ -129,17 +147,37 @@ func (d *Decoder) CheckStep(c *Check, payload []byte, n int, args []Arg, max int
 		c.state, c.refusal = checked, fault
 	case c.state != checked:
 		return args, Command{}, false, nil
-	case c.refusal != nil:
-		fault = c.refusal
-		if fault.Code == RefusedName {
-			fault.Text = shownName(payload[c.name[0]:c.name[1]])
-		}
 	default:
-		return args, Command{Op: c.op, More: c.next >= 0, Next: atLeast(0, c.next)}, true, nil
+		if fault = c.refusal; fault == nil && c.op.Shape().isQuery() {
+			fault = d.query(payload[:c.argEnd], c.argument, c.op)
+		}
 	}
+	if fault == nil {
+		return args, Command{Op: c.op, More: c.next >= 0, Next: atLeast(0, c.next), Extra: c.takeExtra(d, payload)}, true, nil
+	}
+	if fault.Code == RefusedName {
+		fault.Text = shownName(payload[c.name[0]:c.name[1]])
+	}
+	fault.ID = string(payload[c.id[0]:c.id[1]])
 	base := min(c.base, len(args))
 	clear(args[base:])
 	return args[:base], Command{}, true, fault
+}
+
+// takeExtra returns what else the payload has, which c has accepted.
+func (c *Check) takeExtra(d *Decoder, payload []byte) *Extra {
+	c.extra = Extra{}
+	if c.op.Shape().isQuery() {
+		c.extra.Query = d.extra.Query
+	}
+	c.extra.ID = payload[c.id[0]:c.id[1]:c.id[1]]
+	c.extra.TTL, _ = parseMillis(payload[c.ttl[0]:c.ttl[1]])
+	if len(c.extra.ID) == 0 {
+		if c.extra.ID = nil; c.extra.TTL == 0 && c.extra.Query == nil {
+			return nil
+		}
+	}
+	return &c.extra
 }
 
 // UTF8Step looks at about n further bytes of a payload that has been refused. It reports
@@ -167,8 +205,9 @@ func (c *Check) Forget(args int) { c.base, c.next = args, c.first }
 // elements, and no more when it has come about n bytes on, but one at least. What is long
 // it leaps over.
 func (d *Decoder) DecodePart(c *Check, payload []byte, cmd Command, args []Arg, max, n int) ([]Arg, Command) {
+	last := Command{Op: cmd.Op, Extra: cmd.Extra}
 	if cmd.Op == 0 || int(cmd.Op) >= NumOpcodes || cmd.Next < 0 || cmd.Next > len(payload) {
-		return args, Command{Op: cmd.Op}
+		return args, last
 	}
 	d.begin(len(args), max, true)
 	d.inPart, d.leaps, d.until = true, c.leaps, len(payload)
@@ -182,9 +221,10 @@ func (d *Decoder) DecodePart(c *Check, payload []byte, cmd Command, args []Arg, 
 	out, _, err := decode(payload, cmd.Next, args, cmd.Op.Shape())
 	d.inPart, d.leaps = false, nil
 	if err != nil {
-		return args, Command{Op: cmd.Op}
+		return args, last
 	}
-	return out, d.command(cmd.Op)
+	last.More, last.Next = d.next >= 0, atLeast(0, d.next)
+	return out, last
 }
 
 // elementsApart is elements for a payload with long white space, which pairs and keys don't
@@ -199,10 +239,12 @@ func (d *Decoder) elementsApart(b []byte, i int, args []Arg, s Shape) (_ []Arg, 
 		if i >= d.until {
 			d.limit = 0
 		}
-		switch s {
-		case ShapePairs:
-			end, err = d.pair(b, a, i)
-		case ShapeKeys:
+		switch {
+		case s.isMembers():
+			if end, err = d.pair(b, a, i); err == nil && s != ShapePairs && s != ShapeTimedPairs {
+				d.judge(a, s)
+			}
+		case s == ShapeKeys:
 			end, err = d.key(b, a, i)
 		default:
 			end, err = d.renameOrNone(b, a, i)
@@ -229,6 +271,10 @@ func (d *Decoder) pair(b []byte, a *Arg, i int) (end int, err *Refusal) {
 	if i, err = d.colon(b, end+1); err != nil {
 		return 0, err
 	}
+	if i < len(b) && b[i] == '"' {
+		end, err = d.stringSlow(b, a, i, d.stop(b, i+1))
+		return end + 1, err
+	}
 	end, scalar, err := d.value(b, i)
 	if err != nil {
 		return 0, err
@@ -236,7 +282,7 @@ func (d *Decoder) pair(b []byte, a *Arg, i int) (end int, err *Refusal) {
 	if !scalar && !d.opts.AnyValues && a.Status == StatusOK {
 		a.Status = StatusTypeInvalid
 	}
-	a.Value = b[i:end:end]
+	a.Value, a.Form = b[i:end:end], FormJSON
 	return end, nil
 }
 
@@ -297,9 +343,9 @@ func (c *Check) step(d *Decoder, b []byte, limit int, args []Arg, max int) (_ []
 			args, walk = c.elements(d, b, i, limit, args, max), true
 			continue
 		}
-		if c.state == wantFirst && c.op.Shape() == ShapeNothing && (i >= len(b) || b[i] != '}') {
-			// It goes back, for a step of its own.
-			c.refuseArgument(c.argument)
+		if c.mustGoBack(b, i) {
+			// The argument is walked as a value, from the next step on.
+			c.refuseArgument(d, c.argument)
 			return args, nil
 		}
 		fault = c.token(d, b, i)
@@ -322,7 +368,7 @@ func (c *Check) elements(d *Decoder, b []byte, i, limit int, args []Arg, max int
 	args, end, fault := d.elements(b[:limit:limit], i, args, c.op.Shape())
 	d.from = 0
 	if fault == nil {
-		c.at, c.state = end, wantEnd
+		c.at, c.state = end, c.afterElements()
 		if c.next < 0 {
 			c.next = d.next
 		}
@@ -392,7 +438,7 @@ func (c *Check) token(d *Decoder, b []byte, i int) *Refusal {
 		switch shape := c.op.Shape(); {
 		case shape != ShapeRenames && t == '"':
 			c.beginString(i+1, roleKey)
-		case shape == ShapePairs:
+		case shape.isMembers():
 			return syntaxAt(b, i, "a name in quotes")
 		default:
 			c.renamed, c.lones = 0, [2]int{-1, -1}
@@ -401,7 +447,7 @@ func (c *Check) token(d *Decoder, b []byte, i int) *Refusal {
 	case wantNext:
 		_, fault := separator(b, i, c.op.Shape().closing())
 		if c.state = wantElement; t != ',' {
-			c.state = wantEnd
+			c.state = c.afterElements()
 		}
 		return fault
 	case wantColon:
@@ -440,30 +486,58 @@ func (c *Check) commandToken(d *Decoder, b []byte, i int, t byte) *Refusal {
 	case wantArgument:
 		switch {
 		case c.op == 0:
-			c.refusal = &Refusal{Code: RefusedName, Offset: c.name[0] - 1}
+			c.refuse(&Refusal{Code: RefusedName, Offset: c.name[0] - 1})
 			c.at, c.state, c.root = i, wantValue, wantEnd
-		case i >= len(b) || t != c.op.Shape().opening():
-			c.refuseArgument(i)
+		case i >= len(b) || t != c.op.Shape().opening() || !d.serves(c.op.Shape()):
+			c.refuseArgument(d, i)
+		case c.op.Shape().isQuery():
+			c.argument, c.at, c.state, c.root = i, i, wantValue, wantEnd
+		case c.op.Shape() == ShapeTimedPairs:
+			c.argument, c.state = i, wantTimedName
 		default:
 			c.argument, c.state = i, wantFirst
 		}
 	case wantFirst:
 		if t == c.op.Shape().closing() {
-			c.state = wantEnd
+			c.state = c.afterElements()
 			break
 		}
 		c.at, c.state, c.first = i, wantElement, i
 	case wantEnd, wantMembers:
+		c.takeID(b)
 		switch t {
 		case '}':
 			c.state = wantNothing
 		case ',':
-			if c.state == wantEnd {
-				c.refusal = refusedTop(i, oneCommand)
-			}
-			c.state = wantMember
+			c.comma, c.state = i, wantMember
 		default:
 			return syntaxAt(b, i, "',' or '}'")
+		}
+	case wantNameNext:
+		c.takeID(b)
+		switch t {
+		case '}':
+			c.refuse(refusedTop(i, noCommand))
+			c.state = wantNothing
+		case ',':
+			c.state = wantNextName
+		default:
+			return syntaxAt(b, i, "',' or '}'")
+		}
+	case wantNextName:
+		if t != '"' {
+			return syntaxAt(b, i, "a command's name in quotes")
+		}
+		c.beginString(i+1, roleName)
+	case wantTimedName:
+		c.beginString(i+1, roleTimed)
+	case wantTTL:
+		c.at, c.state, c.root, c.ttl[0] = i, wantValue, wantTimedNext, i
+	case wantPairs:
+		c.state, c.paired = wantFirst, true
+	case wantTimedNext:
+		if c.state = wantTimedName; t == '}' {
+			c.state = wantEnd
 		}
 	case wantMember:
 		if t != '"' {
@@ -481,10 +555,68 @@ func (c *Check) commandToken(d *Decoder, b []byte, i int, t byte) *Refusal {
 	return nil
 }
 
+// mustGoBack reports whether the argument turns out to be none of its shape, at i in the
+// middle of it.
+func (c *Check) mustGoBack(b []byte, i int) bool {
+	var t byte
+	if i < len(b) {
+		t = b[i]
+	}
+	switch c.state {
+	case wantFirst:
+		return c.op.Shape() == ShapeNothing && t != '}'
+	case wantTimedName:
+		return t != '"'
+	case wantTTL:
+		return !isDigit(t)
+	case wantPairs:
+		return t != '{'
+	case wantTimedNext:
+		if c.ttl[1] == 0 && c.ttl[0] != 0 { // its end has just come
+			c.ttl[1] = c.end
+			if _, ok := parseMillis(b[c.ttl[0]:c.end]); !ok {
+				return true
+			}
+		}
+		return t != ',' && (t != '}' || c.ttl[1] == 0 || !c.paired)
+	case wantNotTimed:
+		return true
+	}
+	return false
+}
+
+// takeID takes in the id that has been walked, if it was one.
+func (c *Check) takeID(b []byte) {
+	if !c.isID {
+		return
+	}
+	if c.isID = false; c.id[1] != 0 || !isID(b[c.value:c.end]) {
+		c.refuse(refusedTop(c.value, oneID))
+		return
+	}
+	c.id = [2]int{c.value, c.end}
+}
+
+// afterElements is what comes after the last element.
+func (c *Check) afterElements() checkState {
+	if c.op.Shape() == ShapeTimedPairs {
+		return wantTimedNext
+	}
+	return wantEnd
+}
+
+// refuse notes what is wrong with the command, unless what is known is more general.
+func (c *Check) refuse(r *Refusal) {
+	if c.refusal == nil || c.refusal.Code != RefusedTop {
+		c.refusal = r
+	}
+}
+
 // refuseArgument refuses the argument at i, if it turns out to be a value.
-func (c *Check) refuseArgument(i int) {
-	c.refusal = &Refusal{RefusedArgument, i, c.op, takes[c.op.Shape()]}
+func (c *Check) refuseArgument(d *Decoder, i int) {
+	c.refuse(d.refuseArgument(i, c.op))
 	c.at, c.state, c.root = i, wantValue, wantEnd
+	c.ttl, c.paired = [2]int{}, false
 }
 
 // atLeast is the built-in max, where a parameter has its name.

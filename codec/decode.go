@@ -17,6 +17,14 @@ type Decoder struct {
 	spare   Arg   // takes the elements past the limit, which are only checked
 	marks   marks
 
+	// The least length of a key, in characters, and how many bytes more it may have.
+	minKey, keyRange int
+
+	has    extraSet // what of the following the payload has
+	id     [2]int   // where its id begins and ends
+	nameAt int      // where its command's name begins, if that is none of the usual
+	extra  Extra
+
 	// Of a long payload; see check.go.
 	from   int    // of a step: where it begins, what is before is UTF-8
 	inPart bool   // a part is being decoded
@@ -32,7 +40,10 @@ func NewDecoder(opts Options) (*Decoder, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	return &Decoder{opts: opts, marks: marks{size: windowBytes}, longRun: longRun}, nil
+	return &Decoder{
+		opts: opts, marks: marks{size: windowBytes}, longRun: longRun,
+		minKey: opts.MinKeyChars, keyRange: opts.MaxKeyBytes - opts.MinKeyChars,
+	}, nil
 }
 
 // maxKeptScratch is how much scratch Reset keeps.
@@ -41,7 +52,7 @@ const maxKeptScratch = 1 << 20
 // Reset gives up the scratch and the payload. Keys of arguments decoded before are not
 // valid after it.
 func (d *Decoder) Reset() {
-	d.spare = Arg{} // it may alias a whole frame
+	d.spare, d.extra = Arg{}, Extra{} // they may alias a whole frame
 	d.scratch = d.scratch[:0]
 	if cap(d.scratch) > maxKeptScratch {
 		d.scratch = nil
@@ -55,7 +66,8 @@ func (d *Decoder) Reset() {
 // as it was. The error is a *Refusal, about the most general fault: not JSON, then not
 // one command, then no such command, then a wrong argument.
 //
-// The arguments alias the payload, which must not change while they are in use.
+// The arguments alias the payload, which must not change while they are in use. So does
+// cmd.Extra, which is valid until the next call of Decode, too.
 func (d *Decoder) Decode(payload []byte, args []Arg, max int) ([]Arg, Command, error) {
 	d.begin(len(args), max, false)
 	scratch := len(d.scratch)
@@ -63,30 +75,39 @@ func (d *Decoder) Decode(payload []byte, args []Arg, max int) ([]Arg, Command, e
 	if refusal != nil {
 		d.scratch = d.scratch[:scratch]
 		clear(out[min(len(args), len(out)):]) // they must not keep the payload alive
+		if d.has&hasID != 0 {
+			refusal.ID = string(payload[d.id[0]:d.id[1]])
+		}
 		return args, Command{}, refusal
 	}
-	return out, d.command(op), nil
+	cmd := d.command(op)
+	if d.has != 0 {
+		cmd.Extra = d.extras(payload)
+	}
+	return out, cmd, nil
 }
 
 // DecodeFrom appends at most max further elements of a payload that Decode has
 // accepted, beginning at cmd.Next. What follows them is not checked again. A payload
 // that Decode has not accepted gives nonsense, but does no harm.
 func (d *Decoder) DecodeFrom(payload []byte, cmd Command, args []Arg, max int) ([]Arg, Command) {
+	last := Command{Op: cmd.Op, Extra: cmd.Extra}
 	if cmd.Op == 0 || int(cmd.Op) >= NumOpcodes || cmd.Next < 0 || cmd.Next > len(payload) {
-		return args, Command{Op: cmd.Op}
+		return args, last
 	}
 	d.begin(len(args), max, true)
 	out, _, err := d.elements(payload, cmd.Next, args, cmd.Op.Shape())
 	if err != nil {
-		return args, Command{Op: cmd.Op}
+		return args, last
 	}
-	return out, d.command(cmd.Op)
+	last.More, last.Next = d.next >= 0, atLeast(0, d.next)
+	return out, last
 }
 
 func (d *Decoder) begin(args, max int, checked bool) {
 	d.limit, d.next, d.checked = args+max, -1, checked
 	d.marks.n, d.marks.unicode, d.dirty = 0, false, false
-	d.utf8 = utf8Unknown
+	d.utf8, d.has = utf8Unknown, 0
 	if checked {
 		d.utf8 = utf8Valid
 	}
@@ -140,28 +161,31 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 			op = usual(uncheckedLoad64(b, i))
 		}
 	}
+	// refusal is what is wrong with the command, if its text turns out to be right; top is
+	// what is wrong with the members before it, which goes before that.
+	var refusal, fault, top *Refusal
 	if op != 0 {
 		i = skipSpace(b, i+nameBytes)
-	} else if i, op, err = d.name(b); err != nil {
+	} else if i, op, top, err = d.name(b); err != nil {
 		return args, op, err
 	}
-	// refusal is what is wrong with the command, if its text turns out to be right.
-	var refusal, fault *Refusal
 	s := op.Shape()
 	switch {
 	case op == 0:
 		refusal = d.unknown(b)
 		i, _, fault = d.value(b, i)
 	case i >= len(b) || b[i] != s.opening():
-		refusal = &Refusal{RefusedArgument, i, op, takes[s]}
+		refusal = d.refuseArgument(i, op)
 		i, _, fault = d.value(b, i)
+	case s >= ShapeUpdates:
+		args, i, refusal, fault = d.whole(b, i, args, op)
 	default:
 		first := skipSpace(b, i+1)
 		switch {
 		case first < len(b) && b[first] == s.closing():
 			i = first + 1
 		case s == ShapeNothing:
-			refusal = &Refusal{RefusedArgument, i, op, takes[s]}
+			refusal = d.refuseArgument(i, op)
 			i, _, fault = d.value(b, i)
 		case s == ShapePairs: // one call less than through elements
 			args, i, fault = d.pairs(b, first, args)
@@ -174,12 +198,15 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 	if fault != nil {
 		return args, op, fault
 	}
+	if top != nil {
+		refusal = top
+	}
 	i = skipSpace(b, i)
 	if i+1 == len(b) && b[i] == '}' {
 		return args, op, refusal
 	}
 	if i < len(b) && b[i] == ',' {
-		return args, op, d.refuseMembers(b, i)
+		return args, op, d.members(b, i, top, refusal)
 	}
 	if i >= len(b) || b[i] != '}' {
 		return args, op, syntaxAt(b, i, "',' or '}'")
@@ -187,53 +214,63 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 	return args, op, atEnd(b, i+1, refusal)
 }
 
-// name decodes the beginning of any payload: the brace, the command's name and the colon.
-// It returns the index of the argument.
-func (d *Decoder) name(b []byte) (argument int, op Opcode, _ *Refusal) {
+// name decodes the beginning of any payload: the brace, an id if there is one, the
+// command's name and the colon. It returns the index of the argument, and top if there is
+// something wrong with the id.
+func (d *Decoder) name(b []byte) (argument int, op Opcode, top, _ *Refusal) {
 	i := skipSpace(b, 0)
 	if i >= len(b) || b[i] != '{' {
-		return 0, 0, d.refuseTop(b, i)
+		return 0, 0, nil, d.refuseTop(b, i)
 	}
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
-		return 0, 0, atEnd(b, i+1, refusedTop(i, noCommand))
+		return 0, 0, nil, atEnd(b, i+1, refusedTop(i, noCommand))
 	}
-	if i >= len(b) || b[i] != '"' {
-		return 0, 0, syntaxAt(b, i, "a command's name in quotes")
+	for {
+		if i >= len(b) || b[i] != '"' {
+			return 0, 0, nil, syntaxAt(b, i, "a command's name in quotes")
+		}
+		d.nameAt = i
+		end, kind, err := d.scanString(b, i+1)
+		if err != nil {
+			return 0, 0, nil, err
+		}
+		name := b[i+1 : end]
+		if i, err = d.colon(b, end+1); err != nil {
+			return 0, 0, nil, err
+		}
+		if !isIDName(name) {
+			return i, d.lookup(name, kind), top, nil
+		}
+		if i, top, err = d.takeID(b, i, top); err != nil {
+			return 0, 0, nil, err
+		}
+		if i = skipSpace(b, i); i < len(b) && b[i] == '}' {
+			if top == nil {
+				top = refusedTop(i, noCommand)
+			}
+			return 0, 0, nil, atEnd(b, i+1, top)
+		}
+		if i >= len(b) || b[i] != ',' {
+			return 0, 0, nil, syntaxAt(b, i, "',' or '}'")
+		}
+		i = skipSpace(b, i+1)
 	}
-	end, kind, err := d.scanString(b, i+1)
-	if err != nil {
-		return 0, 0, err
-	}
-	name := b[i+1 : end]
-	i, err = d.colon(b, end+1)
-	if err != nil {
-		return 0, 0, err
-	}
-	return i, d.lookup(name, kind), nil
 }
 
-// maxNameText is more than any command's name takes up, however it is written.
+// maxNameText is more than any name of the contract takes up, however it is written.
 const maxNameText = 1 << 10
 
 // lookup returns the opcode of a command's name as it is written.
 func (d *Decoder) lookup(name []byte, kind stringKind) Opcode {
-	switch {
-	case kind&kindEscaped == 0:
-		return Lookup(name)
-	case kind&kindSurrogate != 0 || len(name) > maxNameText:
-		return 0 // a name with an unpaired surrogate is no command's
-	}
-	scratch := unescape(d.scratch, name)
-	return Lookup(scratch[len(d.scratch):])
+	return Lookup(d.shortText(name, kind))
 }
 
 // unknown makes the refusal of a name that is no command's. The text up to the argument
 // has been accepted.
 func (d *Decoder) unknown(b []byte) *Refusal {
-	quote := skipSpace(b, skipSpace(b, 0)+1)
-	end, _, _ := d.scanString(b, quote+1)
-	return &Refusal{RefusedName, quote, 0, shownName(b[quote+1 : end])}
+	end, _, _ := d.scanString(b, d.nameAt+1)
+	return &Refusal{Code: RefusedName, Offset: d.nameAt, Text: shownName(b[d.nameAt+1 : end])}
 }
 
 func refusedTop(offset int, text string) *Refusal {
@@ -260,25 +297,43 @@ func (d *Decoder) refuseTop(b []byte, i int) *Refusal {
 	return atEnd(b, end, refusedTop(i, oneCommand))
 }
 
-// refuseMembers makes the refusal of a payload that has a second member, after the comma.
-func (d *Decoder) refuseMembers(b []byte, comma int) *Refusal {
-	i := comma
+// members decodes what follows the command, from the comma on: an id, or members that are
+// too many. It returns top, or what is wrong with them, or else refusal.
+func (d *Decoder) members(b []byte, comma int, top, refusal *Refusal) *Refusal {
 	for {
-		var err *Refusal
-		if i, err = d.memberName(b, skipSpace(b, i+1)); err != nil {
+		i := skipSpace(b, comma+1)
+		if i >= len(b) || b[i] != '"' {
+			return syntaxAt(b, i, "a name in quotes")
+		}
+		end, _, err := d.scanString(b, i+1)
+		if err != nil {
 			return err
 		}
-		var end int
-		if end, _, err = d.value(b, i); err != nil {
+		id := isIDName(b[i+1 : end])
+		if i, err = d.colon(b, end+1); err != nil {
 			return err
 		}
-		i = skipSpace(b, end)
+		if id {
+			i, top, err = d.takeID(b, i, top)
+		} else {
+			if top == nil {
+				top = refusedTop(comma, oneCommand)
+			}
+			i, _, err = d.value(b, i)
+		}
+		if err != nil {
+			return err
+		}
+		i = skipSpace(b, i)
 		if i >= len(b) || b[i] != ',' && b[i] != '}' {
 			return syntaxAt(b, i, "',' or '}'")
 		}
-		if b[i] == '}' {
+		if comma = i; b[i] == '}' {
 			break
 		}
 	}
-	return atEnd(b, i+1, refusedTop(comma, oneCommand))
+	if top == nil {
+		top = refusal
+	}
+	return atEnd(b, comma+1, top)
 }

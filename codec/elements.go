@@ -11,14 +11,25 @@ import (
 // at least one. It returns the index after the argument.
 func (d *Decoder) elements(b []byte, i int, args []Arg, s Shape) (_ []Arg, end int, err *Refusal) {
 	switch s {
-	case ShapePairs:
+	case ShapePairs, ShapeTimedPairs:
 		return d.pairs(b, i, args)
 	case ShapeKeys:
 		return d.keys(b, i, args)
 	case ShapeRenames:
 		return d.renames(b, i, args)
+	case ShapeNothing, ShapeQuery, ShapeSearch:
+		return args, i, nil
 	}
-	return args, i, nil
+	from := len(args)
+	args, end, err = d.pairs(b, i, args)
+	whole := len(args)
+	if err != nil {
+		whole-- // the last one isn't
+	}
+	for ; from < whole; from++ {
+		d.judge(&args[from], s)
+	}
+	return args, end, err
 }
 
 // add adds an Arg to decode the element at i into. Past the limit that is the decoder's
@@ -67,7 +78,7 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Ref
 		if uint(end) < uint(n) && b[end] == '"' && !d.dirty {
 			a.Key = b[i+1 : end : end]
 			a.Status, a.flags = StatusOK, 0
-			if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || d.marks.unicode && fewerChars(a.Key, minKeyChars) {
+			if uint(end-i-1-d.minKey) > uint(d.keyRange) || d.marks.unicode && fewerChars(a.Key, d.minKey) {
 				a.Status = StatusKeyLengthInvalid
 			}
 		} else if end, err = d.keySlow(b, a, i+1, end); err != nil {
@@ -92,10 +103,10 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Ref
 			} else {
 				end = d.stopFar(b, i+1)
 			}
-			if uint(end) >= uint(n) || b[end] != '"' || d.dirty {
-				if end, _, err = d.scanEscaped(b, i+1, end); err != nil {
-					return args, 0, err
-				}
+			if uint(end) < uint(n) && b[end] == '"' && !d.dirty {
+				a.Value, a.Form = b[i+1:end:end], FormString
+			} else if end, err = d.stringSlow(b, a, i, end); err != nil {
+				return args, 0, err
 			}
 			end++
 		} else {
@@ -106,8 +117,8 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Ref
 			if !scalar && !d.opts.AnyValues && a.Status == StatusOK {
 				a.Status = StatusTypeInvalid
 			}
+			a.Value, a.Form = b[i:end:end], FormJSON
 		}
-		a.Value = b[i:end:end]
 
 		if end+1 < n {
 			if b[end] == ',' {
@@ -123,6 +134,20 @@ func (d *Decoder) pairs(b []byte, i int, args []Arg) (_ []Arg, end int, err *Ref
 			return args, end + 1, err
 		}
 	}
+}
+
+// stringSlow decodes the value whose quote is at i into a, when the first byte that may stop
+// it is at end. It returns the index of the closing quote.
+func (d *Decoder) stringSlow(b []byte, a *Arg, i, end int) (_ int, err *Refusal) {
+	end, kind, err := d.scanEscaped(b, i+1, end)
+	switch {
+	case err != nil:
+	case kind&kindEscaped == 0:
+		a.Value, a.Form = b[i+1:end:end], FormString
+	default:
+		a.Value, a.Form = b[i:end+1:end+1], FormJSON
+	}
+	return end, err
 }
 
 // keys decodes the elements of a GET, like pairs.
@@ -145,16 +170,18 @@ func (d *Decoder) keys(b []byte, i int, args []Arg) (_ []Arg, end int, err *Refu
 			}
 			if uint(end) < uint(n) && b[end] == '"' && !d.dirty {
 				a.Key = b[i+1 : end : end]
-				a.Status, a.flags = StatusOK, 0
-				if uint(end-i-1-minKeyChars) > uint(d.opts.MaxKeyBytes-minKeyChars) || d.marks.unicode && fewerChars(a.Key, minKeyChars) {
+				a.Status, a.flags, a.Form = StatusOK, 0, FormJSON
+				if uint(end-i-1-d.minKey) > uint(d.keyRange) || d.marks.unicode && fewerChars(a.Key, d.minKey) {
 					a.Status = StatusKeyLengthInvalid
 				}
 			} else if end, err = d.keySlow(b, a, i+1, end); err != nil {
 				return args, 0, err
+			} else {
+				a.Form = FormJSON
 			}
 			end++
 		} else {
-			a.Key, a.Status, a.flags = nil, StatusTypeInvalid, 0
+			a.Key, a.Status, a.flags, a.Form = nil, StatusTypeInvalid, 0, FormJSON
 			if end, _, err = d.value(b, i); err != nil {
 				return args, 0, err
 			}
@@ -285,7 +312,7 @@ func (d *Decoder) keySlow(b []byte, a *Arg, start, i int) (end int, err *Refusal
 		}
 	}
 	a.Key, a.Status = key, StatusOK
-	if len(key) > d.opts.MaxKeyBytes || len(key) < minKeyChars || kind&kindUnicode|kind&kindEscaped != 0 && fewerChars(key, minKeyChars) {
+	if len(key) > d.opts.MaxKeyBytes || len(key) < d.minKey || kind&kindUnicode|kind&kindEscaped != 0 && fewerChars(key, d.minKey) {
 		a.Status = StatusKeyLengthInvalid
 	}
 	return end, nil

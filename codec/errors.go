@@ -14,6 +14,7 @@ type Refusal struct {
 	Offset int    // of the byte at fault, from 0; of a word, name or argument at fault, the first byte
 	Op     Opcode // for RefusedArgument: whose argument it is
 	Text   string // what is wrong, and where; for RefusedName the name as it was written, or its beginning
+	ID     string // the text of the command's id, as far as it could be read
 }
 
 // RefusalCode is the kind of a refusal: its number on the wire (PROTOCOL.md section 2).
@@ -31,6 +32,7 @@ const (
 const (
 	oneCommand = "Only one command permitted"
 	noCommand  = "no command in the object"
+	oneID      = `"#" is one string or number of at most 64 bytes`
 )
 
 // unknownCommand stands before the name of RefusedName.

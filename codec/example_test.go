@@ -34,7 +34,7 @@ func Example() {
 	dec.Reset()
 	os.Stdout.Write(out)
 	// Output:
-	// SET stores user1234_name = "bob"
+	// SET stores user1234_name = bob
 	// {"SET_RSP":{"st":1,"k":"user1234_name"}}
 	// {"SET_RSP":{"st":6,"k":"age"}}
 }

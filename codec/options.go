@@ -10,18 +10,26 @@ import (
 const (
 	DefaultMaxKeyBytes = 65_535
 	DefaultMaxDepth    = 128
-	minKeyChars        = 6
+	DefaultMinKeyChars = 6
 	maxMaxDepth        = 4000 // sonic's own recursion ends at 4,096
+
+	// MaxMinKeyChars is the most that Options.MinKeyChars may be. A key of so many
+	// characters is never too long, whatever they are.
+	MaxMinKeyChars = 1024
 )
 
 // Options configure a Decoder. The zero value means the defaults.
 type Options struct {
 	AnyValues   bool // null, objects and arrays are values too
+	MinKeyChars int  // of a key, unescaped, in characters
 	MaxKeyBytes int  // of a key, unescaped
 	MaxDepth    int  // of nested arrays and objects
 }
 
 func (o Options) withDefaults() Options {
+	if o.MinKeyChars == 0 {
+		o.MinKeyChars = DefaultMinKeyChars
+	}
 	if o.MaxKeyBytes == 0 {
 		o.MaxKeyBytes = DefaultMaxKeyBytes
 	}
@@ -39,7 +47,8 @@ func (o Options) validate() error {
 			faults = append(faults, &OptionError{field, value, want})
 		}
 	}
-	inRange("MaxKeyBytes", o.MaxKeyBytes, minKeyChars, math.MaxInt, fmt.Sprintf("%d or more", minKeyChars))
+	inRange("MinKeyChars", o.MinKeyChars, 1, MaxMinKeyChars, fmt.Sprintf("1 to %d", MaxMinKeyChars))
+	inRange("MaxKeyBytes", o.MaxKeyBytes, max(1, o.MinKeyChars), math.MaxInt, "MinKeyChars or more")
 	inRange("MaxDepth", o.MaxDepth, 1, maxMaxDepth, fmt.Sprintf("1 to %d", maxMaxDepth))
 	return errors.Join(faults...)
 }

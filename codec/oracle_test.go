@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -27,6 +30,9 @@ type outcome struct {
 	refusal int // 0, or s 5, s 4, s 3, or st 12
 	op      string
 	args    []element
+	id      string
+	ttl     int64
+	query   string // the fields that are asked for, in the order of their names
 }
 
 type element struct {
@@ -34,19 +40,35 @@ type element struct {
 	status     codec.Status
 }
 
-func (o outcome) String() string { return fmt.Sprintf("refusal %d, %s %q", o.refusal, o.op, o.args) }
+func (o outcome) String() string {
+	return fmt.Sprintf("refusal %d, %s %q, id %s, ttl %d, query %s", o.refusal, o.op, o.args, o.id, o.ttl, o.query)
+}
 
 const (
 	oraclePairs = iota + 1
 	oracleKeys
 	oracleRenames
 	oracleNothing
+	oracleTimed
+	oracleTimes
+	oracleNumbers
+	oracleComparisons
+	oracleExpected
+	oracleAppends
+	oracleUpdates
+	oracleQuery
+	oracleSearch
 )
 
 var oracleCommands = map[string]int{
 	"SET": oraclePairs, "SETQ": oraclePairs, "ADD": oraclePairs, "ADDQ": oraclePairs,
 	"GET": oracleKeys, "RMV": oracleKeys, "CONTAINS": oracleKeys, "RNM_KEY": oracleRenames,
-	"COUNT": oracleNothing, "CLEAR": oracleNothing, "SERVER_INFO": oracleNothing,
+	"COUNT": oracleNothing, "CLEAR": oracleNothing, "SERVER_INFO": oracleNothing, "PING": oracleNothing,
+	"SETEX": oracleTimed, "SETEXQ": oracleTimed, "ADDEX": oracleTimed, "ADDEXQ": oracleTimed,
+	"EXPIRE": oracleTimes, "EXPIREQ": oracleTimes, "TTL": oracleKeys, "INCR": oracleNumbers, "INCRQ": oracleNumbers,
+	"CAS": oracleComparisons, "CAD": oracleExpected, "TAKE": oracleKeys, "SWAP": oraclePairs, "RMVQ": oracleKeys,
+	"APPEND": oracleAppends, "APPENDQ": oracleAppends, "UPDATE": oracleUpdates, "UPDATEQ": oracleUpdates,
+	"CLEAR_SET": oraclePairs,
 }
 
 // member is a member of an object, as text; name is unescaped.
@@ -135,25 +157,59 @@ func oracle(payload []byte, opts codec.Options) outcome {
 	tooDeep := func(text string) bool { return depth(text) > opts.MaxDepth }
 
 	all, err := members(string(payload))
-	if err != nil || len(all) != 1 {
-		for _, m := range all {
-			if tooDeep(m.value) {
-				return invalid
-			}
-			// The first member is decoded before others are known to follow.
-			if m == all[0] && oracleArgument(m.name, m.value, opts).refusal == 5 {
-				return invalid
-			}
-		}
-		if err != nil && tooDeep(string(payload)) {
+	if err != nil {
+		if tooDeep(string(payload)) {
 			return invalid
 		}
 		return outcome{refusal: 4}
 	}
-	if loneSurrogate(all[0].rawName) {
-		all[0].name = ""
+	id, commands, badIDs := "", 0, 0
+	var command member
+	for _, m := range all {
+		switch {
+		case m.name == "#" && (tooDeep(m.value)):
+			return outcome{refusal: 5, id: id}
+		case m.name == "#" && id == "" && oracleID(m.value):
+			id = m.value
+		case m.name == "#":
+			badIDs++
+		default:
+			if commands++; commands == 1 {
+				// It is decoded before others are known to follow.
+				if command = m; oracleArgument(m.name, m.value, opts).refusal == 5 {
+					return outcome{refusal: 5, id: id}
+				}
+			} else if tooDeep(m.value) {
+				return outcome{refusal: 5, id: id}
+			}
+		}
 	}
-	return oracleArgument(all[0].name, all[0].value, opts)
+	if commands != 1 || badIDs > 0 {
+		return outcome{refusal: 4, id: id}
+	}
+	if loneSurrogate(command.rawName) {
+		command.name = ""
+	}
+	out := oracleArgument(command.name, command.value, opts)
+	out.id = id
+	return out
+}
+
+// oracleID reports whether a value may be an id.
+func oracleID(text string) bool {
+	switch {
+	case text[0] == '"':
+		return len(text) <= 66
+	case strings.ContainsRune("-0123456789", rune(text[0])):
+		return len(text) <= 64
+	}
+	return false
+}
+
+// oracleInt is the number that text is, written in digits; low and high are what it may be.
+func oracleInt(text string, low, high int64) (n int64, ok bool) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil && n >= low && n <= high
 }
 
 // oracleArgument decodes the argument of a command.
@@ -179,9 +235,41 @@ func oracleArgument(name, text string, opts codec.Options) outcome {
 		}
 		return o
 	}
-	switch oracleCommands[name] {
-	case oraclePairs:
+	shape := oracleCommands[name]
+	pairs := text
+	switch shape {
+	case oracleUpdates:
+		if !opts.AnyValues {
+			return refused(wrong)
+		}
+	case oracleTimed:
 		all, err := members(text)
+		if err != nil {
+			return refused(wrong)
+		}
+		pairs = ""
+		for _, m := range all {
+			n, ok := oracleInt(m.value, 1, 1e13)
+			switch {
+			case m.name == "ttl" && ok && out.ttl == 0 && !loneSurrogate(m.rawName):
+				out.ttl = n
+			case m.name == "pairs" && m.value[0] == '{' && pairs == "":
+				pairs = m.value
+				// They are decoded before what follows them is known.
+				if oracleArgument("SET", pairs, opts).refusal == 5 {
+					return invalid
+				}
+			default:
+				return refused(wrong)
+			}
+		}
+		if out.ttl == 0 || pairs == "" {
+			return refused(wrong)
+		}
+	}
+	switch shape {
+	case oraclePairs, oracleTimed, oracleTimes, oracleNumbers, oracleComparisons, oracleExpected, oracleAppends, oracleUpdates:
+		all, err := members(pairs)
 		if err != nil {
 			return refused(wrong)
 		}
@@ -190,7 +278,7 @@ func oracleArgument(name, text string, opts codec.Options) outcome {
 				return invalid
 			}
 			e := element{asAnswered(m.rawName, m.name, opts), m.value, status(m.name)}
-			if strings.ContainsRune("n[{", rune(m.value[0])) && !opts.AnyValues && e.status == codec.StatusOK {
+			if e.status == codec.StatusOK && !oracleIsFor(shape, &e, opts) {
 				e.status = codec.StatusTypeInvalid
 			}
 			out.args = append(out.args, e)
@@ -234,6 +322,8 @@ func oracleArgument(name, text string, opts codec.Options) outcome {
 			}
 			out.args = append(out.args, element{asAnswered(pair[0].rawName, pair[0].name, opts), asAnswered(pair[0].value, to, opts), status(pair[0].name, to)})
 		}
+	case oracleQuery, oracleSearch:
+		return refusedOr(out, oracleAsk(text, shape == oracleSearch, opts), refused, wrong)
 	case oracleNothing:
 		if all, err := members(text); err != nil || len(all) > 0 {
 			return refused(wrong)
@@ -242,6 +332,97 @@ func oracleArgument(name, text string, opts codec.Options) outcome {
 		return refused(outcome{refusal: 3})
 	}
 	return out
+}
+
+func refusedOr(out outcome, query string, refused func(outcome) outcome, wrong outcome) outcome {
+	if query == "" {
+		return refused(wrong)
+	}
+	out.query = query
+	return refused(out)
+}
+
+// oracleIsFor reports whether an element's value is of its shape's kind. Of a comparison it
+// makes the two values.
+func oracleIsFor(shape int, e *element, opts codec.Options) bool {
+	scalar := !strings.ContainsRune("n[{", rune(e.value[0]))
+	switch shape {
+	case oracleTimes:
+		_, ok := oracleInt(e.value, 1, 1e13)
+		return ok || e.value == "null"
+	case oracleNumbers:
+		_, ok := oracleInt(e.value, math.MinInt64, math.MaxInt64)
+		return ok
+	case oracleComparisons:
+		two, err := elements(e.value)
+		if err != nil || len(two) != 2 || strings.ContainsRune("n[{", rune(two[1][0])) && !opts.AnyValues {
+			return false
+		}
+		e.value = two[0] + " then " + two[1]
+		return true
+	case oracleExpected:
+		return true
+	case oracleAppends:
+		return e.value[0] == '"' || opts.AnyValues && (e.value[0] == '[' || e.value[0] == '{')
+	case oracleUpdates:
+		all, err := members(e.value)
+		for _, m := range all {
+			if !pointers.MatchString(m.name) {
+				return false
+			}
+		}
+		return err == nil
+	}
+	return scalar || opts.AnyValues
+}
+
+// pointers are those of RFC 6901, section 3.
+var pointers = regexp.MustCompile(`(?s)^(/([^~/]|~[01])*)*$`)
+
+// oracleAsk is what a question asks for, "" if it is none.
+func oracleAsk(text string, search bool, opts codec.Options) string {
+	all, err := members(text)
+	if err != nil || len(text) > 128<<10 {
+		return ""
+	}
+	fields := map[string]string{"limit": "1000"}
+	seen := map[string]bool{}
+	for _, m := range all {
+		name, value := m.name, m.value
+		isComparison := slices.Contains([]string{"==", "!=", "<", "<=", ">", ">="}, name)
+		if isComparison {
+			name = "compare"
+		}
+		isText := value[0] == '"' && !loneSurrogate(value)
+		var s string
+		_ = json.Unmarshal([]byte(value), &s)
+		_, isLimit := oracleInt(value, 1, 100_000)
+		ok := false
+		switch name {
+		case "prefix", "cursor":
+			ok, value = isText, s
+		case "limit":
+			ok = isLimit
+		case "values":
+			ok = value == "true" || value == "false"
+		case "path":
+			ok, value = search && isText && pointers.MatchString(s) && (s == "" || opts.AnyValues), s
+		case "compare":
+			ok, value = search, m.name+value
+		}
+		if !ok || seen[name] {
+			return ""
+		}
+		seen[name], fields[name] = true, value
+	}
+	if search && !seen["compare"] {
+		return ""
+	}
+	return asked(fields["prefix"], fields["limit"], fields["cursor"], fields["values"] == "true")
+}
+
+func asked(prefix, limit, cursor string, values bool) string {
+	return fmt.Sprintf("prefix %q, limit %s, cursor %q, values %t", prefix, limit, cursor, values)
 }
 
 // asAnswered is a key as an Arg has it. Of one that is too long however it is written, the
@@ -268,7 +449,7 @@ func decodeSteps(t testing.TB, d *codec.Decoder, payload []byte, max int) (outco
 		if len(args) != 0 || cmd.More {
 			t.Errorf("%.200q: refused, and yet there are %d arguments", payload, len(args))
 		}
-		return outcome{refusal: refusal(t, err), op: refusedOp(err)}, err
+		return outcome{refusal: refusal(t, err), op: refusedOp(err), id: codec.RefusalOf(err).ID}, err
 	}
 	for step := len(args); cmd.More; {
 		if step != max {
@@ -281,11 +462,40 @@ func decodeSteps(t testing.TB, d *codec.Decoder, payload []byte, max int) (outco
 		}
 	}
 	out := outcome{op: cmd.Op.String()}
-	for _, a := range args {
-		e := element{string(a.Key), string(a.Value), a.Status}
-		out.args = append(out.args, e)
+	for i := range args {
+		out.args = append(out.args, element{string(args[i].Key), valueText(cmd.Op, &args[i]), args[i].Status})
+	}
+	if x := cmd.Extra; x != nil {
+		out.id, out.ttl = string(x.ID), x.TTL
+		if q := x.Query; q != nil {
+			out.query = asked(string(q.Prefix), strconv.Itoa(q.Limit), string(q.Cursor), q.Values)
+		}
 	}
 	return out, nil
+}
+
+// valueText is the text of an element's value, or of those of a comparison. It panics if a
+// string is not kept in the form that it is to be.
+func valueText(op codec.Opcode, a *codec.Arg) string {
+	if op.Shape() == codec.ShapeComparisons && a.Status == codec.StatusOK {
+		expected, expectedForm, value, valueForm := a.Comparison()
+		return textOf(expected, expectedForm) + " then " + textOf(value, valueForm)
+	}
+	if op.Shape() == codec.ShapeKeys || op.Shape() == codec.ShapeRenames {
+		return string(a.Value)
+	}
+	return textOf(a.Value, a.Form)
+}
+
+func textOf(value []byte, form codec.Form) string {
+	plain := form == codec.FormJSON && len(value) > 0 && value[0] == '"' && !bytes.Contains(value, []byte(`\`))
+	if plain || form > codec.FormString {
+		panic(fmt.Sprintf("form %d of %q", form, value))
+	}
+	if form == codec.FormString {
+		return `"` + string(value) + `"`
+	}
+	return string(value)
 }
 
 func refusal(t testing.TB, err error) int {

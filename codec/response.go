@@ -11,8 +11,6 @@ import (
 // and returns the longer slice. ResponseLen and ValueLen give the length of the commonest
 // responses beforehand, so that a frame's header can be written first.
 
-const numStatuses = int(StatusOutOfMemory) + 1
-
 // A prefix is the fixed beginning of a response. All of its 32 bytes are copied, and then
 // n of them kept: two moves of a register instead of a call.
 type prefix struct {
@@ -46,11 +44,12 @@ func appendPrefix(dst []byte, head *prefix, n int) []byte {
 	return dst[:at+head.n]
 }
 
-// The middle and the tail of the answer to a pair whose value may not be stored: what to do
-// about it. Only a server without the option ever refuses a value's type.
+// The middle of the answer to an element whose value is of the wrong type, and what stands
+// before and after what it takes.
 const (
 	headTypeInvalid = `7,"k":"`
-	valueTypes      = `","m":"null, objects and arrays are values only with --values any"}}`
+	midTypeInvalid  = `","m":"`
+	tailTypeInvalid = `"}}`
 )
 
 // AppendResponse appends the answer for one element: its status and its key.
@@ -67,11 +66,12 @@ func AppendResponse(dst []byte, op Opcode, arg *Arg, st Status) []byte {
 }
 
 // appendRare is AppendResponse for an answer with more than a key: to a rename, which has
-// both keys, and to a pair whose value may not be stored.
+// both keys, and to an element whose value is of the wrong type.
 func appendRare(dst []byte, op Opcode, arg *Arg, st Status) []byte {
-	if op.Shape() == ShapePairs {
+	if op.Shape() != ShapeRenames {
 		dst = append(append(dst, derived.texts[op].Response...), headTypeInvalid...)
-		return append(appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0), valueTypes...)
+		dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
+		return append(append(append(dst, midTypeInvalid...), mistyped[op.Shape()]...), tailTypeInvalid...)
 	}
 	dst = append(dst, derived.rename[op]...)
 	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
@@ -92,23 +92,108 @@ func ResponseLen(op Opcode, arg *Arg, st Status) int {
 // rareLen returns how many bytes appendRare will append.
 func rareLen(op Opcode, arg *Arg, st Status) int {
 	n := keyLen(arg.Key, arg.flags&keyNeedsEscape != 0)
-	if op.Shape() == ShapePairs {
-		return len(derived.texts[op].Response) + len(headTypeInvalid) + n + len(valueTypes)
+	if op.Shape() != ShapeRenames {
+		return len(derived.texts[op].Response) + len(headTypeInvalid) + n + len(midTypeInvalid) + len(mistyped[op.Shape()]) + len(tailTypeInvalid)
 	}
 	return len(derived.rename[op]) + n + len(`":"`) + keyLen(arg.Value, arg.flags&valueNeedsEscape != 0) + len(renameTail[st])
 }
 
 // ValueLen returns how many bytes AppendValue will append.
-func ValueLen(op Opcode, arg *Arg, value []byte) int {
-	return derived.value[op].n + keyLen(arg.Key, arg.flags&keyNeedsEscape != 0) + len(`":`) + len(value) + len("}}")
+func ValueLen(op Opcode, arg *Arg, st Status, value []byte, form Form) int {
+	n := derived.value[op][st].n + keyLen(arg.Key, arg.flags&keyNeedsEscape != 0) + len(`":`) + len(value) + len("}}")
+	if form != FormJSON {
+		n += len(`""`)
+		if form == FormBytes {
+			n += escapedLen(value) - len(value)
+		}
+	}
+	return n
 }
 
-// AppendValue appends the answer with a value, of a command that has one.
-func AppendValue(dst []byte, op Opcode, arg *Arg, value []byte) []byte {
-	dst = appendPrefix(dst, &derived.value[op], len(arg.Key)+len(value)+4)
+// AppendValue appends the answer with a value, whose status is one of op.Values. The value
+// must be one that IsText reports to be text.
+func AppendValue(dst []byte, op Opcode, arg *Arg, st Status, value []byte, form Form) []byte {
+	dst = appendPrefix(dst, &derived.value[op][st], len(arg.Key)+len(value)+6)
 	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
+	if form == FormString {
+		dst = append(append(dst, `":"`...), value...)
+		return append(dst, `"}}`...)
+	}
 	dst = append(dst, `":`...)
-	dst = append(dst, value...)
+	return append(appendValue(dst, value, form), "}}"...)
+}
+
+// appendValue appends a value as JSON text.
+func appendValue(dst, value []byte, form Form) []byte {
+	switch form {
+	case FormJSON:
+		return append(dst, value...)
+	case FormString:
+		return append(append(append(dst, '"'), value...), '"')
+	}
+	return append(appendEscaped(append(dst, '"'), value), '"')
+}
+
+// IsText reports whether a value has a JSON text: bytes that are not UTF-8 have none.
+func IsText(value []byte, form Form) bool { return form != FormBytes || ValidUTF8(value) }
+
+// AppendID puts the id into the answer that begins at dst[from:], as its first member.
+func AppendID(dst []byte, from int, id []byte) []byte {
+	at := from + bytes.IndexByte(dst[from:], ':') + len(":{") // no command's name has a colon
+	n := len(idHead) + len(id) + len(",")
+	dst = slices.Grow(dst, n)
+	dst = dst[:len(dst)+n]
+	copy(dst[at+n:], dst[at:])
+	at += copy(dst[at:], idHead)
+	at += copy(dst[at:], id)
+	dst[at] = ','
+	return dst
+}
+
+const idHead = `"#":`
+
+// AppendDone appends the answer to a command with an id that would have none otherwise. It
+// has no id yet.
+func AppendDone(dst []byte, op Opcode) []byte {
+	dst = append(dst, `{"`...)
+	dst = append(dst, op.String()...)
+	return append(dst, `_RSP":{"st":0}}`...)
+}
+
+// AppendPageOpen begins the answer of a command with ReplyPage, with the keys or with the
+// pairs of keys and values.
+func AppendPageOpen(dst []byte, op Opcode, values bool) []byte {
+	dst = append(dst, `{"`...)
+	dst = append(dst, op.String()...)
+	if values {
+		return append(dst, `_RSP":{"st":0,"pairs":{`...)
+	}
+	return append(dst, `_RSP":{"st":0,"keys":[`...)
+}
+
+// AppendPageKey appends a key to a page.
+func AppendPageKey(dst, key []byte) []byte {
+	if last := dst[len(dst)-1]; last != '{' && last != '[' {
+		dst = append(dst, ',')
+	}
+	return AppendString(dst, key)
+}
+
+// AppendPagePair appends a key and its value, which IsText must report to be text.
+func AppendPagePair(dst, key, value []byte, form Form) []byte {
+	return appendValue(append(AppendPageKey(dst, key), ':'), value, form)
+}
+
+// AppendPageClose ends a page. cursor is nil in the last one.
+func AppendPageClose(dst []byte, values bool, cursor []byte) []byte {
+	if values {
+		dst = append(dst, '}')
+	} else {
+		dst = append(dst, ']')
+	}
+	if cursor != nil {
+		dst = AppendString(append(dst, `,"cursor":`...), cursor)
+	}
 	return append(dst, "}}"...)
 }
 
@@ -138,6 +223,15 @@ func AppendMembers(dst []byte, op Opcode, info any) []byte {
 
 // AppendError appends the refusal of a command that Decode has not accepted.
 func AppendError(dst []byte, r *Refusal) []byte {
+	from := len(dst)
+	dst = appendRefusal(dst, r)
+	if r.ID != "" {
+		dst = AppendID(dst, from, []byte(r.ID))
+	}
+	return dst
+}
+
+func appendRefusal(dst []byte, r *Refusal) []byte {
 	switch r.Code {
 	case RefusedName:
 		dst = append(dst, `{"SERVER_ERROR":{"s":3,"m":"`+unknownCommand...)

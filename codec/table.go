@@ -3,7 +3,6 @@ package codec
 import (
 	"fmt"
 	"iter"
-	"math/bits"
 )
 
 // This file is the command table: one row a command. All that is to be known of a
@@ -28,6 +27,27 @@ const (
 	OpClear
 	OpServerInfo
 
+	OpPing
+	OpSetEx
+	OpSetExQ
+	OpAddEx
+	OpAddExQ
+	OpExpire
+	OpExpireQ
+	OpTTL
+	OpIncr
+	OpIncrQ
+	OpCompareSet
+	OpCompareRemove
+	OpTake
+	OpSwap
+	OpRemoveQ
+	OpAppend
+	OpAppendQ
+	OpUpdate
+	OpUpdateQ
+	OpClearSet
+
 	opSpare // its row is empty: a test adds a command there
 
 	// NumOpcodes is the length of an array that is indexed by Opcode. To list the
@@ -43,53 +63,149 @@ type row struct {
 	effect  Effect    // what it does to the store
 	reply   Reply     // what its answers look like
 	answers StatusSet // an element's statuses that are answered with its key
-	values  StatusSet // those that are answered with its key and value, one at most
+	values  StatusSet // those that are answered with its key and value
 }
 
-// invalid are the statuses of elements that the codec itself refuses.
-const invalid = 1<<StatusKeyLengthInvalid | 1<<StatusTypeInvalid
+// The statuses as sets.
+const (
+	ok          = 1 << StatusOK
+	keySet      = 1 << StatusKeySet
+	keyUpdated  = 1 << StatusKeyUpdated
+	keyNotExist = 1 << StatusKeyNotExist
+	keyExists   = 1 << StatusKeyExists
+	keyRemoved  = 1 << StatusKeyRemoved
+	differs     = 1 << StatusValueDiffers
+	notInteger  = 1 << StatusNotAnInteger
+	outOfMemory = 1 << StatusOutOfMemory
+
+	// invalid are the statuses of elements that the codec itself refuses.
+	invalid = 1<<StatusKeyLengthInvalid | 1<<StatusTypeInvalid
+)
 
 // table is indexed by Opcode.
 var table = [NumOpcodes]row{
 	OpSet: {name: "SET", shape: ShapePairs, effect: EffectStore,
-		answers: invalid | 1<<StatusKeySet | 1<<StatusKeyUpdated | 1<<StatusOutOfMemory},
+		answers: invalid | keySet | keyUpdated | outOfMemory},
 	OpSetQ: {name: "SETQ", shape: ShapePairs, effect: EffectStore, quiet: true,
-		answers: invalid | 1<<StatusOutOfMemory},
+		answers: invalid | outOfMemory},
 	OpAdd: {name: "ADD", shape: ShapePairs, effect: EffectStoreNew,
-		answers: invalid | 1<<StatusKeySet | 1<<StatusKeyExists | 1<<StatusOutOfMemory},
+		answers: invalid | keySet | keyExists | outOfMemory},
 	OpAddQ: {name: "ADDQ", shape: ShapePairs, effect: EffectStoreNew, quiet: true,
-		answers: invalid | 1<<StatusKeyExists | 1<<StatusOutOfMemory},
+		answers: invalid | keyExists | outOfMemory},
 	OpGet: {name: "GET", shape: ShapeKeys, effect: EffectRead,
-		answers: invalid | 1<<StatusKeyNotExist, values: 1 << StatusOK},
+		answers: invalid | keyNotExist, values: ok},
 	OpRemove: {name: "RMV", shape: ShapeKeys, effect: EffectRemove,
-		answers: invalid | 1<<StatusKeyRemoved | 1<<StatusKeyNotExist},
+		answers: invalid | keyRemoved | keyNotExist},
 	OpContains: {name: "CONTAINS", shape: ShapeKeys, effect: EffectContains,
-		answers: invalid | 1<<StatusKeyExists | 1<<StatusKeyNotExist},
+		answers: invalid | keyExists | keyNotExist},
 	OpRename: {name: "RNM_KEY", shape: ShapeRenames, effect: EffectRename,
-		answers: invalid | 1<<StatusKeySet | 1<<StatusKeyNotExist | 1<<StatusKeyExists | 1<<StatusOutOfMemory},
+		answers: invalid | keySet | keyNotExist | keyExists | outOfMemory},
 	OpCount:      {name: "COUNT", shape: ShapeNothing, effect: EffectCount, reply: ReplyCount},
 	OpClear:      {name: "CLEAR", shape: ShapeNothing, effect: EffectClear, reply: ReplyCount},
 	OpServerInfo: {name: "SERVER_INFO", shape: ShapeNothing, effect: EffectServerInfo, reply: ReplyMembers},
+
+	OpPing: {name: "PING", shape: ShapeNothing, effect: EffectPing, reply: ReplyMembers},
+	OpSetEx: {name: "SETEX", shape: ShapeTimedPairs, effect: EffectStore,
+		answers: invalid | keySet | keyUpdated | outOfMemory},
+	OpSetExQ: {name: "SETEXQ", shape: ShapeTimedPairs, effect: EffectStore, quiet: true,
+		answers: invalid | outOfMemory},
+	OpAddEx: {name: "ADDEX", shape: ShapeTimedPairs, effect: EffectStoreNew,
+		answers: invalid | keySet | keyExists | outOfMemory},
+	OpAddExQ: {name: "ADDEXQ", shape: ShapeTimedPairs, effect: EffectStoreNew, quiet: true,
+		answers: invalid | keyExists | outOfMemory},
+	OpExpire: {name: "EXPIRE", shape: ShapeTimes, effect: EffectExpire,
+		answers: invalid | keyUpdated | keyNotExist | outOfMemory},
+	OpExpireQ: {name: "EXPIREQ", shape: ShapeTimes, effect: EffectExpire, quiet: true,
+		answers: invalid | keyNotExist | outOfMemory},
+	OpTTL: {name: "TTL", shape: ShapeKeys, effect: EffectDeadline,
+		answers: invalid | keyNotExist, values: ok},
+	OpIncr: {name: "INCR", shape: ShapeNumbers, effect: EffectIncr,
+		answers: invalid | notInteger | outOfMemory, values: keySet | keyUpdated},
+	OpIncrQ: {name: "INCRQ", shape: ShapeNumbers, effect: EffectIncr, quiet: true,
+		answers: invalid | notInteger | outOfMemory},
+	OpCompareSet: {name: "CAS", shape: ShapeComparisons, effect: EffectCompareStore,
+		answers: invalid | keySet | keyUpdated | keyNotExist | keyExists | differs | outOfMemory},
+	OpCompareRemove: {name: "CAD", shape: ShapeExpected, effect: EffectCompareRemove,
+		answers: 1<<StatusKeyLengthInvalid | keyRemoved | keyNotExist | differs},
+	OpTake: {name: "TAKE", shape: ShapeKeys, effect: EffectTake,
+		answers: invalid | keyNotExist, values: keyRemoved},
+	OpSwap: {name: "SWAP", shape: ShapePairs, effect: EffectSwap,
+		answers: invalid | keySet | outOfMemory, values: keyUpdated},
+	OpRemoveQ: {name: "RMVQ", shape: ShapeKeys, effect: EffectRemove, quiet: true,
+		answers: invalid | keyNotExist},
+	OpAppend: {name: "APPEND", shape: ShapeAppends, effect: EffectAppend,
+		answers: invalid | keySet | keyUpdated | outOfMemory},
+	OpAppendQ: {name: "APPENDQ", shape: ShapeAppends, effect: EffectAppend, quiet: true,
+		answers: invalid | outOfMemory},
+	OpUpdate: {name: "UPDATE", shape: ShapeUpdates, effect: EffectUpdate,
+		answers: invalid | keyUpdated | keyNotExist | outOfMemory},
+	OpUpdateQ: {name: "UPDATEQ", shape: ShapeUpdates, effect: EffectUpdate, quiet: true,
+		answers: invalid | keyNotExist | outOfMemory},
+	OpClearSet: {name: "CLEAR_SET", shape: ShapePairs, effect: EffectClearSet, reply: ReplyCountElements,
+		answers: invalid | keySet | keyUpdated | outOfMemory},
 }
 
 // Shape is what a command takes as its argument.
 type Shape uint8
 
-// The shapes. To be decoded, one needs a case in Decoder.elements.
+// The shapes. To be decoded, one needs a case in Decoder.elements; one whose values are of
+// a kind of their own, in Decoder.judge. Those from ShapeUpdates on are looked at by
+// Decoder.whole first.
 const (
-	ShapePairs   Shape = iota + 1 // an object of keys and values
-	ShapeKeys                     // an array of keys
-	ShapeRenames                  // an array of one-member objects {"old":"new"}
-	ShapeNothing                  // an empty object
+	ShapePairs       Shape = iota + 1 // an object of keys and values
+	ShapeKeys                         // an array of keys
+	ShapeRenames                      // an array of one-member objects {"old":"new"}
+	ShapeNothing                      // an empty object
+	ShapeTimes                        // an object of keys and milliseconds, or null
+	ShapeNumbers                      // an object of keys and whole numbers
+	ShapeComparisons                  // an object of keys and [expected, new]
+	ShapeExpected                     // an object of keys and the values that are expected
+	ShapeAppends                      // an object of keys and what is to be appended
+	ShapeUpdates                      // an object of keys and objects of pointers and values
+	ShapeTimedPairs                   // an object with a ttl and pairs
+	ShapeQuery                        // what is to be listed
+	ShapeSearch                       // the same, and what is looked for
+
+	numShapes = int(ShapeSearch) + 1
 )
 
 // takes describes each shape in words, for the refusal of any other.
-var takes = [...]string{
-	ShapePairs:   "takes an object of keys and values",
-	ShapeKeys:    "takes an array of keys",
-	ShapeRenames: `takes an array of objects {"old key":"new key"}`,
-	ShapeNothing: "takes an empty object",
+var takes = [numShapes]string{
+	ShapePairs:       "takes an object of keys and values",
+	ShapeKeys:        "takes an array of keys",
+	ShapeRenames:     `takes an array of objects {"old key":"new key"}`,
+	ShapeNothing:     "takes an empty object",
+	ShapeTimedPairs:  `takes {"ttl":<1 to 10000000000000 ms>,"pairs":{…}}`,
+	ShapeTimes:       "takes an object of keys and milliseconds, or null",
+	ShapeNumbers:     "takes an object of keys and whole numbers",
+	ShapeComparisons: "takes an object of keys and [expected,new]",
+	ShapeExpected:    "takes an object of keys and expected values",
+	ShapeAppends:     "takes an object of keys and what is appended",
+	ShapeUpdates:     "takes an object of keys and objects of JSON Pointers and values",
+	ShapeQuery:       `takes an object of "prefix", "limit", "cursor" and "values"`,
+	ShapeSearch:      `takes an object of "path", one of == != < <= > >=, "prefix", "limit", "cursor" and "values"`,
 }
+
+// mistyped says what an element takes, to one whose value is of another type.
+var mistyped = [numShapes]string{
+	ShapePairs:       "null, objects and arrays are values only with --values any",
+	ShapeTimedPairs:  "null, objects and arrays are values only with --values any",
+	ShapeTimes:       "a time is 1 to 10000000000000 milliseconds, or null",
+	ShapeNumbers:     "an increment is a whole number of 64 bits",
+	ShapeComparisons: "a comparison is [expected,new]; null, objects and arrays are stored only with --values any",
+	ShapeAppends:     "strings are appended to strings, and with --values any arrays to arrays and objects to objects",
+	ShapeUpdates:     "places in an object or array are set, by JSON Pointers whose parents exist",
+}
+
+// isMembers reports whether the elements are members of an object.
+func (s Shape) isMembers() bool {
+	const members = 1<<ShapePairs | 1<<ShapeTimedPairs | 1<<ShapeTimes | 1<<ShapeNumbers |
+		1<<ShapeComparisons | 1<<ShapeExpected | 1<<ShapeAppends | 1<<ShapeUpdates
+	return members>>s&1 != 0
+}
+
+// isQuery reports whether the argument has no elements: it is one question.
+func (s Shape) isQuery() bool { return s == ShapeQuery || s == ShapeSearch }
 
 // opening is the byte that an argument of the shape begins with.
 func (s Shape) opening() byte {
@@ -108,25 +224,39 @@ type Effect uint8
 
 // The effects.
 const (
-	EffectStore    Effect = iota + 1 // store the value
-	EffectStoreNew                   // store it if the key does not exist
-	EffectRead                       // read the value
-	EffectRemove                     // remove the key
-	EffectContains                   // look whether the key exists
-	EffectRename                     // give the value another key
+	EffectStore         Effect = iota + 1 // store the value, until its deadline if there is one
+	EffectStoreNew                        // store it if the key does not exist
+	EffectRead                            // read the value
+	EffectRemove                          // remove the key
+	EffectContains                        // look whether the key exists
+	EffectRename                          // give the value another key
+	EffectExpire                          // give it a deadline, or none
+	EffectDeadline                        // read its deadline
+	EffectIncr                            // add to the number
+	EffectCompareStore                    // store the value if the old one is the expected one
+	EffectCompareRemove                   // remove the key if the value is the expected one
+	EffectTake                            // read the value and remove the key
+	EffectSwap                            // store the value and read the old one
+	EffectAppend                          // append to the value
+	EffectUpdate                          // set places in the value
 
 	// Those are about the whole store.
 	EffectCount      // count the keys
 	EffectClear      // remove them all
 	EffectServerInfo // describe the server
+	EffectPing       // nothing
+	EffectKeys       // list keys
+	EffectClearSet   // remove all keys and store the pairs
 
 	// NumEffects is the length of an array that is indexed by Effect.
-	NumEffects = int(EffectServerInfo) + 1
+	NumEffects = int(EffectClearSet) + 1
 )
 
 // Writes reports whether a command with this effect may change the store.
 func (e Effect) Writes() bool {
-	const writes = 1<<EffectStore | 1<<EffectStoreNew | 1<<EffectRemove | 1<<EffectRename | 1<<EffectClear
+	const writes = 1<<EffectStore | 1<<EffectStoreNew | 1<<EffectRemove | 1<<EffectRename | 1<<EffectClear |
+		1<<EffectExpire | 1<<EffectIncr | 1<<EffectCompareStore | 1<<EffectCompareRemove | 1<<EffectTake |
+		1<<EffectSwap | 1<<EffectAppend | 1<<EffectUpdate | 1<<EffectClearSet
 	return writes>>e&1 != 0
 }
 
@@ -135,10 +265,15 @@ type Reply uint8
 
 // The replies.
 const (
-	ReplyElements Reply = iota // one for each element: AppendResponse, AppendValue
-	ReplyCount                 // one with a number: AppendCount
-	ReplyMembers               // one with members of its own: AppendMembers
+	ReplyElements      Reply = iota // one for each element: AppendResponse, AppendValue
+	ReplyCount                      // one with a number: AppendCount
+	ReplyMembers                    // one with members of its own: AppendMembers
+	ReplyPage                       // one with keys: Page
+	ReplyCountElements              // one with a number, and then one for each element
 )
+
+// hasElements reports whether elements are answered.
+func (r Reply) hasElements() bool { return r == ReplyElements || r == ReplyCountElements }
 
 // StatusSet is a set of statuses: bit n is status n.
 type StatusSet uint32
@@ -214,7 +349,7 @@ type derivations struct {
 
 	// The beginnings of responses.
 	status [NumOpcodes][numStatuses]prefix // {"SET_RSP":{"st":1,"k":" and nothing for a rename or a value's type
-	value  [NumOpcodes]prefix              // {"GET_RSP":{"st":0,"
+	value  [NumOpcodes][numStatuses]prefix // {"GET_RSP":{"st":0,"
 	rename [NumOpcodes]string              // {"RNM_KEY_RSP":{"
 }
 
@@ -226,22 +361,26 @@ func (d *derivations) add(op Opcode) {
 		Close:    fmt.Sprintf(`%c}`, r.shape.closing()),
 		Response: fmt.Sprintf(`{"%s_RSP":{"st":`, r.name),
 	}
+	if r.shape == ShapeTimedPairs {
+		d.texts[op].Open += `"ttl":`
+		d.texts[op].Close = `}` + d.texts[op].Close
+	}
 	h := hashName([]byte(r.name))
 	d.next[op], d.first[h] = d.first[h], op
-	if r.reply != ReplyElements {
+	if !r.reply.hasElements() {
 		return // there are none, and SERVER_INFO's would not fit into a prefix
 	}
 	for st := range numStatuses {
+		if r.values.Has(Status(st)) {
+			d.value[op][st] = makePrefix(`%s%d,"`, d.texts[op].Response, st)
+		}
 		if r.shape == ShapeRenames && Status(st) != StatusTypeInvalid {
 			continue // there is no k in it
 		}
-		if r.shape == ShapePairs && Status(st) == StatusTypeInvalid {
+		if mistyped[r.shape] != "" && Status(st) == StatusTypeInvalid {
 			continue // there is more than a k in it
 		}
 		d.status[op][st] = makePrefix(`%s%d,"k":"`, d.texts[op].Response, st)
-	}
-	if r.values != 0 {
-		d.value[op] = makePrefix(`%s%d,"`, d.texts[op].Response, bits.TrailingZeros32(uint32(r.values)))
 	}
 	d.rename[op] = fmt.Sprintf(`{"%s_RSP":{"`, r.name)
 }

@@ -173,6 +173,10 @@ func (c *Check) stringEnded(d *Decoder, b []byte, end int) *Refusal {
 	}
 	switch c.role {
 	case roleName:
+		if c.state = wantColon; isIDName(b[c.from:end]) {
+			c.after, c.root, c.isID = wantValue, wantNameNext, true
+			break
+		}
 		c.name = [2]int{c.from, end}
 		c.op = d.lookup(b[c.from:end], c.kind)
 		c.state, c.after = wantColon, wantArgument
@@ -181,11 +185,16 @@ func (c *Check) stringEnded(d *Decoder, b []byte, end int) *Refusal {
 			return loneInKey(c.lone)
 		}
 		c.leapName(d, end)
-		if c.state = wantNext; c.op.Shape() == ShapePairs {
+		if c.state = wantNext; c.op.Shape().isMembers() {
 			c.state, c.after, c.root = wantColon, wantValue, wantNext
 		}
 	case roleMember:
 		c.state, c.after, c.root = wantColon, wantValue, wantMembers
+		if c.isID = isIDName(b[c.from:end]); !c.isID {
+			c.refuse(refusedTop(c.comma, oneCommand))
+		}
+	case roleTimed:
+		c.state, c.after = wantColon, d.timedMember(b[c.from:end], c.kind, c.ttl[0] != 0, c.paired)
 	case roleInsideName:
 		if c.depth == 1 {
 			c.leapName(d, end)
@@ -226,7 +235,10 @@ func (c *Check) valueEnded(end int) *Refusal {
 		c.state = wantInsideNext
 		return nil
 	}
-	c.state = c.root
+	c.state, c.end = c.root, end
+	if c.root == wantEnd {
+		c.argEnd = end
+	}
 	return nil
 }
 

@@ -20,6 +20,9 @@ var statuses = [...]codec.Status{
 	engine.Removed:     codec.StatusKeyRemoved,
 	engine.Renamed:     codec.StatusKeySet,
 	engine.OutOfMemory: codec.StatusOutOfMemory,
+	engine.NotInteger:  codec.StatusNotAnInteger,
+	engine.Differs:     codec.StatusValueDiffers,
+	engine.Refused:     codec.StatusTypeInvalid,
 }
 
 // countCommand counts a command, and the frame that held it: of one that came in
@@ -35,8 +38,8 @@ func (p *pipeline) countCommand() {
 // the first operation that the engine has not executed.
 func (p *pipeline) answerBatch() bool {
 	args := p.args
-	ops := p.batch.Ops[p.answered:p.batch.Executed()]
-	refusals := p.refusals
+	index, executed := p.answered, p.batch.Executed()
+	refusals, extras := p.refusals, p.extras
 	f := p.framing
 	out := p.out // a local stays in registers: 1 ns a response
 	for i := range p.queue {
@@ -53,6 +56,15 @@ func (p *pipeline) answerBatch() bool {
 			p.countCommand()
 			p.count.Commands[q.op]++
 		}
+		var extra *codec.Extra
+		start := len(out)
+		if q.extra != noExtra {
+			extra, extras = extras[0], extras[1:]
+			if extra.ID != nil {
+				f = &identified{framing: p.framing, id: extra.ID, text: &p.text}
+			}
+		}
+		values, answers, quiet := q.op.Values(), q.op.Answers(), q.op.Quiet()
 		for j := range args[:q.args] {
 			arg := &args[j]
 			if arg.Status != codec.StatusOK {
@@ -60,66 +72,89 @@ func (p *pipeline) answerBatch() bool {
 				out = f.appendStatus(out, q.op, arg, arg.Status)
 				continue
 			}
-			if len(ops) == 0 {
-				p.resume = codec.Command{Op: q.op, More: true, Next: arg.Pos}
+			if index == executed {
+				if extra != nil {
+					extra.Answered = extra.Answered || len(out) > start
+				}
+				p.resume = codec.Command{Op: q.op, More: true, Next: arg.Pos, Extra: extra.Clone()}
 				p.resumeAt = q.at
 				p.stoppedAt = stop{i, j}
 				p.out = out
 				return false
 			}
-			op := &ops[0]
-			ops = ops[1:]
+			op := &p.batch.Ops[index]
+			index++
 			switch {
-			case op.Status == engine.Found && q.op.Values() != 0:
-				out = f.appendValue(out, q.op, arg, op.Value)
-			case q.op.Quiet() && !q.op.Answers().Has(statuses[op.Status]):
-			default:
-				if op.Status == engine.OutOfMemory {
-					p.count.Errors[ErrorOutOfMemory]++
+			case values == 0:
+				st := statuses[op.Status]
+				if quiet && !answers.Has(st) {
+					continue
 				}
-				out = f.appendStatus(out, q.op, arg, statuses[op.Status])
+				if failures>>op.Status&1 != 0 {
+					p.countFailure(st)
+				}
+				out = f.appendStatus(out, q.op, arg, st)
+			case op.Status == engine.Found && q.op.Effect() == codec.EffectRead && op.Form != engine.Form(codec.FormBytes):
+				out = f.appendValue(out, q.op, arg, codec.StatusOK, op.Value, codec.Form(op.Form))
+			default:
+				out = p.appendFound(out, f, q.op, arg, index-1)
 			}
 		}
 		args = args[q.args:]
+		if extra != nil {
+			if extra.Answered = extra.Answered || len(out) > start; extra.ID != nil {
+				if !extra.Answered && q.extra == wholeEnds {
+					out = f.appendText(out, codec.AppendDone(p.text[:0], q.op))
+				}
+				f = p.framing
+			}
+		}
 	}
 	p.out = out
 	return true
 }
 
+// failures are the outcomes that are counted as errors.
+const failures = 1<<engine.OutOfMemory | 1<<engine.NotInteger | 1<<engine.Differs | 1<<engine.Refused
+
 // answerStoreCommand executes and answers a command that is about the whole store. It
-// returns false if it has to wait; the connection then goes on at next.
-func (p *pipeline) answerStoreCommand(opcode codec.Opcode, next int) bool {
-	p.cost.spent += storeCosts[opcode.Effect()]
-	switch effect := opcode.Effect(); {
-	case effect.Writes() && p.refusing != codec.StatusOK:
+// returns false if it has to wait, and the connection then goes on at next, or if the turn
+// is over before it is through.
+func (p *pipeline) answerStoreCommand(payload []byte, at, next int, cmd codec.Command) bool {
+	p.cost.spent += storeCosts[cmd.Op.Effect()]
+	effect := cmd.Op.Effect()
+	if effect.Writes() && p.refusing != codec.StatusOK {
 		p.countCommand()
 		p.count.Errors[elementKind(p.refusing)]++
-		p.text = codec.AppendServerError(p.text[:0], int(p.refusing), p.refusedBy)
-		p.out = p.appendText(p.out)
-		return true
-	case effect == codec.EffectClear && p.commit != nil:
-		p.cost.mustLook() // the store may have been a full one
-		keys, now := p.commit.clear()
-		if !now {
-			p.submitClear(opcode, next)
-			return false
-		}
-		p.countStoreCommand(opcode)
-		p.answerCount(opcode, keys)
+		p.answerText(codec.AppendServerError(p.text[:0], int(p.refusing), p.refusedBy), cmd.Extra)
 		return true
 	}
-	p.countStoreCommand(opcode)
-	switch opcode.Effect() {
-	case codec.EffectCount:
-		p.answerCount(opcode, p.store.Len())
+	switch effect {
+	case codec.EffectClearSet:
+		return p.answerClearSet(payload, next, cmd)
 	case codec.EffectClear:
-		p.cost.mustLook()
-		p.answerCount(opcode, p.store.Clear())
+		p.cost.mustLook() // the store may have been a full one
+		keys, now := 0, true
+		if p.commit == nil {
+			keys = p.store.Clear()
+		} else if keys, now = p.commit.clear(nil); !now {
+			p.submitClear(&waiting{isJoined: p.isJoined, store: cmd.Op, extra: cmd.Extra.Clone()}, next)
+			return false
+		}
+		p.countStoreCommand(cmd.Op)
+		p.answerCount(cmd.Op, cmd.Extra, keys)
+		return true
+	}
+	p.countStoreCommand(cmd.Op)
+	switch effect {
+	case codec.EffectCount:
+		p.answerCount(cmd.Op, cmd.Extra, p.store.Len())
 	case codec.EffectServerInfo:
-		p.text = codec.AppendMembers(p.text[:0], opcode, p.info())
-		p.out = p.appendText(p.out)
+		p.answerText(codec.AppendMembers(p.text[:0], cmd.Op, p.info()), cmd.Extra)
+	case codec.EffectPing:
+		p.answerText(codec.AppendMembers(p.text[:0], cmd.Op, codec.Object{}), cmd.Extra)
 	default:
-		panic("BUG: netio: no answer for " + opcode.String())
+		panic("BUG: netio: no answer for " + cmd.Op.String())
 	}
 	return true
 }
@@ -129,8 +164,16 @@ func (p *pipeline) countStoreCommand(opcode codec.Opcode) {
 	p.count.Commands[opcode]++
 }
 
-func (p *pipeline) answerCount(opcode codec.Opcode, n int) {
-	p.text = codec.AppendCount(p.text[:0], opcode, n)
+func (p *pipeline) answerCount(opcode codec.Opcode, extra *codec.Extra, n int) {
+	p.answerText(codec.AppendCount(p.text[:0], opcode, n), extra)
+}
+
+// answerText appends an answer as it is, with the command's id if it has one.
+func (p *pipeline) answerText(text []byte, extra *codec.Extra) {
+	if extra != nil && extra.ID != nil {
+		text = codec.AppendID(text, 0, extra.ID)
+	}
+	p.text = text
 	p.out = p.appendText(p.out)
 }
 

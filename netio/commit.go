@@ -43,9 +43,10 @@ type committer interface {
 	apply(b *engine.Batch) (now bool)
 	submit(b *engine.Batch, applied func())
 
-	// clear has the store remove all keys; or it returns false, and submitClear follows.
-	clear() (keys int, now bool)
-	submitClear(cleared func(keys int))
+	// clear has the store remove all keys and, in the same step, execute the batch, if that
+	// is not nil; or it returns false, and submitClear follows, with a batch as submit's.
+	clear(b *engine.Batch) (keys int, now bool)
+	submitClear(b *engine.Batch, cleared func(keys int))
 
 	// position returns the place, in the committer's order, of the last of what has been
 	// applied on this loop. Answers that are made now leave when the loop has been
@@ -59,7 +60,8 @@ type waiting struct {
 	admitted
 	isJoined bool // the command came in fragments
 
-	store codec.Opcode // a command about the whole store, instead of a batch
+	store codec.Opcode // a command about the whole store, whose pairs are the batch
+	extra *codec.Extra // its own
 	keys  int          // its answer
 
 	applied bool
@@ -70,26 +72,38 @@ type waiting struct {
 // goes on at next, where part has been executed.
 func (p *pipeline) submit(next int, part codec.Command) {
 	w := &waiting{isJoined: p.isJoined, admitted: admitted{
-		args: slices.Clone(p.args), queue: slices.Clone(p.queue), refusals: slices.Clone(p.refusals), batch: p.batch,
+		args: slices.Clone(p.args), queue: slices.Clone(p.queue), refusals: slices.Clone(p.refusals), extras: slices.Clone(p.extras), batch: p.batch,
 	}}
 	w.batch.Own()
 	args := w.args
 	for _, q := range w.queue {
-		for i := range args[:q.args] {
-			arg := &args[i]
-			arg.Key = bytes.Clone(arg.Key)
-			if q.op.Shape() == codec.ShapeRenames {
-				arg.Value = bytes.Clone(arg.Value) // it is in the answer
-			} else {
-				arg.Value = nil
+		if q.op.Shape() == codec.ShapeRenames {
+			for i := range args[:q.args] {
+				args[i].Value = bytes.Clone(args[i].Value) // it is in the answer
+			}
+		} else {
+			for i := range args[:q.args] {
+				args[i].Value = nil
 			}
 		}
+		ownKeys(args[:q.args])
 		args = args[q.args:]
+	}
+	for i, extra := range w.extras {
+		if extra != part.Extra { // that of a command with more parts is its own already
+			w.extras[i] = extra.Clone()
+		}
 	}
 	p.batch = engine.Batch{}
 	p.reset()
 	p.waitFor(w, next, part)
 	p.resubmit(w)
+}
+
+func ownKeys(args []codec.Arg) {
+	for i := range args {
+		args[i].Key = bytes.Clone(args[i].Key)
+	}
 }
 
 func (p *pipeline) resubmit(w *waiting) {
@@ -102,10 +116,14 @@ func (p *pipeline) resubmit(w *waiting) {
 	})
 }
 
-func (p *pipeline) submitClear(op codec.Opcode, next int) {
-	w := &waiting{isJoined: p.isJoined, store: op}
+// submitClear has a command about the whole store wait.
+func (p *pipeline) submitClear(w *waiting, next int) {
 	p.waitFor(w, next, codec.Command{})
-	p.commit.submitClear(func(keys int) {
+	var b *engine.Batch
+	if w.store.Effect() == codec.EffectClearSet {
+		b = &w.batch
+	}
+	p.commit.submitClear(b, func(keys int) {
 		p.execute(func() {
 			w.applied, w.keys = true, keys
 			w.goOn()
@@ -127,8 +145,11 @@ func (p *pipeline) answerWaiting(f framing, w *waiting) (done bool) {
 	p.framing, p.isJoined = f, w.isJoined
 	defer func() { p.isJoined = false }()
 	if w.store != 0 {
-		p.countStoreCommand(w.store)
-		p.answerCount(w.store, w.keys)
+		if p.countStoreCommand(w.store); w.store.Effect() == codec.EffectClearSet {
+			p.answerPairs(w.store, w.extra, w.keys, w.args, w.batch.Ops)
+		} else {
+			p.answerCount(w.store, w.extra, w.keys)
+		}
 		return true
 	}
 	own := p.admitted
@@ -149,6 +170,9 @@ func (w *waiting) dropAnswered(at stop) {
 		answered += int(q.args)
 		if q.refused {
 			w.refusals = w.refusals[1:]
+		}
+		if q.extra != noExtra {
+			w.extras = w.extras[1:]
 		}
 	}
 	w.queue = w.queue[at.command:]

@@ -55,19 +55,25 @@ func (c *testCommitter) submit(b *engine.Batch, applied func()) {
 	})
 }
 
-func (c *testCommitter) clear() (int, bool) {
+func (c *testCommitter) clear(b *engine.Batch) (int, bool) {
 	if c.late {
 		return 0, false
 	}
-	c.applied++
-	return c.store.Clear(), true
+	return c.clearNow(b), true
 }
 
-func (c *testCommitter) submitClear(cleared func(int)) {
-	c.submitted = append(c.submitted, func() {
+func (c *testCommitter) clearNow(b *engine.Batch) int {
+	if b == nil {
 		c.applied++
-		cleared(c.store.Clear())
-	})
+		return c.store.Clear()
+	}
+	keys, _ := c.store.ClearSet(b, nil)
+	c.handOn(b)
+	return keys
+}
+
+func (c *testCommitter) submitClear(b *engine.Batch, cleared func(int)) {
+	c.submitted = append(c.submitted, func() { cleared(c.clearNow(b)) })
 }
 
 func (c *testCommitter) position() uint64 {
@@ -100,7 +106,7 @@ func (l *testLoop) execute(f func()) { l.h.events <- f }
 
 // commitWith puts a committer into the harness, before its connection has begun.
 func (h *harness) commitWith(late, holding bool) *testCommitter {
-	store, err := engine.New(engine.Options{Shards: 4, RecordEffects: true})
+	store, err := engine.New(engine.Options{Shards: 4, RecordEffects: true, Merge: Merge})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
-
-	"keyframe/codec"
 )
 
 // phase is where a connection is in its life.
@@ -43,10 +41,8 @@ type conn struct {
 	// The input that could not be served yet: pending[start:].
 	pending []byte
 	start   int
-	// resume is set (More) when the first frame of the input is a command of
-	// which a part has been executed.
-	resume codec.Command
-	check  *codec.Check // of the first frame, if that is a long command
+	// unfinished is how far the first command of the input has come.
+	unfinished
 
 	commit *uncommitted // nil: the loop has no committer
 

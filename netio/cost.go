@@ -26,10 +26,6 @@ const (
 	// lookEvery is after how much cost the clock is looked at. Looking takes 30 ns.
 	lookEvery = 50_000
 
-	// A turn that begins with clockedBytes of input notes when. One of less is over before
-	// the clock is looked at, or has begun lookEvery before that.
-	clockedBytes = 4 << 10
-
 	// A turn also ends after turnOutputBytes of answers. They cost half of that in
 	// nanoseconds; it bounds what one batch may read from the store, and so what a
 	// connection has unread.
@@ -61,6 +57,7 @@ const (
 	costRefusal = 440
 	// COUNT takes 190 ns, CLEAR of an empty store 700, SERVER_INFO 4,500.
 	costCount      = 150
+	costPing       = 150
 	costClear      = 650
 	costServerInfo = 4000
 
@@ -82,17 +79,14 @@ var defaultShares = shares{batchOps, turnCost, lookEvery, turnOutputBytes, check
 type costs struct {
 	shares *shares
 	now    func() time.Time
-	spent  int       // without the answers
-	lookAt int       // what must have been spent, with the answers, before the share may be over
-	began  time.Time // zero: it was not noted
+	spent  int // without the answers
+	lookAt int // what must have been spent, with the answers, before the share may be over
+	began  time.Time
 }
 
-// begin begins a turn, for so many bytes of input.
-func (c *costs) begin(input int) {
-	c.spent, c.lookAt, c.began = 0, min(c.shares.lookEvery, c.shares.turnCost), time.Time{}
-	if input >= clockedBytes {
-		c.began = c.now()
-	}
+// begin begins a turn.
+func (c *costs) begin(now time.Time) {
+	c.spent, c.lookAt, c.began = 0, min(c.shares.lookEvery, c.shares.turnCost), now
 }
 
 // isOver reports whether the turn has used its share, with so many bytes of answers.
@@ -106,15 +100,11 @@ func (c *costs) isOverSlow(spent, output int) bool {
 		return true
 	}
 	c.lookAt = min(spent+c.shares.lookEvery, c.shares.turnCost)
-	now := c.now()
-	if c.began.IsZero() {
-		c.began = now.Add(-time.Duration(spent))
-	}
-	return now.Sub(c.began) >= c.shares.turnTime
+	return c.now().Sub(c.began) >= c.shares.turnTime
 }
 
-// bytes adds the cost of scanning n bytes.
-func (c *costs) bytes(n int) { c.spent += n >> byteShift }
+// bytes adds the cost of scanning n bytes. It takes nothing away if a check has gone back.
+func (c *costs) bytes(n int) { c.spent += max(0, n) >> byteShift }
 
 // mustLook has the clock looked at before anything else is begun.
 func (c *costs) mustLook() { c.lookAt = 0 }
@@ -124,4 +114,6 @@ var storeCosts = [codec.NumEffects]int{
 	codec.EffectCount:      costCount,
 	codec.EffectClear:      costClear,
 	codec.EffectServerInfo: costServerInfo,
+	codec.EffectPing:       costPing,
+	codec.EffectClearSet:   costClear,
 }

@@ -51,6 +51,10 @@ const (
 	ErrorKeyLength                       // a key is too short or too long
 	ErrorValueType                       // a value, key or rename is of the wrong type
 	ErrorOutOfMemory                     // the store is full
+	ErrorValueDiffers                    // a value is not the expected one
+	ErrorNotAnInteger                    // a value is no whole number of 64 bits, or would not be
+	ErrorDenied                          // the client may not do this
+	ErrorUnavailable                     // the store can't take writes at the moment
 
 	ErrorUpgrade          // a WebSocket upgrade was refused
 	ErrorProtocol         // WebSocket close 1002
@@ -72,6 +76,10 @@ var errorKindNames = [NumErrorKinds]string{
 	ErrorKeyLength:        "key_length",
 	ErrorValueType:        "value_type",
 	ErrorOutOfMemory:      "out_of_memory",
+	ErrorValueDiffers:     "value_differs",
+	ErrorNotAnInteger:     "not_an_integer",
+	ErrorDenied:           "denied",
+	ErrorUnavailable:      "unavailable",
 	ErrorUpgrade:          "upgrade",
 	ErrorProtocol:         "protocol",
 	ErrorUnsupported:      "unsupported",
@@ -103,13 +111,21 @@ func refusalKind(code codec.RefusalCode) ErrorKind {
 	}
 }
 
-// elementKind is the kind of an element that was refused before the store saw it.
+// elementKind is the kind of an element that was not executed.
 func elementKind(st codec.Status) ErrorKind {
 	switch st {
 	case codec.StatusKeyLengthInvalid:
 		return ErrorKeyLength
 	case codec.StatusTypeInvalid:
 		return ErrorValueType
+	case codec.StatusValueDiffers:
+		return ErrorValueDiffers
+	case codec.StatusNotAnInteger:
+		return ErrorNotAnInteger
+	case codec.StatusDenied:
+		return ErrorDenied
+	case codec.StatusUnavailable:
+		return ErrorUnavailable
 	}
 	return ErrorOutOfMemory
 }

@@ -34,7 +34,7 @@ func quietLogger() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard
 
 func newHarness(t testing.TB, opts Options) *harness {
 	t.Helper()
-	store, err := engine.New(engine.Options{Shards: 4})
+	store, err := engine.New(engine.Options{Shards: 4, Merge: Merge})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func (p *pipeline) decodePart(payload []byte, cmd codec.Command) codec.Command {
 // admitInParts executes a command that may have more arguments than one batch holds.
 func (p *pipeline) admitInParts(payload []byte, at, next, before int, cmd codec.Command, resumed bool) bool {
 	for {
-		p.enqueue(cmd.Op, at, before, resumed)
+		p.enqueue(cmd, at, before, resumed)
 		if !cmd.More {
 			break
 		}

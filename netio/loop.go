@@ -144,8 +144,8 @@ func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
 		}
 		c.framing = row.make(&l.srv.opts)
 	}
-	t, next, end := l.pipe.run(c.framing, src, c.pending != nil, c.resume, c.check)
-	c.framing, c.resume, c.check = next, t.resume, t.check
+	t, next, end := l.pipe.run(c.framing, src, c.pending != nil, c.unfinished)
+	c.framing, c.unfinished = next, t.unfinished
 	if t.waits != nil {
 		c.commit.waits = t.waits
 		t.waits.goOn = func() { l.serve(c, nil) }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"runtime"
 	"time"
+
+	"keyframe/codec"
 )
 
 // Defaults of Options: those of PROTOCOL.md sections 1 and 6, where it names one.
@@ -44,6 +46,8 @@ type Options struct {
 	AnyValues bool
 	// StrictText refuses binary WebSocket messages, which are served as text otherwise.
 	StrictText bool
+	// MinKeyChars is the least number of characters that a key has.
+	MinKeyChars int
 
 	MaxFrameBytes    int           // of a message or a line, without its framing
 	MaxConns         int           // open connections
@@ -65,6 +69,7 @@ func (o Options) withDefaults() Options {
 		o.Listen = []string{DefaultListen}
 	}
 	setDefault(&o.Loops, defaultLoops(runtime.GOMAXPROCS(0)))
+	setDefault(&o.MinKeyChars, codec.DefaultMinKeyChars)
 	setDefault(&o.MaxFrameBytes, DefaultMaxFrameBytes)
 	setDefault(&o.MaxConns, DefaultMaxConns)
 	setDefault(&o.MaxOutputBytes, DefaultMaxOutputBytes)
@@ -127,6 +132,7 @@ func (o Options) validate() error {
 		}
 	}
 	inRange("Loops", o.Loops, 1, maxLoops)
+	inRange("MinKeyChars", o.MinKeyChars, 1, codec.MaxMinKeyChars)
 	inRange("MaxFrameBytes", o.MaxFrameBytes, 64, maxMaxFrameBytes)
 	inRange("MaxConns", o.MaxConns, 1, 1<<20)
 	inRange("MaxOutputBytes", o.MaxOutputBytes, 1024, 1<<40)

@@ -17,7 +17,7 @@ func TestLayouts(t *testing.T) {
 		got, most uintptr
 	}{
 		{"queued", unsafe.Sizeof(queued{}), 16},
-		{"conn", unsafe.Sizeof(conn{}), 344},
+		{"conn", unsafe.Sizeof(conn{}), 352},
 		{"lineFraming", unsafe.Sizeof(lineFraming{}), 32},
 		{"wsFraming", unsafe.Sizeof(wsFraming{}), 64},
 		{"Counters", unsafe.Sizeof(Counters{}), 48 + 8*(uintptr(codec.NumOpcodes)+uintptr(NumErrorKinds)+NumBatchSizes)},

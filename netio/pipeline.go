@@ -37,7 +37,10 @@ type pipeline struct {
 	count   *Counters
 	shares  shares
 
-	dec *codec.Decoder
+	anyValues bool // null is a value
+
+	dec  *codec.Decoder
+	kept []codec.Extra // memory for the extras of one batch
 	admitted
 	out     []byte // answers, for the caller to send and to empty
 	text    []byte // one answer that is not framed yet
@@ -45,17 +48,16 @@ type pipeline struct {
 	untimed int    // batches since the last one that was timed
 
 	// Of the turn that is being run.
-	framing   framing
-	lasting   bool          // the input outlives the turn: what refers to it would keep it alive
-	isJoined  bool          // the command comes from framing.joined
-	resumeAt  int           // where a turn that had to stop goes on
-	resume    codec.Command // More: the first command there has been executed up to Next
-	check     *codec.Check  // of the first command there, if that is a long one
-	stoppedAt stop          // where in the queue it had to stop
-	waits     *waiting      // the turn had to stop for this
-	refusing  codec.Status  // what writes are answered with, unless it is StatusOK
-	refusedBy string        // and why
-	end       error         // why the connection ends
+	framing    framing
+	lasting    bool         // the input outlives the turn: what refers to it would keep it alive
+	isJoined   bool         // the command comes from framing.joined
+	resumeAt   int          // where a turn that had to stop goes on
+	unfinished              // of the first command there
+	stoppedAt  stop         // where in the queue it had to stop
+	waits      *waiting     // the turn had to stop for this
+	refusing   codec.Status // what writes are answered with, unless it is StatusOK
+	refusedBy  string       // and why
+	end        error        // why the connection ends
 }
 
 // admitted is what has been decoded and not been answered yet.
@@ -63,6 +65,7 @@ type admitted struct {
 	args     []codec.Arg
 	queue    []queued
 	refusals []*codec.Refusal // of the refused ones in the queue
+	extras   []*codec.Extra   // of those in the queue that have them
 	batch    engine.Batch
 	answered int // of the batch's operations
 }
@@ -72,19 +75,24 @@ type stop struct{ command, arg int }
 
 // turn is what came of a run.
 type turn struct {
-	used   int           // bytes of the input that are done with
-	more   bool          // there is work left that needs no further bytes
-	resume codec.Command // More: a part of the first command that is left has been executed
-	check  *codec.Check  // that is a long one: how far it is checked
-	waits  *waiting      // what has to be answered before there is another run; nil: nothing
+	used int  // bytes of the input that are done with
+	more bool // there is work left that needs no further bytes
+	unfinished
+	waits *waiting // what has to be answered before there is another run; nil: nothing
+}
+
+// unfinished is how far a turn has come with the first command that it has left.
+type unfinished struct {
+	resume codec.Command // More: it has been executed up to Next; Extra.State: a *scan, with what was found
+	check  *codec.Check  // if it is a long one: how far it is checked
 }
 
 func newPipeline(s *Server, count *Counters) *pipeline {
-	dec, err := codec.NewDecoder(codec.Options{AnyValues: s.opts.AnyValues})
+	dec, err := codec.NewDecoder(codec.Options{AnyValues: s.opts.AnyValues, MinKeyChars: s.opts.MinKeyChars})
 	if err != nil {
 		panic("BUG: netio: " + err.Error()) // the options are ours
 	}
-	p := &pipeline{store: s.store, now: s.now, count: count, shares: s.shares, dec: dec}
+	p := &pipeline{store: s.store, now: s.now, count: count, shares: s.shares, dec: dec, anyValues: s.opts.AnyValues}
 	p.cost.shares, p.cost.now = &p.shares, p.now
 	return p
 }
@@ -96,7 +104,17 @@ type queued struct {
 	op      codec.Opcode
 	refused bool // the next of the refusals says why; then it has no arguments
 	resumed bool // an earlier batch held its first part
+	extra   extraKind
 }
+
+// extraKind says whether the next of the extras is a command's.
+type extraKind uint8
+
+const (
+	noExtra   extraKind = iota
+	wholeEnds           // it is, and the command ends in this batch
+	partEnds            // it is, and more of the command is to come
+)
 
 // kinds are the engine's operations for what commands do to a key. What is 0 is
 // about the whole store.
@@ -107,22 +125,34 @@ var kinds = [codec.NumEffects]engine.Kind{
 	codec.EffectRemove:   engine.Remove,
 	codec.EffectContains: engine.Contains,
 	codec.EffectRename:   engine.Rename,
+
+	codec.EffectExpire:        engine.Expire,
+	codec.EffectDeadline:      engine.Deadline,
+	codec.EffectIncr:          engine.Incr,
+	codec.EffectCompareStore:  engine.CompareSet,
+	codec.EffectCompareRemove: engine.CompareRemove,
+	codec.EffectTake:          engine.Take,
+	codec.EffectSwap:          engine.Swap,
+	codec.EffectAppend:        engine.Merge,
+	codec.EffectUpdate:        engine.Merge,
 }
 
-// run serves what it can of src, of which resume says how much of the first command has
-// been executed already, and check, if it is a long one, how much has been checked. lasting
-// means that src is memory of the connection's own. It also returns the framing that goes
-// on. With an error the connection is to be closed: the client has been told why.
-func (p *pipeline) run(f framing, src []byte, lasting bool, resume codec.Command, check *codec.Check) (t turn, _ framing, end error) {
-	p.framing, p.lasting, p.resume, p.check, p.end = f, lasting, resume, check, nil
-	p.cost.begin(len(src))
+// run serves what it can of src. from is what the turn before has left: how much of the first
+// command has been executed already and, if it is a long one or a scan, how far that is.
+// lasting means that src is memory of the connection's own. It also returns the framing that
+// goes on. With an error the connection is to be closed: the client has been told why.
+func (p *pipeline) run(f framing, src []byte, lasting bool, from unfinished) (t turn, _ framing, end error) {
+	p.framing, p.lasting, p.unfinished, p.end = f, lasting, from, nil
+	now := p.now()
+	p.batch.Now = now.UnixMilli() // one time for all of the turn: keys expire between turns
+	p.cost.begin(now)
 	if p.commit != nil {
 		p.waits = nil
 		p.refusing, p.refusedBy = p.commit.refuses()
 	}
 	used, more := p.units(src)
 	p.framing.done(used)
-	return turn{used, more, p.resume, p.check, p.waits}, p.framing, p.end
+	return turn{used, more, p.unfinished, p.waits}, p.framing, p.end
 }
 
 // units serves one unit after the other.
@@ -240,10 +270,10 @@ func (p *pipeline) admit(payload []byte, at, next int) bool {
 	p.cost.bytes(len(payload))
 	args, cmd, err := p.dec.Decode(payload, p.args, p.shares.batchOps)
 	p.args = args
-	if err != nil || cmd.More || kinds[cmd.Op.Effect()] == 0 {
+	if err != nil || cmd.More || cmd.Extra != nil || kinds[cmd.Op.Effect()] == 0 {
 		return p.admitException(payload, at, next, before, cmd, err)
 	}
-	p.enqueue(cmd.Op, at, before, false)
+	p.enqueue(cmd, at, before, false)
 	if len(args) >= p.shares.batchOps {
 		return p.flush(next, codec.Command{})
 	}
@@ -275,30 +305,60 @@ func (p *pipeline) admitException(payload []byte, at, next, before int, cmd code
 		p.refusals = append(p.refusals, codec.RefusalOf(err))
 		return true
 	case kinds[cmd.Op.Effect()] == 0:
+		if cmd.Extra != nil {
+			extra := *cmd.Extra // what it refers to is the payload's, but it is the decoder's
+			cmd.Extra = &extra
+		}
+		p.args = p.args[:before]
 		if !p.flush(at, codec.Command{}) { // a COUNT sees what was set before it
 			return false
 		}
-		return p.answerStoreCommand(cmd.Op, next)
+		return p.answerStoreCommand(payload, at, next, cmd)
 	default:
+		cmd.Extra = p.keep(cmd)
 		return p.admitInParts(payload, at, next, before, cmd, false)
 	}
 }
 
+// keep returns a command's extra as it can be kept until its batch is answered or, if the
+// command has more parts, until it ends.
+func (p *pipeline) keep(cmd codec.Command) *codec.Extra {
+	if cmd.Extra == nil || cmd.More {
+		return cmd.Extra.Clone()
+	}
+	if len(p.kept) == cap(p.kept) { // those that there are stay where they are
+		p.kept = make([]codec.Extra, 0, max(16, 2*cap(p.kept)))
+	}
+	p.kept = append(p.kept, *cmd.Extra)
+	return &p.kept[len(p.kept)-1]
+}
+
 // enqueue puts a command, whose arguments are those from before on, into the
 // batch, and hands the arguments that the codec has not refused to the engine.
-func (p *pipeline) enqueue(op codec.Opcode, at, before int, resumed bool) {
+func (p *pipeline) enqueue(cmd codec.Command, at, before int, resumed bool) {
 	args := p.args[before:]
-	kind := kinds[op.Effect()]
-	if p.refusing != codec.StatusOK && op.Effect().Writes() {
+	effect := cmd.Op.Effect()
+	if p.refusing != codec.StatusOK && effect.Writes() {
 		for i := range args {
 			if args[i].Status == codec.StatusOK {
 				args[i].Status = p.refusing
 			}
 		}
 	}
-	for i := range args {
-		if arg := &args[i]; arg.Status == codec.StatusOK {
-			p.batch.Add(kind, arg.Key, arg.Value)
+	switch kind := kinds[effect]; {
+	case cmd.Extra != nil || effect > codec.EffectRename:
+		p.addOthers(cmd, args)
+	case effect <= codec.EffectStoreNew:
+		for i := range args {
+			if arg := &args[i]; arg.Status == codec.StatusOK {
+				p.batch.AddForm(kind, arg.Key, arg.Value, engine.Form(arg.Form))
+			}
+		}
+	default:
+		for i := range args {
+			if arg := &args[i]; arg.Status == codec.StatusOK {
+				p.batch.Add(kind, arg.Key, arg.Value)
+			}
 		}
 	}
 	p.cost.spent += costElement * len(args)
@@ -310,7 +370,13 @@ func (p *pipeline) enqueue(op codec.Opcode, at, before int, resumed bool) {
 	// Field by field, into its place: a composite literal is built aside,
 	// and reading it back in wider pieces waits for the stores to finish.
 	q := &p.queue[n]
-	q.at, q.args, q.op, q.refused, q.resumed = at, int32(len(args)), op, false, resumed
+	q.at, q.args, q.op, q.refused, q.resumed, q.extra = at, int32(len(args)), cmd.Op, false, resumed, noExtra
+	if cmd.Extra != nil {
+		p.extras = append(p.extras, cmd.Extra)
+		if q.extra = wholeEnds; cmd.More {
+			q.extra = partEnds
+		}
+	}
 }
 
 // flush executes the batch and appends its responses. It returns false when the turn is
@@ -341,6 +407,11 @@ func (p *pipeline) reset() {
 	if len(p.refusals) > 0 {
 		clear(p.refusals)
 		p.refusals = p.refusals[:0]
+	}
+	if len(p.extras) > 0 {
+		clear(p.extras)
+		clear(p.kept)
+		p.extras, p.kept = p.extras[:0], p.kept[:0]
 	}
 	p.queue, p.args = p.queue[:0], p.args[:0]
 	p.dec.Reset()

@@ -73,6 +73,7 @@ type store interface {
 	Apply(b *engine.Batch) (done bool)
 	Len() int
 	Clear() int
+	ClearSet(b *engine.Batch, seqs []uint64) (keys int, _ []uint64)
 	Stats() engine.Stats
 }
 

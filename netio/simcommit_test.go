@@ -52,16 +52,24 @@ func (c *simCommitter) submit(b *engine.Batch, applied func()) {
 	})
 }
 
-func (c *simCommitter) clear() (int, bool) {
+func (c *simCommitter) clear(b *engine.Batch) (int, bool) {
 	if c.later() {
 		return 0, false
 	}
 	c.applied++
-	return c.s.srv.store.Clear(), true
+	return c.clearNow(b), true
 }
 
-func (c *simCommitter) submitClear(cleared func(int)) {
-	c.wait(func() { cleared(c.s.srv.store.Clear()) })
+func (c *simCommitter) clearNow(b *engine.Batch) int {
+	if b == nil {
+		return c.s.srv.store.Clear()
+	}
+	keys, _ := c.s.srv.store.ClearSet(b, nil)
+	return keys
+}
+
+func (c *simCommitter) submitClear(b *engine.Batch, cleared func(int)) {
+	c.wait(func() { cleared(c.clearNow(b)) })
 }
 
 func (c *simCommitter) wait(apply func()) {

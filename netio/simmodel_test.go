@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 
+	"keyframe/codec"
 	"keyframe/engine"
 )
 
@@ -12,14 +13,33 @@ import (
 
 // compareStores compares the whole content of the store with the model's.
 func (s *sim) compareStores() {
-	seen := make(map[string]string, len(s.model))
+	seen, kept := make(map[string]string, len(s.model)), make(map[string]string, len(s.model))
 	s.engine.Range(func(key, value []byte) bool {
 		seen[string(key)] = string(value)
 		return true
 	})
-	if !maps.Equal(seen, s.model) {
+	for key, text := range s.model {
+		kept[key] = asKept(text)
+	}
+	if !maps.Equal(seen, kept) {
 		s.fatalf("the store has %d keys, the model %d, or other values", len(seen), len(s.model))
 	}
+}
+
+// asKept is how the store keeps a value: a string without escapes has no quotes.
+func asKept(text string) string {
+	if text[0] == '"' && !strings.Contains(text, `\`) {
+		return text[1 : len(text)-1]
+	}
+	return text
+}
+
+// textOf is the text of a value in the store.
+func textOf(value []byte, form engine.Form) string {
+	if form == engine.Form(codec.FormString) {
+		return `"` + string(value) + `"`
+	}
+	return string(value)
 }
 
 // next is the element that the connection being served has executed.
@@ -49,7 +69,7 @@ var simStatuses = map[engine.Status]string{
 // executed compares what the store did with what the model does, and records the answer.
 func (s *sim) executed(op *engine.Op) {
 	c, e := s.next()
-	if e.kind != op.Kind || e.key.key != string(op.Key) || e.kind != engine.Get && e.value != string(op.Value) {
+	if e.kind != op.Kind || e.key.key != string(op.Key) || e.kind != engine.Get && e.value != textOf(op.Value, op.Form) {
 		s.fatalf("client %d: kind %d of %q, %.100q is executed, want %s of %q, %.100q", c.id, op.Kind, op.Key, op.Value, e.name, e.key.key, e.value)
 	}
 	key := e.key.key
@@ -104,7 +124,7 @@ func (s *sim) executed(op *engine.Op) {
 	case e.kind == engine.Rename && st == "1" && key != e.value:
 		delete(s.model, key)
 		s.model[e.value] = old
-	case e.kind == engine.Get && ok && string(op.Value) != old:
+	case e.kind == engine.Get && ok && textOf(op.Value, op.Form) != old:
 		s.fatalf("client %d: GET of %q reads %.100q, want %.100q", c.id, key, op.Value, old)
 	}
 	s.answer(c, e, st, old, ok)

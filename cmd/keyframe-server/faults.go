@@ -18,6 +18,7 @@ var (
 	serverFlags = map[string]string{
 		"Listen":           "listen",
 		"Loops":            "loops",
+		"MinKeyChars":      "min-key",
 		"MaxFrameBytes":    "max-frame",
 		"MaxConns":         "max-conns",
 		"MaxOutputBytes":   "max-output",

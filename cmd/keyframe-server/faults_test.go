@@ -48,6 +48,7 @@ func TestFieldsAndFlags(t *testing.T) {
 	}{
 		"listen":            {"127.0.0.1:7", []string{"127.0.0.1:7"}, "nonsense", `--listen is "nonsense", want host:port`},
 		"loops":             {"7", 7, "257", "--loops is 257, want 1 to 256"},
+		"min-key":           {"7", 7, "1025", "--min-key is 1025, want 1 to 1024"},
 		"max-frame":         {"3MiB", 3 << 20, "63B", "--max-frame is 63 B, want 64 B to 256 MiB"},
 		"max-conns":         {"7", 7, "-1", "--max-conns is -1, want 1 to 1048576"},
 		"max-output":        {"3MiB", 3 << 20, "1023B", "--max-output is 1,023 B, want 1 KiB to 1 TiB"},

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/pflag"
 
+	"keyframe/codec"
 	"keyframe/engine"
 	"keyframe/netio"
 )
@@ -69,6 +70,7 @@ func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 	fs.StringArrayVarP(&o.Listen, "listen", "l", []string{netio.DefaultListen}, "`address` to serve, repeatable: host:port, tcp://host:port or unix:///path")
 	values := choice{value: "scalar", choices: []string{"scalar", "any"}}
 	fs.Var(&values, "values", "what may be stored: scalar (strings, numbers, booleans) or any (null, objects and arrays too)")
+	fs.IntVar(&o.MinKeyChars, "min-key", codec.DefaultMinKeyChars, "how many characters a key must have, 1 to 1024")
 	fs.Var(newSize(&cfg.store.MaxBytes, 0), "max-memory", "what the store may take: a SET that needs more gets status 14 (0: no limit)")
 	fs.Var(newSize(&o.MaxFrameBytes, netio.DefaultMaxFrameBytes), "max-frame", "the longest command, as a message or a line")
 	fs.IntVar(&o.MaxConns, "max-conns", netio.DefaultMaxConns, "how many connections may be open at once")
@@ -120,7 +122,7 @@ func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 		}
 	}
 	// Options takes 0 for "the default"; on the command line it is a mistake.
-	for _, name := range []string{"max-frame", "max-conns", "max-output", "ping-interval", "handshake-timeout", "output-timeout"} {
+	for _, name := range []string{"min-key", "max-frame", "max-conns", "max-output", "ping-interval", "handshake-timeout", "output-timeout"} {
 		if v := fs.Lookup(name).Value.String(); v == "0" || v == "0 B" || v == "0s" {
 			return nil, fmt.Errorf("--%s must be more than 0", name)
 		}

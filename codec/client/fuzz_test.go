@@ -73,18 +73,24 @@ func FuzzCommand(f *testing.F) {
 	for i, text := range texts {
 		f.Add(uint8(i), []byte(text), []byte(texts[(i+1)%len(texts)]))
 	}
-	d := newDecoder(f, codec.Options{})
+	d := newDecoder(f, codec.Options{AnyValues: true})
 	f.Fuzz(func(t *testing.T, opcode uint8, one, other []byte) {
 		d.Reset()
 		op := keyed[int(opcode)%len(keyed)]
 		b := client.AppendOpen(nil, op)
+		if op.Shape() == codec.ShapeTimedPairs {
+			b = client.AppendTimedOpen(nil, op, 7)
+		}
+		value := codec.AppendString(nil, other)
 		switch op.Shape() {
-		case codec.ShapePairs:
-			b = client.AppendPair(b, one, codec.AppendString(nil, other))
 		case codec.ShapeKeys:
 			b = client.AppendKey(b, one)
-		default:
+		case codec.ShapeRenames:
 			b = client.AppendRename(b, one, other)
+		case codec.ShapeComparisons:
+			b = client.AppendComparison(b, one, value, value)
+		default:
+			b = client.AppendPair(b, one, value)
 		}
 		b = client.AppendClose(b, op)
 		args, cmd, err := d.Decode(b, nil, 2)
@@ -99,7 +105,10 @@ func FuzzCommand(f *testing.F) {
 			t.Fatalf("%q: %s %v", b, cmd.Op, args)
 		}
 		if op.Shape() == codec.ShapePairs {
-			if !bytes.Equal(args[0].Value, codec.AppendString(nil, other)) {
+			if args[0].Form == codec.FormString {
+				args[0].Value = []byte(`"` + string(args[0].Value) + `"`)
+			}
+			if !bytes.Equal(args[0].Value, value) {
 				t.Fatalf("%q: %q", b, args[0].Value)
 			}
 		} else if op.Shape() == codec.ShapeRenames && !bytes.Equal(args[0].Value, other) {

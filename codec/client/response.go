@@ -11,6 +11,8 @@ import (
 // Response is what a server has answered: for one element, for a command as a whole,
 // or to text that is no command.
 type Response struct {
+	// ID is the text of the command's id, as it was written; nil if it had none.
+	ID []byte
 	// Op is the command that is answered, 0 for a SERVER_ERROR.
 	Op codec.Opcode
 	// Status is the element's status, or that of the command. With Op 0 it is the
@@ -18,13 +20,19 @@ type Response struct {
 	Status codec.Status
 	// Key is the key, the old one of a rename, unescaped.
 	Key []byte
-	// Value is the text of the value that was found (GET), the new key, unescaped
-	// (RNM_KEY), or the text of the object with all members (SERVER_INFO).
+	// Value is the text of the value that was found (GET, TAKE), was there (SWAP), is there
+	// now (INCR) or of the milliseconds that are left (TTL); the new key, unescaped
+	// (RNM_KEY); the text of the object with all members (SERVER_INFO, PING); or that of the
+	// keys of a page, for Keys and Pairs (KEYS, FIND).
 	Value []byte
-	// Count is how many keys there are (COUNT) or were (CLEAR).
+	// Count is how many keys there are (COUNT) or were (CLEAR, CLEAR_SET).
 	Count int64
+	// Cursor is where the next page begins, unescaped; nil after the last.
+	Cursor []byte
+	// Done is set by the answer to a command with an id that has no other.
+	Done bool
 	// Message is what is wrong, unescaped: in a SERVER_ERROR, an answer with the status
-	// QueryRootInvalidType, and one with TypeInvalid that has a Key.
+	// QueryRootInvalidType, and one with TypeInvalid whose value was of the wrong type.
 	Message []byte
 }
 
@@ -62,7 +70,7 @@ const (
 // is plain (codec.IsPlain) and its status, of one digit, is one of op.Answers. The key
 // aliases b. For any other response, good or bad, ok is false.
 func Status(b []byte, op codec.Opcode) (st codec.Status, key []byte, ok bool) {
-	if int(op) >= codec.NumOpcodes || op.Shape() != codec.ShapePairs && op.Shape() != codec.ShapeKeys {
+	if int(op) >= codec.NumOpcodes || op.Answers() == 0 || op.Shape() == codec.ShapeRenames {
 		return 0, nil, false
 	}
 	head := op.Texts().Response
@@ -132,10 +140,12 @@ func (p *Parser) Parse(b []byte, r *Response) error {
 // members are those of a response's object: its status and another one, and after that
 // what is to be said about it.
 type members struct {
+	id      []byte // JSON text of the command's id
 	status  []byte // JSON text
 	name    []byte // the other one's name, unescaped; nil if there is none
 	value   []byte // its JSON text
 	message []byte // JSON text of the string m; nil if there is none
+	cursor  []byte // JSON text of the string cursor; nil if there is none
 }
 
 // members parses the object at b[i] and returns the index of what follows it.
@@ -157,11 +167,15 @@ func (p *Parser) members(b []byte, i int, op codec.Opcode, m *members) (end int,
 		// Of a rename, a key may be called st too.
 		case m.status == nil && string(name) == statusName && value[0] != '"':
 			m.status = value
+		case m.status == nil && m.id == nil && m.name == nil && string(name) == "#":
+			m.id = value // it is the first, before the status; a key # comes later
 		case op.Reply() == codec.ReplyMembers:
 		case m.name == nil:
 			m.name, m.value = name, value
-		case m.message == nil && op.Shape() == codec.ShapePairs && string(name) == "m" && value[0] == '"':
+		case m.message == nil && (op.Reply() == codec.ReplyElements || op.Reply() == codec.ReplyCountElements) && string(name) == "m" && value[0] == '"':
 			m.message = value
+		case m.cursor == nil && op.Reply() == codec.ReplyPage && string(name) == "cursor" && value[0] == '"':
+			m.cursor = value
 		default:
 			return 0, fmt.Errorf("%w: it has a member %.40q too many", ErrResponse, name)
 		}
@@ -179,7 +193,10 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: its status is %.40q", ErrResponse, m.status)
 	}
-	r.Status = codec.Status(st)
+	r.Status, r.ID = codec.Status(st), m.id
+	if m.id != nil && r.Op.Shape() == codec.ShapeRenames && m.name == nil && m.message == nil && m.id[0] == '"' && r.Status != codec.StatusOK {
+		m.name, m.value, r.ID = []byte("#"), m.id, nil // it was the old key
+	}
 	if m.message != nil {
 		if r.Status != codec.StatusTypeInvalid {
 			return fmt.Errorf("%w: %s with status %d and a message", ErrResponse, r.Op, st)
@@ -197,10 +214,16 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 		}
 	case r.Op.Reply() == codec.ReplyMembers && r.Status == codec.StatusOK:
 		r.Value = m.value
-	case r.Op.Reply() == codec.ReplyCount && r.Status == codec.StatusOK && string(m.name) == "cnt":
+	case (r.Op.Reply() == codec.ReplyCount || r.Op.Reply() == codec.ReplyCountElements) && r.Status == codec.StatusOK && string(m.name) == "cnt":
 		if r.Count, err = strconv.ParseInt(string(m.value), 10, 64); err != nil || r.Count < 0 {
 			return fmt.Errorf("%w: its count is %.40q", ErrResponse, m.value)
 		}
+	case r.Op.Reply() == codec.ReplyPage && r.Status == codec.StatusOK && (string(m.name) == "keys" && m.value[0] == '[' || string(m.name) == "pairs" && m.value[0] == '{'):
+		if r.Value = m.value; m.cursor != nil {
+			r.Cursor, _, err = p.dec.ScanString(m.cursor, 0)
+		}
+	case r.ID != nil && r.Status == codec.StatusOK && m.name == nil && r.Op.Answers() != 0:
+		r.Done = true
 	case r.Op.Values().Has(r.Status) && m.name != nil:
 		r.Key, r.Value = m.name, m.value
 	case !r.Op.Answers().Has(r.Status):
@@ -212,6 +235,41 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 		r.Key, err = p.text(m, "k")
 	}
 	return err
+}
+
+// Keys calls yield with each key of a page, and with the text of its value if the page has
+// values; nil otherwise. The key is valid until yield returns. It reports an error for text
+// that is no page's, and stops when yield returns false.
+func (p *Parser) Keys(r *Response, yield func(key, value []byte) bool) error {
+	b := r.Value
+	if len(b) == 0 || b[0] != '[' && b[0] != '{' {
+		return fmt.Errorf("%w: it is no page", ErrResponse)
+	}
+	pairs := b[0] == '{'
+	for i := codec.SkipSpace(b, 1); i < len(b) && b[i] != b[0]+2; {
+		p.dec.Reset()
+		key, end, err := p.dec.ScanString(b, i)
+		if err != nil {
+			return err
+		}
+		var value []byte
+		if pairs {
+			if i, err = expect(b, end, ':'); err != nil {
+				return err
+			}
+			if end, err = p.dec.ScanValue(b, i); err != nil {
+				return err
+			}
+			value = b[i:end:end]
+		}
+		if !yield(key, value) {
+			return nil
+		}
+		if i = codec.SkipSpace(b, end); i < len(b) && b[i] == ',' {
+			i = codec.SkipSpace(b, i+1)
+		}
+	}
+	return nil
 }
 
 // is reports whether the other member is a string and has that name, or any if name
