@@ -80,6 +80,11 @@ func (p *pipeline) answerBatch() bool {
 				p.resumeAt = q.at
 				p.stoppedAt = stop{i, j}
 				p.out = out
+				for _, before := range p.blanks {
+					if before > i { // the next turn goes back to this command, and comes by it once more
+						p.count.Frames--
+					}
+				}
 				return false
 			}
 			op := &p.batch.Ops[index]

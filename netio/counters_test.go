@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -250,4 +251,19 @@ func TestClientsCloseIsNoError(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestBlanksAreCountedOnce: a turn that ends in the middle of a batch goes back to the
+// command that it ended in, and the blank lines after that are counted once all the same.
+func TestBlanksAreCountedOnce(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	h.feed([]byte(`{"SET":{"blank_key":"` + strings.Repeat("v", 100_000) + "\"}}\n"))
+	before := h.loop.count.Frames
+	const gets = 60
+	h.feed([]byte(strings.Repeat("{\"GET\":[\"blank_key\"]}\n\n \r\n", gets)))
+	if h.loop.count.Frames-before != 3*gets || h.loop.count.Queries != 1+gets {
+		t.Errorf("%d frames and %d commands, want %d and %d", h.loop.count.Frames-before, h.loop.count.Queries-1, 3*gets, gets)
+	}
+	h.finish()
 }

@@ -67,7 +67,8 @@ type admitted struct {
 	refusals []*codec.Refusal // of the refused ones in the queue
 	extras   []*codec.Extra   // of those in the queue that have them
 	batch    engine.Batch
-	answered int // of the batch's operations
+	answered int   // of the batch's operations
+	blanks   []int // of each blank unit, how many commands of the queue came before it
 }
 
 // stop is the first element of a queue that was not executed.
@@ -233,6 +234,9 @@ func (p *pipeline) admitOther(src []byte, at, size int, kind unitKind, err error
 		p.cost.bytes(size)
 	}
 	p.count.Frames++
+	if kind == unitBlank && len(p.queue) > 0 {
+		p.blanks = append(p.blanks, len(p.queue))
+	}
 	return size, !p.admitJoined(at + size), nil
 }
 
@@ -413,7 +417,7 @@ func (p *pipeline) reset() {
 		clear(p.kept)
 		p.extras, p.kept = p.extras[:0], p.kept[:0]
 	}
-	p.queue, p.args = p.queue[:0], p.args[:0]
+	p.queue, p.args, p.blanks = p.queue[:0], p.args[:0], p.blanks[:0]
 	p.dec.Reset()
 }
 
