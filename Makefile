@@ -28,7 +28,7 @@ FIGURES   = $(GO) -C bench/figures run .
 # Modules of their own, so that a build of the server downloads neither what draws plots
 # nor other stores; $(call nested,command) runs a command in each. The tools' versions
 # are in .ci/go.mod (staticcheck) and bench/report/go.mod (benchstat).
-NESTED = bench/figures bench/report bench/rivals
+NESTED = bench/figures bench/report bench/rivals engine/journal/crashtest
 nested = set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module && $(1)); done
 
 .DEFAULT_GOAL := help
@@ -147,6 +147,7 @@ soak: ## churn a store for 3 minutes, put hostile clients beside good ones for S
 	$(GO) test ./netio -run TestSoak -soak $(SOAKTIME) -timeout 0 -v
 	$(GO) test ./engine -tags invariants -run TestSoak -soak 2m -timeout 10m
 	$(MAKE) linear LINEARTIME=10m
+	$(GO) -C engine/journal/crashtest test -seeds 10000 -timeout 0
 	$(MAKE) sim SIMTIME=1h
 
 bench-engine: ## measure the store up to 10 M keys; wants an idle machine

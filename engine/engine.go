@@ -192,42 +192,6 @@ func (e *Engine) Len() int {
 	return n
 }
 
-// Range calls fn for each key and its value until fn returns false. The slices
-// are valid during the call only. fn runs without a lock and may use the Engine.
-//
-// Each segment is copied at one moment, except large values, which are read one by
-// one. A key that exists all the time is seen exactly once, unless a rename moves
-// it; one that comes or goes may be seen.
-func (e *Engine) Range(fn func(key, value []byte) bool) {
-	var snap snapshot
-	var large []byte
-	for i := range e.shards {
-		s := &e.shards[i]
-		for at := uint64(0); at < maxDirSize; {
-			at = snap.take(s, at)
-			from := 0
-			for j := 0; j < len(snap.ends); j += 2 {
-				k, v := snap.ends[j], snap.ends[j+1]
-				key := snap.buf[from:k:k]
-				from = k
-				var value []byte
-				if v != readLater {
-					value, from = snap.buf[k:v:v], v
-				} else {
-					var ok bool
-					if large, ok = s.read(large[:0], e.hashOf(key), key); !ok {
-						continue // it has gone meanwhile
-					}
-					value = large[:len(large):len(large)]
-				}
-				if !fn(key, value) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // Close releases what the Engine holds. No other method may be called during
 // it or after it.
 func (e *Engine) Close() error {

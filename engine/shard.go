@@ -215,12 +215,19 @@ func (s *shard) hasMemory() bool {
 	return s.table.directory() != emptyDir || len(s.blocks) > 0 || s.large != 0
 }
 
-// snapshot is what Range copies of a segment under the lock: keys and values, one
-// after the other, and where each ends. Of a large record it has the key only, and
-// readLater as the value's end: copying large values would hold the lock for too long.
+// snapshot is what Each copies of a segment under the lock: keys and values, one
+// after the other, and where each ends, with its form and deadline. Of a large record it
+// has the key only, and readLater as the value's end: copying large values would hold the
+// lock for too long.
 type snapshot struct {
-	buf  []byte
-	ends []int
+	buf     []byte
+	records []recordCopy
+}
+
+type recordCopy struct {
+	key, value int // where they end
+	form       Form
+	expiry     expiry
 }
 
 const readLater = -1
@@ -229,7 +236,7 @@ const readLater = -1
 // position after it. It leaves out what an earlier step saw: a merge may have made the
 // segment begin before at.
 func (snap *snapshot) take(s *shard, at uint64) (next uint64) {
-	snap.buf, snap.ends = snap.buf[:0], snap.ends[:0]
+	snap.buf, snap.records = snap.buf[:0], snap.records[:0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seg, in := s.table.segmentAt(at)
@@ -239,26 +246,28 @@ func (snap *snapshot) take(s *shard, at uint64) (next uint64) {
 		}
 		rec := s.table.record(*from.slot)
 		snap.buf = append(snap.buf, rec.key()...)
-		snap.ends = append(snap.ends, len(snap.buf))
-		if rec.class() == largeClass {
-			snap.ends = append(snap.ends, readLater)
-			continue
+		c := rec.content()
+		to := recordCopy{key: len(snap.buf), value: readLater, form: c.form, expiry: c.expiry}
+		if rec.class() != largeClass {
+			snap.buf = append(snap.buf, c.value...)
+			to.value = len(snap.buf)
 		}
-		snap.buf = append(snap.buf, rec.value()...)
-		snap.ends = append(snap.ends, len(snap.buf))
+		snap.records = append(snap.records, to)
 	}
 	return in.next()
 }
 
-// read appends the value of a key to dst, if it is there.
-func (s *shard) read(dst []byte, h hash, key []byte) ([]byte, bool) {
+// read appends the value of a key to dst, if it is there, and returns what else is known of
+// it in c.
+func (s *shard) read(dst []byte, h hash, key []byte) (_ []byte, c content, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, rec := s.table.find(h, key)
 	if rec == nil {
-		return dst, false
+		return dst, c, false
 	}
-	return append(dst, rec.value()...), true
+	c = rec.content()
+	return append(dst, c.value...), c, true
 }
 
 // detached is what a Clear takes out of a shard.

@@ -1,0 +1,306 @@
+package crashtest
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"keyframe/engine"
+	"keyframe/engine/journal"
+)
+
+var (
+	seedFlag = flag.Uint64("seed", 0, "the one seed to run; 0: -seeds of them")
+	seeds    = flag.Int("seeds", 1000, "how many seeds to run")
+)
+
+// TestPowerCuts runs lives of a journal beside an engine. In each goroutines execute
+// batches of every kind, snapshots are made, and the power goes at any operation; then the
+// store is recovered, and compared with what is known of it; the power goes in the
+// recoveries, too. With Always all that was acknowledged must be there. With EverySec the
+// effects of each shard are there up to some point, which is past all that was synced.
+func TestPowerCuts(t *testing.T) {
+	if *seedFlag != 0 {
+		newLife(t, *seedFlag).run()
+		return
+	}
+	first := uint64(time.Now().UnixNano())
+	seen := map[string]int{}
+	for i := range uint64(*seeds) {
+		l := newLife(t, first+i)
+		l.run()
+		for what, n := range l.seen {
+			seen[what] += n
+		}
+		if t.Failed() {
+			t.Fatalf("-seed %d", first+i)
+		}
+	}
+	t.Log(seen)
+	for _, what := range []string{"power cut", "in a recovery", "torn tail", "snapshot", "from a snapshot", "acknowledged", "lost, not acknowledged"} {
+		if seen[what] == 0 && *seeds >= 300 {
+			t.Errorf("there was no %s", what)
+		}
+	}
+}
+
+// life is a directory, from one server to the next.
+type life struct {
+	t    *testing.T
+	seed uint64
+	r    *rand.Rand
+	disk *disk
+	mode journal.Mode
+	seen map[string]int
+
+	// known is, by key, each value that it has had since the last that is certainly there,
+	// which is the first of them: "" is gone.
+	known map[string][]string
+}
+
+func newLife(t *testing.T, seed uint64) *life {
+	r := rand.New(rand.NewPCG(seed, 1))
+	return &life{
+		t: t, seed: seed, r: r, disk: newDisk(), mode: journal.Mode(r.IntN(3)),
+		seen: make(map[string]int), known: make(map[string][]string),
+	}
+}
+
+func (l *life) options() journal.Options {
+	return journal.Options{
+		Mode: l.mode, SegmentBytes: 2 << 10, GroupBytes: 512, SnapshotBytes: 8 << 10,
+		Manual: true,
+	}
+}
+
+// run is some servers one after the other, each of which the power is taken from.
+func (l *life) run() {
+	for range 2 + l.r.IntN(3) {
+		l.server()
+		if l.t.Failed() {
+			return
+		}
+	}
+}
+
+// store is an engine as source and sink.
+type store struct {
+	*engine.Engine
+	t *testing.T
+}
+
+func (s store) Apply(changes []journal.Change) error {
+	var b engine.Batch
+	for i := range changes {
+		if c := &changes[i]; c.Gone {
+			b.Add(engine.Remove, c.Key, nil)
+		} else {
+			b.Add(engine.Set, c.Key, c.Value)
+		}
+	}
+	s.Engine.Apply(&b)
+	return nil
+}
+
+func (s store) Clear() { s.Engine.Clear() }
+
+func (s store) Each(f func(*journal.Change) bool) {
+	s.Range(func(key, value []byte) bool { return f(&journal.Change{Key: key, Value: value}) })
+}
+
+func (s store) content() map[string]string {
+	all := make(map[string]string)
+	s.Range(func(key, value []byte) bool {
+		all[string(key)] = string(value)
+		return true
+	})
+	return all
+}
+
+func (l *life) newStore() store {
+	e, err := engine.New(engine.Options{Shards: 1 << l.r.IntN(4), RecordEffects: true, Simulation: &engine.Simulation{Seed: l.r.Uint64()}})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return store{e, l.t}
+}
+
+// server recovers, is compared, works, and loses its power.
+func (l *life) server() {
+	cut := &outage{disk: l.disk, r: rand.New(rand.NewPCG(l.r.Uint64(), 3))}
+	cut.left.Store(1 + l.r.Int64N(1<<(4+l.r.IntN(6))))
+	s := l.newStore()
+	defer s.Close()
+	j, err := journal.Open(l.disk.on(cut), l.options())
+	if err != nil {
+		l.t.Fatalf("open: %v", err)
+	}
+	defer j.Close()
+	report, err := j.Recover(s)
+	if err != nil {
+		l.t.Errorf("recover: %v", err)
+		return
+	}
+	if report.Cut != nil {
+		l.seen["torn tail"]++
+	}
+	if report.Snapshot != "" {
+		l.seen["from a snapshot"]++
+	}
+	l.compare(s.content())
+	if err := j.Start(s); err != nil {
+		l.t.Errorf("start: %v", err)
+		return
+	}
+	if cut.then != nil {
+		l.seen["in a recovery"]++
+	}
+	w := &work{life: l, j: j, s: s}
+	for i := range w.lanes {
+		w.lanes[i] = j.NewLane(func(uint64, error) {})
+	}
+	for cut.then == nil {
+		w.round(cut)
+	}
+	l.seen["power cut"]++
+	l.disk = cut.then
+}
+
+// compare checks that each key has one of the values that it can have, and takes it for
+// certain: what a recovery has found must stay.
+func (l *life) compare(got map[string]string) {
+	for key, values := range l.known {
+		is := got[key]
+		if !slices.Contains(values, is) {
+			l.t.Errorf("%s, %s is %q, want one of %q", l.mode, key, is, values)
+			return
+		}
+		if is != values[len(values)-1] {
+			l.seen["lost, not acknowledged"]++
+		}
+		l.known[key] = []string{is}
+	}
+	where := make(map[string]string)
+	for key, value := range got {
+		if l.known[key] == nil {
+			l.t.Errorf("%s, %s is %q, and was never set", l.mode, key, value)
+		}
+		if other := where[value]; other != "" { // no value is set twice
+			l.t.Errorf("%s, half of a rename from %s to %s, or back", l.mode, key, other)
+		}
+		where[value] = key
+	}
+}
+
+// work is what a server does.
+type work struct {
+	*life
+	j     *journal.Journal
+	s     store
+	lanes [3]*journal.Lane
+}
+
+// round is batches of some goroutines, each on keys of its own, and then some of what goes
+// on in the background.
+func (w *work) round(cut *outage) {
+	var wg sync.WaitGroup
+	changes := make([][]change, len(w.lanes))
+	for g, lane := range w.lanes {
+		r := rand.New(rand.NewPCG(w.r.Uint64(), 2))
+		if r.IntN(3) == 0 {
+			continue
+		}
+		wg.Go(func() {
+			for range 1 + r.IntN(6) {
+				changes[g] = append(changes[g], w.batch(r, lane, g)...)
+			}
+			_, _ = lane.Done(w.j.Position())
+		})
+	}
+	wg.Wait()
+	for _, c := range slices.Concat(changes...) {
+		w.become(c.key, c.value)
+	}
+	if w.r.IntN(20) == 0 {
+		lane := w.lanes[0]
+		lane.Begin()
+		_, seqs := w.s.ClearRecorded(nil)
+		*lane.Records() = journal.AppendClear(*lane.Records(), seqs)
+		lane.End()
+		for key := range w.known {
+			w.become(key, "")
+		}
+	}
+	switch w.r.IntN(6) {
+	case 0:
+		if _, err := w.j.Snapshot(false); err != nil {
+			w.t.Errorf("snapshot: %v", err)
+		}
+		w.seen["snapshot"]++
+	case 1:
+		return // nothing is on disk
+	default:
+		w.j.Maintain()
+	}
+	if cut.then == nil {
+		for key, values := range w.known {
+			w.known[key] = values[len(values)-1:]
+		}
+		w.seen["acknowledged"]++
+	}
+}
+
+// change is what a key has become.
+type change struct{ key, value string }
+
+func (l *life) become(key, value string) {
+	if l.known[key] == nil {
+		l.known[key] = []string{""}
+	}
+	l.known[key] = append(l.known[key], value)
+}
+
+// batch executes some operations on keys of goroutine g.
+func (w *work) batch(r *rand.Rand, lane *journal.Lane, g int) (changes []change) {
+	key := func() []byte { return fmt.Appendf(nil, "g%d-%d", g, r.IntN(20)) }
+	var b engine.Batch
+	for range 1 + r.IntN(6) {
+		switch r.IntN(6) {
+		case 0:
+			b.Add(engine.Remove, key(), nil)
+		case 1:
+			b.Add(engine.Rename, key(), key())
+		case 2:
+			b.Add(engine.Add, key(), fmt.Appendf(nil, "%x-%0*d", r.Uint64(), r.IntN(60), 0))
+		default:
+			b.Add(engine.Set, key(), fmt.Appendf(nil, "%x-%0*d", r.Uint64(), r.IntN(60), 0))
+		}
+	}
+	lane.Begin()
+	defer lane.End()
+	w.s.Engine.Apply(&b)
+	to := lane.Records()
+	renamed := -1
+	for e := range b.Effects() {
+		value := string(e.Value)
+		switch {
+		case e.Gone && b.Ops[e.Op].Kind == engine.Rename:
+			*to = journal.AppendRename(*to, e.Shard, e.Seq, e.Key)
+			value, renamed = "", e.Op
+		case e.Gone:
+			*to = journal.AppendGone(*to, e.Shard, e.Seq, e.Key)
+			value = ""
+		default:
+			if b.Ops[e.Op].Kind == engine.Rename && renamed != e.Op {
+				w.t.Error("the old key of a rename comes after the new one")
+			}
+			*to = journal.AppendSet(*to, e.Shard, e.Seq, e.Key, e.Value, 0, 0)
+		}
+		changes = append(changes, change{string(e.Key), value})
+	}
+	return changes
+}

@@ -1,0 +1,302 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+)
+
+// logged is a directory with groups in it, and the store after each of them.
+type logged struct {
+	fs     *memFS
+	states []map[string]string
+	ends   []int // where each group ends in the segment
+}
+
+// logGroups logs n groups, each synced when the next one is written, into one segment.
+func logGroups(t *testing.T, n int) logged {
+	r := newRand(t)
+	l := logged{fs: newMemFS()}
+	opts := small(Always)
+	opts.SegmentBytes = 1 << 10
+	o := open(t, l.fs, 2, opts)
+	lane := o.NewLane(func(uint64, error) {})
+	note := func() {
+		l.states = append(l.states, o.store.content())
+		l.ends = append(l.ends, int(o.current.end))
+	}
+	note()
+	for range n {
+		lane.Begin()
+		o.store.set(lane.Records(), randomChange(r, 5))
+		randomEffect(r, o.store, lane.Records(), 5)
+		lane.End()
+		o.writeAndSync()
+		note()
+	}
+	l.fs = l.fs.copyOf()
+	l.fs.boot = 2
+	return l
+}
+
+// is reports whether a directory is in state i; before the first it is empty.
+func (l *logged) is(got map[string]string, i int) bool {
+	return maps.Equal(got, l.states[max(i, 0)])
+}
+
+// TestFlips: every byte of a segment, another one each time. Never is there a state that
+// wasn't; a place that was on disk is damage; the last group is a torn tail.
+func TestFlips(t *testing.T) {
+	l := logGroups(t, 12)
+	name := segmentName(1)
+	whole := l.fs.files[name].data
+	last := len(l.states) - 1
+	for at := range whole {
+		for _, sameBoot := range []bool{false, true} {
+			fs := l.fs.copyOf()
+			if sameBoot {
+				fs.boot = 1
+			}
+			fs.files[name].data[at] ^= 1 << (at % 8)
+			where := fmt.Sprintf("byte %d of %d, groups end at %d, the same boot %v", at, len(whole), l.ends, sameBoot)
+			got, report, err := recovered(fs, 4, Options{})
+			var damage *DamageError
+			switch {
+			case at >= l.ends[last]: // not used yet
+				if err != nil || report.Cut != nil || !l.is(got, last) {
+					t.Fatalf("%s: %d keys, %v, %v", where, len(got), report.Cut, err)
+				}
+			case at >= l.ends[last-1]:
+				if err != nil || !l.is(got, last-1) {
+					t.Fatalf("%s: %d keys, %v", where, len(got), err)
+				}
+			case !errors.As(err, &damage):
+				t.Fatalf("%s: %d keys, %v", where, len(got), err)
+			case at >= segmentHeaderBytes:
+				i, _ := slices.BinarySearch(l.ends, at+1) // the group that it is in
+				begins := segmentHeaderBytes
+				if i > 0 {
+					begins = l.ends[i-1]
+				}
+				if damage.Offset != int64(begins) || damage.Groups != last-i || !damage.CanTruncate {
+					t.Fatalf("%s: %v", where, err)
+				}
+				got, report, err := recovered(fs, 4, Options{Truncate: true})
+				if err != nil || report.Cut == nil || !l.is(got, i-1) {
+					t.Fatalf("%s, truncated: %d keys, %v", where, len(got), err)
+				}
+			}
+		}
+	}
+}
+
+// TestCuts: a segment that ends after each of its bytes, as a copy or a file system may
+// leave it, has the groups before.
+func TestCuts(t *testing.T) {
+	l := logGroups(t, 12)
+	name := segmentName(1)
+	whole := l.fs.files[name].data
+	for n := range whole {
+		fs := l.fs.copyOf()
+		fs.files[name].data = whole[:n:n]
+		got, report, err := recovered(fs, 4, Options{})
+		i, exact := slices.BinarySearch(l.ends, n)
+		if !exact {
+			i--
+		}
+		switch {
+		case n < segmentHeaderBytes: // a segment that was never begun
+			if err != nil || len(got) > 0 {
+				t.Fatalf("%d bytes: %d keys, %v", n, len(got), err)
+			}
+		case err != nil || !l.is(got, i):
+			t.Fatalf("%d bytes: %d keys, want state %d, %v, %v", n, len(got), i, report.Cut, err)
+		}
+		// The next run goes on from there, and what it logs is there too.
+		o, err := tryOpen(fs, 2, small(No))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lane := o.NewLane(func(uint64, error) {})
+		lane.Begin()
+		o.store.set(lane.Records(), Change{Key: []byte("after")})
+		lane.End()
+		want := o.store.content()
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, err := recovered(fs, 1, Options{}); err != nil || !maps.Equal(got, want) {
+			t.Fatalf("%d bytes, one run later: %v", n, err)
+		}
+	}
+}
+
+// TestUnsynced: in a log that nothing says was on disk, power may take any group. What
+// follows it then goes with it. Without a power cut it is damage.
+func TestUnsynced(t *testing.T) {
+	r := newRand(t)
+	fs := newMemFS()
+	o := open(t, fs, 2, small(No))
+	lane := o.NewLane(func(uint64, error) {})
+	for range 60 {
+		work(r, o, lane, 10)
+		o.keepUp()
+	}
+	fs = fs.copyOf()
+	names := fs.names()
+	if len(names) < 4 {
+		t.Fatalf("only %v", names)
+	}
+	fs.files[segmentName(2)].data[segmentHeaderBytes+groupHeaderBytes] ^= 1
+	if _, _, err := recovered(fs, 2, Options{}); err == nil {
+		t.Error("damage without a power cut is taken")
+	}
+	fs.boot = 2
+	_, report, err := recovered(fs, 2, Options{})
+	if err != nil || report.Cut == nil || report.Cut.Groups == 0 || report.Cut.Name != segmentName(2) {
+		t.Errorf("after a power cut: %v, %v", report.Cut, err)
+	}
+	o, err = tryOpen(fs, 2, small(No))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := o.store.content()
+	_ = o.Close()
+	if got, report, err := recovered(fs, 2, Options{}); err != nil || report.Cut != nil || !maps.Equal(got, want) {
+		t.Errorf("once more: %v, %v", report.Cut, err)
+	}
+	for _, name := range fs.names() {
+		if n, ok := numberOf(name, segmentPrefix); ok && n == 3 {
+			t.Error("what was cut off is still there")
+		}
+	}
+}
+
+// TestMissing: a segment that isn't there any more.
+func TestMissing(t *testing.T) {
+	r := newRand(t)
+	fs := newMemFS()
+	o := open(t, fs, 2, small(Always))
+	lane := o.NewLane(func(uint64, error) {})
+	for range 60 {
+		work(r, o, lane, 10)
+		o.Maintain()
+	}
+	fs = fs.copyOf()
+	for _, name := range []string{segmentName(1), segmentName(2)} {
+		without := fs.copyOf()
+		delete(without.files, name)
+		if _, _, err := recovered(without, 2, Options{}); err == nil {
+			t.Errorf("without %s: it is taken", name)
+		}
+	}
+	if _, err := o.Snapshot(false); err != nil {
+		t.Fatal(err)
+	}
+	fs = o.fs.(*memFS).copyOf()
+	delete(fs.files, segmentName(o.snapshots.newest))
+	if _, _, err := recovered(fs, 2, Options{}); err == nil {
+		t.Error("a snapshot without the segment that it goes on with is taken")
+	}
+}
+
+// TestSnapshotDamage: every byte of a snapshot, and every length. The one before it, or the
+// log from its beginning, stands in, and gives the same; if neither is there it is an error.
+func TestSnapshotDamage(t *testing.T) {
+	r := newRand(t)
+	for _, snapshots := range []int{1, 2} {
+		fs := newMemFS()
+		o := open(t, fs, 2, small(Always))
+		lane := o.NewLane(func(uint64, error) {})
+		for range snapshots {
+			work(r, o, lane, 10)
+			if _, err := o.Snapshot(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		work(r, o, lane, 10)
+		o.Maintain()
+		want := o.store.content()
+		fs = fs.copyOf()
+		name := snapshotName(o.snapshots.newest)
+		whole := fs.files[name].data
+		check := func(where string, data []byte) {
+			fs := fs.copyOf()
+			fs.files[name].data = data
+			got, report, err := recovered(fs, 2, Options{})
+			if err != nil || len(report.Skipped) != 1 || !maps.Equal(got, want) {
+				t.Fatalf("%s: %v, skipped %v, %d keys, want %d", where, err, report.Skipped, len(got), len(want))
+			}
+			if snapshots == 1 {
+				delete(fs.files, segmentName(1))
+				if got, _, err := recovered(fs, 2, Options{}); err == nil {
+					t.Fatalf("%s, without the log before it: %d keys", where, len(got))
+				}
+			}
+		}
+		for at := range whole {
+			data := slices.Clone(whole)
+			data[at] ^= 1 << (at % 8)
+			check(fmt.Sprintf("byte %d", at), data)
+			check(fmt.Sprintf("%d bytes", at), slices.Clone(whole[:at]))
+		}
+		check("a byte more", append(slices.Clone(whole), 0))
+	}
+}
+
+// TestNewerFormat: what a later version has written is left alone.
+func TestNewerFormat(t *testing.T) {
+	l := logGroups(t, 2)
+	name := segmentName(1)
+	b := l.fs.files[name].data
+	b[8] = version + 1
+	le.PutUint32(b[76:], sum(b[:76]))
+	var newer *VersionError
+	if _, _, err := recovered(l.fs, 2, Options{}); !errors.As(err, &newer) || newer.Name != name || newer.Version != version+1 {
+		t.Errorf("%v", err)
+	}
+}
+
+// FuzzSegment: no bytes of a segment crash the reader, or make it read more than there is.
+func FuzzSegment(f *testing.F) {
+	group := appendStart(make([]byte, groupHeaderBytes), []uint64{0, 0})
+	group = AppendSet(group, 0, 1, []byte("key"), []byte("value"), 1, 5)
+	group = AppendSet(AppendRename(group, 0, 2, []byte("key")), 1, 1, []byte("other"), []byte("value"), 1, 5)
+	f.Add(group[groupHeaderBytes:], uint8(0))
+	f.Add(AppendClearSet(group, []uint64{3, 2}, 1)[groupHeaderBytes:], uint8(3))
+	f.Fuzz(func(t *testing.T, body []byte, cut uint8) {
+		h := segmentHeader{shards: 2, number: 1, run: 1}
+		data := h.append(nil)
+		g := append(make([]byte, groupHeaderBytes), body...)
+		sealGroup(g, 1, 0, 0)
+		data = append(data, g...)
+		fs := newMemFS()
+		fs.files[segmentName(1)] = &memFile{data: data}
+		_, _, _ = recovered(fs, 2, Options{})
+		fs.files[segmentName(1)].data = data[:max(0, len(data)-int(cut))]
+		_, _, _ = recovered(fs, 2, Options{})
+	})
+}
+
+// FuzzSnapshot: the same of a snapshot's keys.
+func FuzzSnapshot(f *testing.F) {
+	f.Add(appendSnapshotKey(nil, &Change{Key: []byte("key"), Value: []byte("value"), Deadline: 1}))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		h := snapshotHeader{run: 1, segment: 1, seqs: []uint64{0}}
+		data := h.append(nil)
+		b := append(make([]byte, blockHeaderBytes), body...)
+		sealBlock(b, blockKeys, 0)
+		data = append(data, b...)
+		end := make([]byte, blockHeaderBytes+24)
+		sealBlock(end, blockEnd, 1)
+		fs := newMemFS()
+		fs.files[snapshotName(1)] = &memFile{data: append(data, end...)}
+		seg := segmentHeader{shards: 1, number: 1, run: 1}
+		fs.files[segmentName(1)] = &memFile{data: seg.append(nil)}
+		if _, report, err := recovered(fs, 1, Options{}); err == nil && len(report.Skipped) == 0 && len(body) > 0 {
+			t.Error("keys that the end does not count are taken")
+		}
+	})
+}

@@ -1,0 +1,152 @@
+// Package journal keeps what a store has acknowledged: a log of its effects in a directory,
+// snapshots that make the log short, and the recovery of both. Bytes in, bytes out; it knows
+// nothing of the store but its keys, values and the order in which its shards change.
+//
+// # Terms
+//
+//   - An effect is what one change comes to: a key has this value, form and deadline now, or
+//     is gone. Each shard of the store numbers its effects from 1, without a gap: the
+//     sequence. Doing the effects of each shard in order makes the store again.
+//   - A record is one effect, or several that happened at once: a rename, a clear.
+//   - A group is the records that are written with one write, under one sum.
+//   - A segment is a file of groups. The log is the segments, one after the other; a log
+//     position counts the bytes of groups since the first.
+//   - A run is the life of one server on the directory. It numbers effects anew, since its
+//     store has other shards, and begins with a segment of its own.
+//   - A snapshot is a file of all keys, from which a recovery needs only the segments that
+//     were begun with it.
+//   - A lane is how one goroutine, an event loop, notes its effects.
+//
+// # The way of an effect
+//
+//	Lane.Begin ─► the store applies a batch ─► its effects are appended ─► Lane.End
+//	   gate shared                                to the lane's records
+//	Journal.Position ─► the group that answers made now have to wait for
+//	Lane.Done ─► all lanes' records become one group: gate alone, for a few swaps
+//	               everysec, no: written by the loop itself, and answers leave
+//	               always: written and synced by a goroutine, while the next group gathers
+//
+// A group is taken while no batch is being applied, from all lanes at once. So it is
+// closed: of every effect in it, all effects before it in its shard are in it or in a group
+// before it. Nobody is answered before the group is written that holds everything that his
+// batch, or a read of it, can have seen. So whatever is lost after some position, what is
+// left is a state that the store was in, as far as anybody was told.
+//
+// One lock is held from the choice of a group's place to the end of its write. To reserve a
+// place and write later would leave holes: a memory-mapped log of that kind lost 40
+// acknowledged keys at a kill -9.
+//
+// # Records
+//
+// Numbers are little-endian. A part of a record is about one key, and begins with 12 bytes:
+//
+//	 0  4  sequence, the lower half: the upper one follows from the order
+//	 4  2  shard
+//	 6  2  bytes of the key
+//	 8  4  bits 0-1 kind, bits 2-3 form, bits 4-31 bytes of the value
+//
+//	kind 0  set: key, value
+//	kind 1  set with a deadline: 8 bytes, ms since 1970; key, value
+//	kind 2  gone: key; form and bytes of the value are 0
+//	kind 3  more than one part, by the bits of the form:
+//	     0  rename: the old key, of sequence and shard; then the new key as a part of kind 0 or 1
+//	     1  clear: no key; the value is the sequence of the clear in each shard, 8 bytes each
+//	     2  clear and set: as clear; then as many parts of kind 0 or 1 as the sequence says
+//	     3  start: as clear, with the sequences that the shards have had. The first record
+//	        of a run, and nowhere else
+//
+// The header has a fixed size because it is written 5 million times a second: 5.0 ns a
+// record, and 10.8 with varints.
+//
+// # Groups
+//
+//	 0  4  CRC-32C of what follows
+//	 4  4  bytes of the group, with these 32
+//	 8  8  number of the segment
+//	16  8  log position of the group
+//	24  8  synced: the log was on disk up to this position when the group was made
+//	32     records
+//
+// The sum covers number and position, so that no group of a recycled segment is ever taken
+// for one of the log.
+//
+// # Segments
+//
+// segment-<16 digits> holds a header and groups; what follows the last group is of no
+// meaning.
+//
+//	 0  8  "KFSEGMNT"
+//	 8  4  version of the format: 1
+//	12  4  shards
+//	16  8  number
+//	24  8  number of the segment before in the log; 0: none
+//	32  8  run
+//	40  8  log position of the first group
+//	48  8  synced, as in a group
+//	56  8  start of the machine in which it was begun; 0: not known
+//	64  8  when, in ms since 1970
+//	72  4  0
+//	76  4  CRC-32C of these 76 bytes
+//
+// The next segment is made ready ahead: of its full size, with zeros where each write is
+// synced, since a sync of what was only allocated takes 320 µs and not 129. A file whose
+// header isn't that of its name is such a spare. When none can be made, writes are refused
+// before this segment is full; see Refuses.
+//
+// # Snapshots
+//
+// snapshot-<16 digits>, by the number of the segment that was begun with it:
+//
+//	 0  8  "KFSNAPSH"
+//	 8  4  version of the format: 1
+//	12  4  shards
+//	16  8  run
+//	24  8  number of the segment
+//	32  8  log position where that begins
+//	40  8  when, in ms since 1970
+//	48  8  0
+//	56     the sequence that each shard had there, 8 bytes each; CRC-32C of all this
+//
+// and then blocks:
+//
+//	 0  4  CRC-32C of what follows
+//	 4  4  bytes of the body
+//	 8  4  0 keys, 1 end
+//	12  4  number of the block, from 0
+//	16     body
+//
+// A key in a body is 8 bytes (bits 0-27 bytes of the value, 28-43 bytes of the key, 44-45
+// form, 46 whether there is a deadline), the deadline's 8 if there is one, the key, the
+// value. The end has the number of keys, the bytes of keys and values, and the position that
+// the log must reach: the snapshot is taken from a store that goes on, and has effects up
+// to there. It counts when it has its name, and it gets that when it, and the log up to
+// that position, are on disk.
+//
+// Two snapshots are kept, and the segments from the older one on. So one that is damaged
+// has one to stand in, and a copy of the directory that takes no longer than the time
+// between two has a whole one.
+//
+// # Recovery
+//
+// The newest snapshot that is whole, then the log. A record that is ahead of its turn waits,
+// however far ahead; up to 1 GiB may wait. Since groups are closed, what waits at the end of
+// a run is damage.
+//
+// A place without a valid group is the end of the log if no group follows it. If something
+// follows, it is a torn tail or damage. It is damage if what follows says that the place was
+// on disk before (synced), or if the machine has not been started since: without a power
+// cut nothing is written out of order. It is also damage if a snapshot needs what is
+// missing, or a later run has begun after it. Otherwise the power was cut, and has taken
+// some of what was not synced: the log is cut there, and what follows goes with it. A torn
+// tail is cut and reported. Damage is an error that names the place and says how much
+// follows; Options.Truncate cuts there all the same.
+//
+// A cut changes nothing: the segment of the next run says where the log goes on from.
+//
+// # Failure
+//
+// A short write, or no room: the log's end stays where it was, the group is kept and tried
+// again, and writes are refused meanwhile. Any other fault of a write, and any of a sync, is
+// the end of the journal: it is never tried again, since the system may have dropped what
+// it could not write. See Failed.
+package journal

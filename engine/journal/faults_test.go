@@ -1,0 +1,326 @@
+package journal
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// held is a lane that knows what has been released.
+type held struct {
+	*Lane
+	mu  sync.Mutex
+	to  uint64
+	err error
+}
+
+func newHeld(o *opened) *held {
+	h := &held{}
+	h.Lane = o.NewLane(h.released)
+	return h
+}
+
+func (h *held) released(upTo uint64, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.to = max(h.to, upTo)
+	h.err = errors.Join(h.err, err)
+}
+
+// upTo returns what has been released, 0 after an error.
+func (h *held) upTo() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err != nil {
+		return 0
+	}
+	return h.to
+}
+
+// set logs a value and returns the position that its answer waits for.
+func (h *held) set(o *opened, key, value string) (position uint64, err error) {
+	h.Begin()
+	o.store.set(h.Records(), Change{Key: []byte(key), Value: []byte(value)})
+	h.End()
+	position = o.Position()
+	upTo, err := h.Done(position)
+	h.released(upTo, nil)
+	return position, err
+}
+
+// TestShortWrites: a write that finds no room, after any of its bytes, loses nothing: what
+// waits is held, writes are refused, and when there is room again all goes on.
+func TestShortWrites(t *testing.T) {
+	r := newRand(t)
+	for _, mode := range []Mode{EverySec, Always, No} {
+		fs := newMemFS()
+		o := open(t, fs, 2, small(mode))
+		h := newHeld(o)
+		work(r, o, h.Lane, 5)
+		o.Maintain()
+		for room := range 70 {
+			fs.short = func(_ string, n int) int { return min(n, room) }
+			position, err := h.set(o, "key", strings.Repeat("v", 30))
+			o.Maintain()
+			if err != nil || h.upTo() >= position {
+				t.Fatalf("%s, room for %d: released up to %d of %d, %v", mode, room, h.upTo(), position, err)
+			}
+			if _, refuses := o.Refuses(); !refuses {
+				t.Fatalf("%s: writes are not refused", mode)
+			}
+			if room%10 == 0 { // a server that is killed now has what was done before
+				got, _, err := recovered(fs.copyOf(), 2, Options{})
+				if err != nil || room > 0 && got["key"] == "" {
+					t.Fatalf("%s: %d keys, %v", mode, len(got), err)
+				}
+			}
+			fs.short = nil
+			o.Maintain()
+			o.Maintain()
+			if h.upTo() < position {
+				t.Fatalf("%s: released up to %d, want %d", mode, h.upTo(), position)
+			}
+			if why, refuses := o.Refuses(); refuses {
+				t.Fatalf("%s: %s", mode, why)
+			}
+		}
+		if got, _, err := recovered(fs.copyOf(), 2, Options{}); err != nil || !maps.Equal(got, o.store.content()) {
+			t.Fatalf("%s: %v", mode, err)
+		}
+		if o.Err() != nil {
+			t.Error(o.Err())
+		}
+	}
+}
+
+// TestNoNextSegment: when no segment can be reserved, writes are refused before this one
+// is full, and taken again when there is room.
+func TestNoNextSegment(t *testing.T) {
+	fs := newMemFS()
+	o := open(t, fs, 2, small(Always))
+	h := newHeld(o)
+	for _, fault := range []string{"create", "reserve", "sync", "syncdir"} {
+		o.Maintain()
+		number := o.next.number
+		fs.fail(func(op, name string) error {
+			if op == fault && (name == "" || name > segmentName(number)) {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		refused := false
+		for i := 0; i < 1000 && !refused; i++ {
+			position, err := h.set(o, "key", strings.Repeat("v", 30))
+			o.Maintain()
+			if err != nil || h.upTo() < position {
+				t.Fatalf("%s: released up to %d of %d, %v", fault, h.upTo(), position, err)
+			}
+			_, refused = o.Refuses()
+		}
+		if !refused {
+			t.Fatalf("%s: writes are taken for ever", fault)
+		}
+		if room := o.current.size - o.current.end; room < 512 {
+			t.Errorf("%s: %d bytes of room are left when writes are refused", fault, room)
+		}
+		fs.fail(nil)
+		o.Maintain()
+		if why, refuses := o.Refuses(); refuses {
+			t.Errorf("%s: with room: %s", fault, why)
+		}
+	}
+	if got, _, err := recovered(fs.copyOf(), 2, Options{}); err != nil || !maps.Equal(got, o.store.content()) {
+		t.Error(err)
+	}
+}
+
+// TestFails: a write or a sync that fails is the end: nothing that waits is released, and
+// nothing is tried again.
+func TestFails(t *testing.T) {
+	for _, fault := range []string{"write", "sync"} {
+		for _, mode := range []Mode{EverySec, Always} {
+			fs := newMemFS()
+			o := open(t, fs, 2, small(mode))
+			h := newHeld(o)
+			tries := 0
+			fs.fail(func(op, name string) error {
+				if op == fault && name == segmentName(o.current.number) {
+					tries++
+					return syscall.EIO
+				}
+				return nil
+			})
+			released := make(chan error, 10)
+			o.NewLane(func(_ uint64, err error) { released <- err })
+			position, err := h.set(o, "key", "value")
+			if mode == EverySec && fault == "write" && !errors.Is(err, syscall.EIO) {
+				t.Errorf("%s, %s: %v", fault, mode, err)
+			}
+			o.writeAndSync()
+			if mode == Always && h.upTo() >= position {
+				t.Errorf("%s, %s: released", fault, mode)
+			}
+			<-o.Failed()
+			if err := <-released; !errors.Is(err, syscall.EIO) {
+				t.Errorf("%s, %s: released with %v", fault, mode, err)
+			}
+			if _, refuses := o.Refuses(); !refuses {
+				t.Errorf("%s, %s: writes are not refused", fault, mode)
+			}
+			for range 3 {
+				o.Maintain()
+				if _, err := h.Done(o.Position()); !errors.Is(err, syscall.EIO) {
+					t.Errorf("%s, %s: then %v", fault, mode, err)
+				}
+			}
+			if _, err := o.Snapshot(false); !errors.Is(err, syscall.EIO) {
+				t.Errorf("%s, %s: a snapshot: %v", fault, mode, err)
+			}
+			if tries != 1 {
+				t.Errorf("%s, %s: it was tried %d times", fault, mode, tries)
+			}
+		}
+	}
+}
+
+// TestFaultsEverywhere has each operation fail once, whichever it is, in a life of a
+// journal. What was released is there afterwards, whether or not that was the end.
+func TestFaultsEverywhere(t *testing.T) {
+	for _, fault := range []error{syscall.EIO, syscall.ENOSPC, syscall.EACCES} {
+		for n := 0; ; n++ {
+			fs := newMemFS()
+			left := n
+			what := ""
+			fs.fail(func(op, name string) error {
+				left--
+				if left == -1 {
+					what = op + " " + name
+					return fault
+				}
+				return nil
+			})
+			acknowledged := map[string]string{}
+			err := lifeOf(fs, acknowledged)
+			if left >= 0 {
+				if err != nil {
+					t.Fatalf("without a fault: %v", err)
+				}
+				if n < 100 {
+					t.Errorf("only %d operations", n)
+				}
+				break
+			}
+			fs.fail(nil)
+			fs.locked = false
+			got, _, err := recovered(fs, 4, Options{})
+			if err != nil {
+				t.Fatalf("%v at operation %d, %s: afterwards %v", fault, n, what, err)
+			}
+			for k, v := range acknowledged {
+				if !strings.HasPrefix(got[k], `"`+v+`"`) {
+					t.Fatalf("%v at operation %d, %s: %s is %s, and was acknowledged as %s", fault, n, what, k, got[k], v)
+				}
+			}
+		}
+	}
+}
+
+// lifeOf opens a journal, logs, makes snapshots, ends and opens again. It stops at an error
+// that is the journal's end.
+func lifeOf(fs FS, acknowledged map[string]string) error {
+	for run := range 3 {
+		o, err := tryOpen(fs, 2, small(Always))
+		if err != nil {
+			return err
+		}
+		h := newHeld(o)
+		waits := map[string]string{}
+		for i := range 12 {
+			key, value := string(rune('a'+i)), strings.Repeat(string(rune('0'+run)), 20)
+			if _, refuses := o.Refuses(); refuses {
+				break
+			}
+			delete(acknowledged, key) // it may be either now
+			waits[key] = value
+			position, err := h.set(o, key, value)
+			o.Maintain()
+			if err == nil && h.upTo() >= position {
+				maps.Copy(acknowledged, waits)
+				clear(waits)
+			}
+			if i == 6 && o.Err() == nil {
+				_, _ = o.Snapshot(false) // without it the log is longer, no more
+			}
+		}
+		if err := o.Err(); err != nil {
+			_ = o.Close()
+			return err
+		}
+		if err := o.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestStalls: while the disk stands still everything else goes on: positions, refusals,
+// other lanes; and what waits is released when it moves again.
+func TestStalls(t *testing.T) {
+	fs := newMemFS()
+	opts := small(Always)
+	opts.Manual = false
+	o := open(t, fs, 2, opts)
+	stalled, moves := make(chan struct{}, 100), make(chan struct{})
+	fs.fail(func(op, name string) error {
+		if op == "sync" && name == segmentName(1) {
+			stalled <- struct{}{}
+			<-moves
+		}
+		return nil
+	})
+	const lanes = 200
+	released := make(chan int, 10*lanes)
+	var positions [lanes]atomic.Uint64
+	for i := range lanes {
+		l := o.NewLane(func(upTo uint64, err error) {
+			if err == nil && upTo >= positions[i].Load() {
+				released <- i
+			}
+		})
+		l.Begin()
+		o.store.set(l.Records(), Change{Key: []byte{byte(i)}})
+		l.End()
+		at := o.Position()
+		positions[i].Store(at)
+		if upTo, err := l.Done(at); upTo >= at || err != nil {
+			t.Fatalf("lane %d: done up to %d of %d, %v", i, upTo, at, err)
+		}
+		if i == 0 {
+			<-stalled
+		}
+	}
+	if len(released) > 0 {
+		t.Error("something is released before it is on disk")
+	}
+	close(moves)
+	for is := make(map[int]bool); len(is) < lanes; {
+		is[<-released] = true
+	}
+}
+
+// TestIsFull names what is tried again.
+func TestIsFull(t *testing.T) {
+	for _, err := range []error{syscall.ENOSPC, syscall.EDQUOT, io.ErrShortWrite} {
+		if !isFull(err) {
+			t.Errorf("%v is not", err)
+		}
+	}
+	if isFull(syscall.EIO) || isFull(io.EOF) {
+		t.Error("EIO or EOF is")
+	}
+}

@@ -1,0 +1,469 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Mode is when what has been written is synced, and so what a power cut may take.
+type Mode uint8
+
+// The modes. A process that is killed loses nothing acknowledged in any of them.
+const (
+	EverySec Mode = iota // each second, in the background: a power cut takes a second at most
+	Always               // before it is acknowledged: a power cut takes nothing
+	No                   // when the system likes
+)
+
+var modeNames = [...]string{"everysec", "always", "no"}
+
+func (m Mode) String() string {
+	if int(m) < len(modeNames) {
+		return modeNames[m]
+	}
+	return fmt.Sprintf("Mode(%d)", m)
+}
+
+// ParseMode returns the mode of a name.
+func ParseMode(name string) (Mode, bool) {
+	for m, n := range modeNames {
+		if n == name {
+			return Mode(m), true
+		}
+	}
+	return 0, false
+}
+
+// Defaults of Options.
+const (
+	// DefaultSegmentBytes is what a spare segment takes, and what one read at a recovery
+	// needs of memory. Not yet measured beside others.
+	DefaultSegmentBytes = 32 << 20
+	// DefaultGroupBytes bounds how long a loop gathers: 64 KiB to 1 MiB give the same
+	// throughput, 16 KiB a quarter less.
+	DefaultGroupBytes = 256 << 10
+	// DefaultSnapshotBytes is what the log may hold, or as much as the last snapshot, before
+	// there is a new one.
+	DefaultSnapshotBytes = 64 << 20
+)
+
+// Options configure a Journal. The zero value means the defaults.
+type Options struct {
+	Mode          Mode
+	SegmentBytes  int64
+	GroupBytes    int
+	SnapshotBytes int64
+
+	// Truncate has Recover cut a damaged log where the damage is.
+	Truncate bool
+	// ReadOnly is for looking at a directory: there is no Start.
+	ReadOnly bool
+	// Manual starts no goroutine: Maintain is called instead, by a test.
+	Manual bool
+	// Log takes what an operator should know: a text, and names and values in turn. nil
+	// drops it. It may be called from any goroutine.
+	Log func(isError bool, text string, args ...any)
+}
+
+func (o Options) withDefaults() Options {
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = DefaultSegmentBytes
+	}
+	if o.GroupBytes == 0 {
+		o.GroupBytes = DefaultGroupBytes
+	}
+	if o.SnapshotBytes == 0 {
+		o.SnapshotBytes = DefaultSnapshotBytes
+	}
+	if o.Log == nil {
+		o.Log = func(bool, string, ...any) {}
+	}
+	return o
+}
+
+// Source is the store whose effects are logged.
+type Source interface {
+	// Sequences appends the number of effects that each shard has had.
+	Sequences(dst []uint64) []uint64
+	// Each calls f with every key, as engine.Engine.Range does: one that is there all the
+	// time once.
+	Each(f func(*Change) bool)
+}
+
+var (
+	// ErrFull says that the disk has no room. Writes are refused meanwhile.
+	ErrFull = errors.New("journal: the disk is full")
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("journal: closed")
+)
+
+// Journal keeps the effects of a store in a directory. Open, Recover, Start and Close are
+// called once each, in this order; Close may follow any of them. The other methods may be
+// called from any goroutine, after Start.
+//
+// Lock order: snapshots, syncing, writer, gate. gate is held shared while a lane applies a
+// batch and notes its effects, and alone while all that was noted is taken. So what is
+// taken at a time is closed: of every effect in it, those before it in its shard are in it
+// too, or have been taken before.
+type Journal struct {
+	fs     FS
+	opts   Options
+	log    func(isError bool, text string, args ...any)
+	unlock io.Closer
+	layout *layout
+	source Source
+	done   atomic.Int64 // bytes of files that Recover has read
+	total  int64
+	keys   uint64
+
+	gate      sync.RWMutex
+	gathering atomic.Uint64 // the number of the group that is gathered, times 2, + 1 if anything may be in it
+	lanes     []*Lane       // gate
+
+	writer
+	syncing     sync.Mutex
+	written     atomic.Uint64 // the last group that is written
+	syncedGroup atomic.Uint64 // … and on disk
+	synced      atomic.Uint64 // the position up to which the log is
+
+	refusing atomic.Pointer[string]
+	failure  atomic.Pointer[error]
+	failed   chan struct{} // closed with failure
+
+	snapshots snapshots
+	counts    counts
+
+	wake       chan struct{} // the syncer of Always
+	wakeKeeper chan struct{}
+	quit       chan struct{}
+	background sync.WaitGroup
+	closed     atomic.Bool
+}
+
+// Open locks a directory and looks at what is in it.
+func Open(fs FS, opts Options) (*Journal, error) {
+	opts = opts.withDefaults()
+	unlock, err := fs.Lock(opts.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{
+		fs: fs, opts: opts, log: opts.Log, unlock: unlock,
+		failed: make(chan struct{}), quit: make(chan struct{}),
+		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
+	}
+	j.gathering.Store(1 << 1)
+	if j.layout, err = scan(fs); err != nil {
+		_ = unlock.Close()
+		return nil, err
+	}
+	for _, s := range j.layout.segments {
+		if len(j.layout.snapshots) == 0 || s.number >= j.layout.snapshots[0] {
+			j.total += s.size
+		}
+	}
+	j.keys = j.findKeys()
+	return j, nil
+}
+
+// findKeys returns how many keys the newest snapshot has, as far as it can be known without
+// reading it.
+func (j *Journal) findKeys() (keys uint64) {
+	for _, n := range j.layout.snapshots {
+		if r, err := openSnapshot(j.fs, snapshotName(n)); err == nil {
+			end, err := r.end()
+			_ = r.Close()
+			if err == nil {
+				j.total += r.size // it is what Recover begins with
+				return end.keys
+			}
+		}
+	}
+	return 0
+}
+
+// Keys returns how many keys the snapshot has that Recover begins with, for a store that is
+// made to size.
+func (j *Journal) Keys() uint64 { return j.keys }
+
+// Progress returns how far Recover is.
+func (j *Journal) Progress() Progress {
+	return Progress{Done: min(j.done.Load(), j.total), Total: j.total}
+}
+
+// Recover fills a store with what is in the directory. It changes nothing there.
+func (j *Journal) Recover(sink Sink) (Report, error) {
+	r := recovery{fs: j.fs, layout: j.layout, truncate: j.opts.Truncate, sink: sink, done: &j.done}
+	err := r.recover()
+	if err == nil {
+		j.writer.continueFrom(&r)
+		j.snapshots.continueFrom(&r)
+		j.counts.recovery = r.report.Duration
+	}
+	return r.report, err
+}
+
+// Start begins a run: source's effects, from the next one on, can be logged.
+func (j *Journal) Start(source Source) error {
+	j.source = source
+	if err := j.begin(); err != nil {
+		return err
+	}
+	if j.opts.Manual {
+		return nil
+	}
+	j.background.Go(j.keep)
+	switch j.opts.Mode {
+	case Always:
+		j.background.Go(j.syncAlways)
+	case EverySec:
+		j.background.Go(j.syncEverySec)
+	}
+	return nil
+}
+
+// Lane is how one goroutine logs what it does to the store. Its methods are for that
+// goroutine.
+type Lane struct {
+	j       *Journal
+	release func(upTo uint64, err error)
+	waits   atomic.Uint64 // the position that release is wanted for; 0: none
+
+	// records is what was noted and not taken: after the room for a group's header. The
+	// lane changes it with the gate shared, the writer takes it with the gate alone.
+	records []byte
+	spare   []byte // for the next records; writer
+}
+
+// NewLane returns a lane. release is called, on any goroutine, when a group is done that
+// Done said was not: what was waited for up to there is kept, or, with an error, will never
+// be.
+func (j *Journal) NewLane(release func(upTo uint64, err error)) *Lane {
+	l := &Lane{j: j, release: release}
+	j.gate.Lock()
+	defer j.gate.Unlock()
+	j.lanes = append(j.lanes, l)
+	return l
+}
+
+// Begin comes before what may change the store. Everybody who can see the change finds that
+// there is something to wait for.
+func (l *Lane) Begin() {
+	j := l.j
+	j.gate.RLock()
+	if now := j.gathering.Load(); now&1 == 0 {
+		j.gathering.Or(1)
+	}
+	if len(l.records) == 0 {
+		l.records = append(l.records, make([]byte, groupHeaderBytes)...)
+	}
+}
+
+// Records is where the effects are to be appended, between Begin and End.
+func (l *Lane) Records() *[]byte { return &l.records }
+
+// End comes after the effects have been noted.
+func (l *Lane) End() {
+	n := len(l.records)
+	if n == groupHeaderBytes {
+		l.records, n = l.records[:0], 0
+	}
+	l.j.gate.RUnlock()
+	if n >= l.j.opts.GroupBytes {
+		l.j.advance(l.j.Position()) // an error is Done's, too
+	}
+}
+
+// Position returns the group after which an answer may leave that is made of what the store
+// has been until now.
+func (j *Journal) Position() uint64 {
+	now := j.gathering.Load()
+	return now>>1 - (now&1 ^ 1)
+}
+
+// Done writes what has been gathered up to a position, if it has to, and returns the
+// position up to which answers may leave. If that is less, release will be called.
+func (l *Lane) Done(position uint64) (upTo uint64, err error) {
+	j := l.j
+	if err := j.Err(); err != nil {
+		return 0, err
+	}
+	if upTo = j.Kept(); upTo >= position {
+		return upTo, nil
+	}
+	if j.opts.Mode == Always {
+		l.waits.Store(position)
+	}
+	err = j.advance(position)
+	if errors.Is(err, ErrFull) {
+		l.waits.Store(position)
+		err = nil
+	}
+	return j.Kept(), err // as it is now: what was done before waits was set releases nothing
+}
+
+// Kept returns the position up to which answers may leave: of the last group that is as safe
+// as the mode has it.
+func (j *Journal) Kept() uint64 {
+	if j.opts.Mode == Always {
+		return j.syncedGroup.Load()
+	}
+	return j.written.Load()
+}
+
+// advance has a group written: at once, or by the goroutine that syncs.
+func (j *Journal) advance(position uint64) error {
+	if j.opts.Mode == Always {
+		wakeUp(j.wake)
+		return nil
+	}
+	return j.flush(position)
+}
+
+// flush writes what is gathered, unless the group at position has been written.
+func (j *Journal) flush(position uint64) error {
+	if j.written.Load() >= position {
+		return nil
+	}
+	j.writer.Lock()
+	defer j.writer.Unlock()
+	if j.written.Load() >= position {
+		return nil
+	}
+	return j.takeLocked(nil)
+}
+
+// takeLocked takes what all lanes have noted and writes it as one group. If seqs isn't nil,
+// it appends the sequences up to which the effects have been taken.
+func (j *Journal) takeLocked(seqs *[]uint64) error {
+	if err := j.Err(); err != nil {
+		return err
+	}
+	if j.stuck != nil {
+		return ErrFull
+	}
+	taken := j.taken[:0]
+	j.gate.Lock()
+	number := j.gathering.Load() >> 1
+	for _, l := range j.lanes {
+		if len(l.records) > 0 {
+			taken = append(taken, l)
+			l.records, l.spare = l.spare, l.records // spare is what was taken, until it is written
+		}
+	}
+	j.gathering.Store((number + 1) << 1)
+	if seqs != nil {
+		*seqs = j.source.Sequences(*seqs)
+	}
+	j.gate.Unlock()
+
+	j.taken = taken
+	if len(taken) == 0 {
+		j.written.Store(number)
+		return nil
+	}
+	group := taken[0].spare
+	for _, l := range taken[1:] {
+		group = append(group, l.spare[groupHeaderBytes:]...)
+	}
+	taken[0].spare = group
+	err := j.writeLocked(group, number)
+	for _, l := range taken {
+		l.spare = l.spare[:0]
+		if cap(l.spare) > maxKeptRecords {
+			l.spare = nil
+		}
+	}
+	return err
+}
+
+// maxKeptRecords is the memory that a lane keeps for its next records.
+const maxKeptRecords = 1 << 20
+
+// notify tells the lanes that wait what has been done.
+func (j *Journal) notify() {
+	upTo, err := j.Kept(), j.Err()
+	j.gate.RLock()
+	lanes := j.lanes
+	j.gate.RUnlock()
+	for _, l := range lanes {
+		waits := l.waits.Load()
+		if waits == 0 && err == nil {
+			continue
+		}
+		l.release(upTo, err)
+		if upTo >= waits {
+			l.waits.CompareAndSwap(waits, 0)
+		}
+	}
+}
+
+// Refuses reports whether what may change the store must not be done, and why.
+func (j *Journal) Refuses() (why string, refuses bool) {
+	if p := j.refusing.Load(); p != nil {
+		return *p, true
+	}
+	return "", false
+}
+
+// Failed is closed when something was lost that can't be written again: nothing that waits
+// may be answered, and the process should end. Err then says what.
+func (j *Journal) Failed() <-chan struct{} { return j.failed }
+
+// Err returns why the journal has failed, or ErrClosed, or nil.
+func (j *Journal) Err() error {
+	if p := j.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// fail is the end of the journal. A failed write or sync is never tried again: the system
+// may have dropped what it could not write, and say that all is well the next time.
+func (j *Journal) fail(what string, err error) error {
+	err = fmt.Errorf("journal: can't %s: %w", what, err)
+	if j.failure.CompareAndSwap(nil, &err) {
+		why := "the journal has failed"
+		j.refusing.Store(&why)
+		j.counts.errors.Add(1)
+		close(j.failed)
+		j.log(true, "the journal has failed: nothing more is acknowledged", "error", err)
+		go j.notify() // not here: a lane's locks may be held
+	}
+	return j.Err()
+}
+
+func wakeUp(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Close writes and syncs what has been noted, and lets the directory go.
+func (j *Journal) Close() error {
+	if j.closed.Swap(true) {
+		return ErrClosed
+	}
+	close(j.quit)
+	j.background.Wait()
+	j.snapshots.making.Lock() // one that was under way has given up
+	defer j.snapshots.making.Unlock()
+	var err error
+	if j.current != nil {
+		if err = j.flush(j.Position()); err == nil {
+			err = j.Sync()
+		}
+		j.notify()
+		err = errors.Join(err, j.closeFiles())
+	}
+	j.failure.CompareAndSwap(nil, &ErrClosed)
+	return errors.Join(err, j.unlock.Close())
+}
+
+// seconds is for logs.
+func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }

@@ -1,0 +1,147 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockName is the file that is locked while a process uses the directory. It holds the
+// process's number, for the message of the one that comes second.
+const lockName = "LOCK"
+
+// Dir returns the directory at path, which is made if it isn't there and readOnly isn't
+// set.
+func Dir(path string, readOnly bool) (FS, error) {
+	if !readOnly {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("journal: %s is no directory", path)
+	}
+	return osDir(path), nil
+}
+
+type osDir string
+
+func (d osDir) path(name string) string { return filepath.Join(string(d), name) }
+
+func (d osDir) open(name string, flags int) (File, error) {
+	f, err := os.OpenFile(d.path(name), flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &osFile{f}, nil
+}
+
+func (d osDir) Create(name string) (File, error) {
+	return d.open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+}
+func (d osDir) Open(name string) (File, error)  { return d.open(name, os.O_RDONLY) }
+func (d osDir) Reuse(name string) (File, error) { return d.open(name, os.O_RDWR) }
+func (d osDir) Rename(from, to string) error    { return os.Rename(d.path(from), d.path(to)) }
+func (d osDir) Remove(name string) error        { return os.Remove(d.path(name)) }
+
+func (d osDir) List() ([]string, error) {
+	entries, err := os.ReadDir(string(d))
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, err
+}
+
+func (d osDir) SyncDir() error {
+	f, err := os.Open(string(d))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+func (d osDir) Lock(readOnly bool) (io.Closer, error) {
+	flags := os.O_RDWR | os.O_CREATE
+	if readOnly {
+		flags = os.O_RDONLY
+	}
+	f, err := os.OpenFile(d.path(lockName), flags, 0o600)
+	if readOnly && errors.Is(err, os.ErrNotExist) {
+		return io.NopCloser(nil), nil // a copy, that nothing has served yet
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		owner, _ := io.ReadAll(io.LimitReader(f, 20))
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %s, by process %s", ErrLocked, string(d), strings.TrimSpace(string(owner)))
+		}
+		return nil, fmt.Errorf("journal: can't lock %s: %w", d.path(lockName), err)
+	}
+	if readOnly {
+		return f, nil
+	}
+	if err := errors.Join(f.Truncate(0), writeAll(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	return f, nil
+}
+
+func writeAll(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// osFile is a file of the system's. What the systems differ in is in os_linux.go and
+// os_other.go.
+type osFile struct{ *os.File }
+
+func (f *osFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (f *osFile) Reserve(size int64, zeroed bool) error {
+	now, err := f.Size()
+	if err != nil || now >= size {
+		return err
+	}
+	if !zeroed {
+		err := f.allocate(size)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	zeros := make([]byte, 1<<20)
+	for at := now; at < size; {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at)
+		if err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return nil
+}
+
+// isFull reports whether err means that there is no room, which may come back.
+func isFull(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, io.ErrShortWrite)
+}

@@ -1,0 +1,15 @@
+//go:build !linux
+
+package journal
+
+import "errors"
+
+func (f *osFile) Sync() error { return f.File.Sync() }
+
+func (f *osFile) StartSync(from, to int64) error { return nil }
+
+func (f *osFile) allocate(size int64) error { return errors.ErrUnsupported }
+
+func (osDir) BootID() uint64 { return 0 }
+
+func lowPriority() {}

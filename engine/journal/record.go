@@ -1,0 +1,170 @@
+package journal
+
+import "fmt"
+
+// This file is what stands in a group: records, each one effect, or several that happened
+// at once. doc.go has their bytes.
+
+// Kinds of records, and of the parts of one: two bits.
+const (
+	kindSet         = 0
+	kindSetDeadline = 1
+	kindGone        = 2
+	kindOther       = 3 // the two bits of the form say which
+)
+
+// The other kinds.
+const (
+	otherRename   = 0 // the part that is gone; a part that is set follows
+	otherClear    = 1 // the shards' sequences follow
+	otherClearSet = 2 // those, and as many parts as the sequence says
+	otherStart    = 3 // the shards' sequences before the first record of a run
+)
+
+const (
+	recordHeaderBytes = 12
+	// MaxValueBytes and MaxKeyBytes are what a record has room for.
+	MaxValueBytes = 1<<28 - 1
+	MaxKeyBytes   = 1<<16 - 1
+)
+
+// AppendSet appends the record that a key has a value: the effect seq of its shard. form
+// is two bits that come back with it; deadline is in ms since 1970, 0: none.
+func AppendSet(dst []byte, shard int, seq uint64, key, value []byte, form uint8, deadline int64) []byte {
+	kind := uint32(kindSet)
+	if deadline != 0 {
+		kind = kindSetDeadline
+	}
+	dst = appendHeader(dst, shard, seq, len(key), len(value), kind, form)
+	if deadline != 0 {
+		dst = le.AppendUint64(dst, uint64(deadline))
+	}
+	return append(append(dst, key...), value...)
+}
+
+// AppendGone appends the record that a key is gone.
+func AppendGone(dst []byte, shard int, seq uint64, key []byte) []byte {
+	return append(appendHeader(dst, shard, seq, len(key), 0, kindGone, 0), key...)
+}
+
+// AppendRename appends the record that a key is gone and another has its value, at once.
+// What AppendSet takes of the new key must follow.
+func AppendRename(dst []byte, shard int, seq uint64, old []byte) []byte {
+	return append(appendHeader(dst, shard, seq, len(old), 0, kindOther, otherRename), old...)
+}
+
+// AppendClear appends the record that all keys are gone: the effects seqs of the shards.
+func AppendClear(dst []byte, seqs []uint64) []byte {
+	return appendSeqs(dst, otherClear, 0, seqs)
+}
+
+// AppendClearSet appends the record that all keys are gone and others have values, at
+// once. The sets of these keys, what AppendSet appends, must follow.
+func AppendClearSet(dst []byte, seqs []uint64, sets int) []byte {
+	return appendSeqs(dst, otherClearSet, uint64(sets), seqs)
+}
+
+func appendStart(dst []byte, seqs []uint64) []byte {
+	return appendSeqs(dst, otherStart, 0, seqs)
+}
+
+func appendSeqs(dst []byte, other uint8, n uint64, seqs []uint64) []byte {
+	dst = appendHeader(dst, 0, n, 0, 8*len(seqs), kindOther, other)
+	for _, seq := range seqs {
+		dst = le.AppendUint64(dst, seq)
+	}
+	return dst
+}
+
+func appendHeader(dst []byte, shard int, seq uint64, key, value int, kind uint32, form uint8) []byte {
+	if key > MaxKeyBytes || value > MaxValueBytes || shard >= maxShards {
+		panic(fmt.Sprintf("BUG: journal: a record of shard %d with a key of %d bytes, a value of %d", shard, key, value))
+	}
+	dst = le.AppendUint64(dst, uint64(uint32(seq))|uint64(shard)<<32|uint64(key)<<48)
+	return le.AppendUint32(dst, uint32(value)<<4|uint32(form&3)<<2|kind)
+}
+
+// part is one effect, as read from a record.
+type part struct {
+	seq      uint32 // its lower half
+	shard    int
+	kind     uint8
+	form     uint8 // of kindOther: which
+	key      []byte
+	value    []byte // of some other kinds: the sequences
+	deadline int64
+}
+
+// change is what the part comes to.
+func (p *part) change() Change {
+	return Change{Key: p.key, Value: p.value, Form: p.form, Gone: p.kind >= kindGone, Deadline: p.deadline}
+}
+
+// readPart reads a part at the beginning of b and returns how long it is.
+func readPart(b []byte) (p part, n int, ok bool) {
+	if len(b) < recordHeaderBytes {
+		return p, 0, false
+	}
+	head, tail := le.Uint64(b), le.Uint32(b[8:])
+	p.seq, p.shard = uint32(head), int(head>>32&0xFFFF)
+	p.kind, p.form = uint8(tail&3), uint8(tail>>2&3)
+	key, value := int(head>>48), int(tail>>4)
+	n = recordHeaderBytes
+	if p.kind == kindSetDeadline {
+		if len(b) < n+8 {
+			return p, 0, false
+		}
+		p.deadline = int64(le.Uint64(b[n:]))
+		n += 8
+	}
+	if len(b)-n < key+value {
+		return p, 0, false
+	}
+	p.key, p.value = b[n:n+key:n+key], b[n+key:n+key+value:n+key+value]
+	return p, n + key + value, true
+}
+
+// record is one record: the parts that happened at once.
+type record struct {
+	first part
+	more  []byte // the parts that follow, one after the other
+	seqs  []byte // of a clear or a start
+}
+
+// readRecord reads the record at the beginning of b and returns how long it is.
+func readRecord(b []byte) (r record, n int, ok bool) {
+	r.first, n, ok = readPart(b)
+	if !ok || r.first.kind != kindOther {
+		return r, n, ok && (r.first.kind != kindGone || len(r.first.value) == 0)
+	}
+	follow := 0
+	switch r.first.form {
+	case otherRename:
+		follow = 1
+	case otherClearSet:
+		follow = int(r.first.seq)
+		fallthrough
+	default:
+		if r.seqs = r.first.value; len(r.seqs)%8 != 0 || len(r.first.key) != 0 {
+			return r, 0, false
+		}
+	}
+	from := n
+	for range follow {
+		p, size, ok := readPart(b[n:])
+		if !ok || p.kind > kindSetDeadline {
+			return r, 0, false
+		}
+		n += size
+	}
+	r.more = b[from:n]
+	return r, n, true
+}
+
+// Change is what a key has come to: it has a value, or is gone.
+type Change struct {
+	Key, Value []byte
+	Form       uint8
+	Gone       bool
+	Deadline   int64 // ms since 1970; 0: none
+}

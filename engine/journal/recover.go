@@ -1,0 +1,376 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Sink is what a recovery fills: a store.
+type Sink interface {
+	// Apply does the changes in order, and keeps nothing of them. While a snapshot is read
+	// it is called from several goroutines at once, of whose keys no two are alike.
+	Apply([]Change) error
+	// Clear removes all keys.
+	Clear()
+}
+
+// Report is what a recovery has found.
+type Report struct {
+	Snapshot     string // the file's name; "": there was none
+	SnapshotKeys uint64
+	SnapshotTime time.Time // when it was begun
+	// Skipped are the faults of newer snapshots, which one before has stood in for.
+	Skipped []error
+
+	Segments int
+	Groups   int
+	Effects  int
+	Bytes    int64 // of groups
+	Position uint64
+
+	// Cut is set if the log ended in something that was not whole, which is left out: a
+	// torn tail, as a crash leaves it, or damage with Options.Truncate.
+	Cut *DamageError
+
+	Duration time.Duration
+}
+
+// Progress is how far a recovery is.
+type Progress struct{ Done, Total int64 } // bytes of files
+
+// changesAtOnce is how many changes a Sink is given together.
+const changesAtOnce = 512
+
+// recovery is one attempt, from one snapshot on.
+type recovery struct {
+	fs       FS
+	layout   *layout
+	truncate bool
+	sink     Sink
+	done     *atomic.Int64
+	report   Report
+
+	end  segmentFile // the segment in which the log ends; number 0: it has none
+	left []string    // the segments past a cut
+}
+
+// recover reads the newest snapshot that is whole and what follows it.
+func (r *recovery) recover() error {
+	began := time.Now()
+	var skipped []error
+	for _, n := range r.layout.snapshots {
+		damage, err := r.recoverFrom(n)
+		if damage == nil {
+			r.report.Skipped, r.report.Duration = skipped, time.Since(began)
+			return err
+		}
+		skipped = append(skipped, damage)
+		r.sink.Clear()
+		r.report = Report{}
+	}
+	if len(skipped) > 0 && (len(r.layout.segments) == 0 || r.layout.segments[0].previous != 0) {
+		return errors.Join(skipped...)
+	}
+	err := r.replay(nil, 0)
+	r.report.Skipped, r.report.Duration = skipped, time.Since(began)
+	return err
+}
+
+// recoverFrom begins with the snapshot n. If that is damaged, the one before may stand in.
+func (r *recovery) recoverFrom(n uint64) (damage *DamageError, err error) {
+	name := snapshotName(n)
+	from, err := openSnapshot(r.fs, name)
+	if errors.As(err, &damage) {
+		return damage, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	defer from.Close()
+	h := &from.header
+	if h.segment != n {
+		return &DamageError{Name: name, What: "the header of a snapshot is that of another"}, nil
+	}
+	end, err := from.end()
+	if err == nil {
+		err = r.load(from, end.keys)
+	}
+	if errors.As(err, &damage) {
+		return damage, nil
+	} else if err != nil {
+		return nil, err
+	}
+	r.report.Snapshot, r.report.SnapshotKeys = name, end.keys
+	r.report.SnapshotTime = time.UnixMilli(h.created)
+	return nil, r.replay(h, end.needs)
+}
+
+// load hands the keys of a snapshot on, on as many goroutines as there are CPUs.
+func (r *recovery) load(from *snapshotReader, keys uint64) error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	type block struct {
+		body []byte
+		at   int64
+	}
+	blocks := make(chan block, 8)
+	var got atomic.Uint64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			var changes []Change
+			for b := range blocks {
+				n := len(b.body)
+				for body := b.body; len(body) > 0; {
+					c, size, ok := readSnapshotKey(body)
+					if !ok {
+						cancel(from.damage(b.at, "a key of a snapshot is damaged"))
+						break
+					}
+					changes = append(changes, c)
+					body = body[size:]
+				}
+				got.Add(uint64(len(changes)))
+				if err := r.sink.Apply(changes); err != nil {
+					cancel(err)
+				}
+				clear(changes)
+				changes = changes[:0]
+				r.done.Add(int64(n + blockHeaderBytes))
+			}
+		})
+	}
+	err := from.eachBlock(func(body []byte, at int64) error {
+		select {
+		case blocks <- block{body, at}:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+	close(blocks)
+	workers.Wait()
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil && got.Load() != keys {
+		err = from.damage(from.size, fmt.Sprintf("a snapshot of %d keys has %d", keys, got.Load()))
+	}
+	return err
+}
+
+// replay does what the log says from the snapshot of a header on, or from its beginning.
+// The log must reach the position needs.
+func (r *recovery) replay(from *snapshotHeader, needs uint64) error {
+	list := r.layout.segments
+	if from != nil {
+		for len(list) > 0 && list[0].number < from.segment {
+			list = list[1:]
+		}
+		if len(list) == 0 || list[0].number != from.segment || list[0].begin != from.position || list[0].run != from.run {
+			return &DamageError{Name: segmentName(from.segment), What: "the segment that a snapshot goes on with is missing, or another"}
+		}
+	} else if len(list) == 0 {
+		return nil
+	} else if list[0].previous != 0 {
+		return &DamageError{Name: segmentName(list[0].previous), What: "the segment that the log goes on from is missing, and there is no snapshot"}
+	}
+
+	out := newApplier(r.sink)
+	o := newOrder(out.change, out.clear)
+	err := r.segments(list, o, from, needs)
+	if err == nil {
+		if faulty := o.end(); faulty != nil {
+			err = &DamageError{Name: r.end.name, Offset: int64(r.report.Position - r.end.begin + segmentHeaderBytes), What: faulty.Error()}
+		}
+	}
+	r.report.Effects = out.count
+	return errors.Join(err, out.close())
+}
+
+// segments reads the groups of all segments in order.
+func (r *recovery) segments(list []segmentFile, o *order, from *snapshotHeader, needs uint64) error {
+	ahead := readAhead(r.fs, list)
+	defer ahead.stop()
+	position := list[0].begin
+	for i := range list {
+		s := &list[i]
+		b, err := ahead.next()
+		if err != nil {
+			return err
+		}
+		switch {
+		case i > 0 && s.run == list[i-1].run:
+		case i == 0 && from != nil:
+			if err = o.begin(s.shards); err == nil {
+				err = o.start(from.seqs)
+			}
+		default:
+			err = o.begin(s.shards)
+		}
+		if err != nil {
+			return &DamageError{Name: s.name, What: err.Error()}
+		}
+		r.end = *s
+		r.report.Segments++
+		limit, isLast := uint64(0), i == len(list)-1
+		if !isLast {
+			limit = list[i+1].begin
+		}
+		for isLast || position < limit {
+			at := int(position - s.begin + segmentHeaderBytes)
+			g, ok := readGroup(b[min(at, len(b)):], s.number, position)
+			if !ok {
+				return r.hole(list, i, b, at, position, needs)
+			}
+			if err := o.group(g.body); err != nil {
+				return &DamageError{Name: s.name, Offset: int64(at), What: err.Error()}
+			}
+			position += uint64(g.bytes)
+			r.report.Groups++
+			r.report.Bytes += int64(g.bytes)
+			r.report.Position = position
+			r.done.Add(int64(g.bytes))
+		}
+		if position != limit || list[i+1].previous != s.number {
+			return r.hole(list, i, b, int(position-s.begin+segmentHeaderBytes), position, needs)
+		}
+	}
+	return nil
+}
+
+// hole decides what a place without a valid group is: the end of the log, a torn tail, or
+// damage.
+func (r *recovery) hole(list []segmentFile, i int, b []byte, at int, position, needs uint64) error {
+	h, err := look(r.fs, list, i, b, at, position)
+	if err != nil {
+		return err
+	}
+	r.report.Position = position
+	if needs > position {
+		h.vouched = true
+	}
+	switch {
+	case h.vouched && !r.truncate:
+		return h.damage("the log is damaged")
+	case h.vouched:
+		r.report.Cut = h.damage("the log was damaged, and is truncated")
+	case h.torn || h.groups > 0:
+		r.report.Cut = h.damage("the log's last group was not whole: what was being written when the server, or the machine, stopped")
+	}
+	for _, s := range list[i+1:] {
+		r.left = append(r.left, s.name)
+	}
+	return nil
+}
+
+// applier hands changes on to a sink, several at once, on a goroutine of its own: while a
+// store takes them, the next ones are read.
+type applier struct {
+	sink    Sink
+	pending []Change
+	count   int
+	work    chan step
+	spare   chan []Change
+	ended   chan error
+}
+
+// step is what the goroutine is to do.
+type step struct {
+	changes []Change
+	clear   bool // before them
+}
+
+func newApplier(sink Sink) *applier {
+	a := &applier{sink: sink, work: make(chan step, 4), spare: make(chan []Change, 8), ended: make(chan error, 1)}
+	go a.run()
+	return a
+}
+
+func (a *applier) run() {
+	var failed error
+	for s := range a.work {
+		if s.clear {
+			a.sink.Clear()
+		}
+		if failed == nil && len(s.changes) > 0 {
+			failed = a.sink.Apply(s.changes)
+		}
+		clear(s.changes)
+		select {
+		case a.spare <- s.changes[:0]:
+		default:
+		}
+	}
+	a.ended <- failed
+}
+
+func (a *applier) change(c Change) {
+	a.pending = append(a.pending, c)
+	if len(a.pending) == changesAtOnce {
+		a.flush(false)
+	}
+}
+
+func (a *applier) clear() {
+	a.flush(false)
+	a.flush(true)
+}
+
+func (a *applier) flush(clear bool) {
+	a.count += len(a.pending)
+	a.work <- step{a.pending, clear}
+	select {
+	case a.pending = <-a.spare:
+	default:
+		a.pending = make([]Change, 0, changesAtOnce)
+	}
+}
+
+func (a *applier) close() error {
+	a.flush(false)
+	close(a.work)
+	return <-a.ended
+}
+
+// ahead reads files while those before them are being used.
+type ahead struct {
+	files chan fileOrError
+	quit  chan struct{}
+}
+
+type fileOrError struct {
+	b   []byte
+	err error
+}
+
+func readAhead(fs FS, list []segmentFile) *ahead {
+	a := &ahead{make(chan fileOrError), make(chan struct{})}
+	go func() {
+		defer close(a.files)
+		for i := range list {
+			b, err := readFile(fs, list[i].name)
+			select {
+			case a.files <- fileOrError{b, err}:
+			case <-a.quit:
+				return
+			}
+		}
+	}()
+	return a
+}
+
+func (a *ahead) next() ([]byte, error) {
+	f := <-a.files
+	return f.b, f.err
+}
+
+func (a *ahead) stop() {
+	close(a.quit)
+	for range a.files { // until the goroutine has ended
+	}
+}

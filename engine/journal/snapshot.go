@@ -1,0 +1,303 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// This file makes snapshots: all keys in one file, from which a recovery needs only the
+// segments that were begun with it.
+
+const (
+	// pauseBytes and pause are how a snapshot gives way: nice alone left another client's
+	// p99 at 2.7 ms, and with these it was 0.23 as without a snapshot, one key at a time.
+	pauseBytes = 64 << 10
+	pause      = 200 * time.Microsecond
+)
+
+// SnapshotInfo is what a snapshot came to.
+type SnapshotInfo struct {
+	Keys     uint64
+	Bytes    int64 // of the file
+	Duration time.Duration
+	Ended    time.Time
+}
+
+// snapshots is what there is of them.
+type snapshots struct {
+	making sync.Mutex // held while one is made
+
+	mu       sync.Mutex
+	busy     bool   // one is made in the background
+	newest   uint64 // the segment that the newest begins with; 0: there is none
+	previous uint64
+	position uint64 // where the newest begins
+	retryAt  uint64 // after a failure: the position for another try
+	bytes    int64  // the newest's
+	last     SnapshotInfo
+	count    uint64
+}
+
+func (s *snapshots) continueFrom(r *recovery) {
+	for _, n := range r.layout.snapshots {
+		switch {
+		case snapshotName(n) == r.report.Snapshot:
+			s.newest = n
+		case s.newest != 0 && s.previous == 0:
+			s.previous = n
+		}
+	}
+	for _, seg := range r.layout.segments {
+		if seg.number == s.newest {
+			s.position = seg.begin
+		}
+	}
+	if f, err := r.fs.Open(r.report.Snapshot); s.newest != 0 && err == nil {
+		s.bytes, _ = f.Size() // it only decides when there is the next one
+		_ = f.Close()
+	}
+}
+
+func (s *snapshots) stats(position uint64) (uint64, SnapshotInfo, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count, s.last, position - s.position
+}
+
+// snapshotIsDue reports whether the log has grown past what it may hold, and marks a
+// snapshot as begun then.
+func (j *Journal) snapshotIsDue() bool {
+	j.writer.Lock()
+	position := j.position
+	j.writer.Unlock()
+	s := &j.snapshots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := position-s.position > uint64(max(j.opts.SnapshotBytes, s.bytes)) && position >= s.retryAt
+	if s.busy || !due || j.Err() != nil {
+		return false
+	}
+	s.busy = true
+	return true
+}
+
+func (j *Journal) snapshotInBackground() {
+	info, err := j.Snapshot(true)
+	s := &j.snapshots
+	s.mu.Lock()
+	s.busy = false
+	s.mu.Unlock()
+	switch {
+	case errors.Is(err, ErrClosed):
+	case err != nil:
+		j.log(true, "a snapshot has failed; the journal goes on", "error", err)
+		j.writer.Lock()
+		position := j.position
+		j.writer.Unlock()
+		s.mu.Lock()
+		s.retryAt = position + uint64(j.opts.SnapshotBytes)/8
+		s.mu.Unlock()
+	default:
+		j.log(false, "snapshot", "keys", info.Keys, "bytes", info.Bytes, "seconds", seconds(info.Duration))
+	}
+}
+
+// Snapshot makes a snapshot, and removes what it makes unnecessary. gentle means that it
+// gives way to everything else on the machine. If one is being made, another follows it.
+func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
+	if !gentle {
+		return j.snapshot(nil)
+	}
+	done := make(chan struct{})
+	go func() { // a goroutine of its own, since it has a thread of its own
+		defer close(done)
+		lowPriority()
+		info, err = j.snapshot(func() { time.Sleep(pause) })
+	}()
+	<-done
+	return info, err
+}
+
+func (j *Journal) snapshot(giveWay func()) (info SnapshotInfo, err error) {
+	j.snapshots.making.Lock()
+	defer j.snapshots.making.Unlock()
+	began := time.Now()
+	h, err := j.cut()
+	if err != nil {
+		return info, err
+	}
+	h.created = began.UnixMilli()
+	name := snapshotName(h.segment)
+	end, err := j.writeSnapshot(&h, name+temporary, giveWay, &info)
+	if err == nil {
+		err = j.fs.Rename(name+temporary, name)
+	}
+	if err != nil {
+		_ = j.fs.Remove(name + temporary) // if it stays, the next server removes it
+		j.counts.errors.Add(1)
+		return info, err
+	}
+	if err := j.fs.SyncDir(); err != nil {
+		return info, fmt.Errorf("journal: %w", err) // nothing may be removed for it
+	}
+	info.Keys, info.Ended, info.Duration = end.keys, time.Now(), time.Since(began)
+
+	s := &j.snapshots
+	s.mu.Lock()
+	s.previous, s.newest, s.position = s.newest, h.segment, h.position
+	s.bytes, s.last, s.retryAt = info.Bytes, info, 0
+	s.count++
+	keep := s.previous
+	s.mu.Unlock()
+	j.removeOlder(keep)
+	return info, nil
+}
+
+// cut begins a segment, and returns the header of a snapshot of all that is before it.
+func (j *Journal) cut() (h snapshotHeader, err error) {
+	for {
+		if err := j.prepare(); err != nil {
+			return h, fmt.Errorf("journal: no room for a segment: %w", err)
+		}
+		if cut, err := j.tryCut(&h); cut || err != nil {
+			return h, err
+		}
+	}
+}
+
+// tryCut is cut, if the next segment is still there when all that was gathered is written.
+func (j *Journal) tryCut(h *snapshotHeader) (cut bool, err error) {
+	j.writer.Lock()
+	defer j.writer.Unlock()
+	if j.closed.Load() || j.current == nil {
+		return false, ErrClosed
+	}
+	h.seqs = h.seqs[:0]
+	if err := j.takeLocked(&h.seqs); err != nil || j.next == nil {
+		return false, err
+	}
+	if err := j.goOnLocked(j.current.number, j.current.shards); err != nil {
+		return false, err
+	}
+	h.run, h.segment, h.position = j.run, j.current.number, j.position
+	return true, nil
+}
+
+// writeSnapshot writes a snapshot's file. When it returns without an error all of it is on
+// disk, and so is what the log has of the effects in it.
+func (j *Journal) writeSnapshot(h *snapshotHeader, name string, giveWay func(), info *SnapshotInfo) (end snapshotEnd, err error) {
+	f, err := j.fs.Create(name)
+	if err != nil {
+		return end, fmt.Errorf("journal: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+
+	b := h.append(nil)
+	head := true
+	number := uint32(0)
+	flush := func(kind int) error {
+		if !head {
+			sealBlock(b, kind, number)
+			number++
+		}
+		head = false
+		n, err := f.WriteAt(b, info.Bytes)
+		if err == nil && n < len(b) {
+			err = ErrFull
+		}
+		info.Bytes += int64(n)
+		b = append(b[:0], make([]byte, blockHeaderBytes)...)
+		return err
+	}
+	err = flush(blockKeys)
+	quiet := 0 // bytes since the last pause
+	if err == nil {
+		j.source.Each(func(c *Change) bool {
+			b = appendSnapshotKey(b, c)
+			end.keys++
+			end.bytes += uint64(len(c.Key) + len(c.Value))
+			if len(b) < blockBytes {
+				return true
+			}
+			quiet += len(b)
+			if err = flush(blockKeys); err == nil && j.isClosing() {
+				err = ErrClosed
+			}
+			if giveWay != nil && quiet >= pauseBytes {
+				giveWay()
+				quiet = 0
+			}
+			return err == nil
+		})
+	}
+	if err == nil && len(b) > blockHeaderBytes {
+		err = flush(blockKeys)
+	}
+	if err == nil {
+		// What it has seen may be newer than its beginning. The log must have it, too.
+		if err = j.flush(j.Position()); err == nil {
+			err = j.Sync()
+		}
+		end.needs = j.synced.Load()
+		for _, n := range [...]uint64{end.keys, end.bytes, end.needs} {
+			b = le.AppendUint64(b, n)
+		}
+	}
+	if err == nil {
+		err = flush(blockEnd)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return end, err
+}
+
+func (j *Journal) isClosing() bool {
+	select {
+	case <-j.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+// removeOlder removes the snapshots before keep, and the segments that are only of use to
+// them. Two are recycled: writing where something was written before spares a sync the map
+// of blocks.
+func (j *Journal) removeOlder(keep uint64) {
+	names, err := j.fs.List()
+	if err != nil {
+		j.log(true, "old snapshots can't be listed", "error", err)
+		return
+	}
+	remove := func(name string) {
+		if err := j.fs.Remove(name); err != nil {
+			j.log(true, "an old file can't be removed", "file", name, "error", err)
+		}
+	}
+	for _, name := range names {
+		if n, ok := numberOf(name, snapshotPrefix); ok && n < keep {
+			remove(name)
+		}
+	}
+	if keep == 0 {
+		return // the only snapshot: what is before it is what stands in for it
+	}
+	j.writer.Lock()
+	var gone []string
+	for len(j.older) > 0 && j.older[0].number < keep {
+		s := j.older[0]
+		j.older = j.older[1:]
+		if len(j.recycled) < 2 && s.size <= 2*j.opts.SegmentBytes {
+			j.recycled = append(j.recycled, segmentName(s.number))
+		} else {
+			gone = append(gone, segmentName(s.number))
+		}
+	}
+	j.writer.Unlock()
+	for _, name := range gone {
+		remove(name)
+	}
+}

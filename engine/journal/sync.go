@@ -1,0 +1,201 @@
+package journal
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// This file is what goes on in the background: syncs, the next segment, another try when
+// there was no room.
+
+const (
+	// keepInterval is how soon what found no room is tried again, and how often a sync of
+	// a part is begun, so that the one of each second has little left to do.
+	keepInterval = 100 * time.Millisecond
+	syncInterval = time.Second
+)
+
+// Sync returns when all that has been written is on disk.
+func (j *Journal) Sync() error {
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
+	if err := j.Err(); err != nil {
+		return err
+	}
+	j.writer.Lock()
+	group, position, current := j.written.Load(), j.position, j.current
+	retired := j.retired
+	j.retired = nil
+	j.writer.Unlock()
+	if position != j.synced.Load() || len(retired) > 0 {
+		began := time.Now()
+		for _, s := range append(retired, current) {
+			if err := s.f.Sync(); err != nil {
+				return j.fail("sync", err)
+			}
+			if s != current {
+				_ = s.f.Close() // it is on disk
+			}
+		}
+		j.counts.countSync(time.Since(began))
+	}
+	j.synced.Store(position)
+	j.syncedGroup.Store(group)
+	return nil
+}
+
+// syncAlways writes and syncs a group while the next one gathers.
+func (j *Journal) syncAlways() {
+	for {
+		select {
+		case <-j.quit:
+			return
+		case <-j.wake:
+			j.writeAndSync()
+		}
+	}
+}
+
+// writeAndSync writes what has been gathered, syncs it, and lets what waits for it go.
+func (j *Journal) writeAndSync() {
+	if j.flush(j.Position()) == nil && j.Sync() == nil {
+		j.notify()
+	}
+}
+
+// syncEverySec syncs each second.
+func (j *Journal) syncEverySec() {
+	tick := time.NewTicker(keepInterval)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-j.quit:
+			return
+		case <-tick.C:
+		}
+		if time.Since(last) < syncInterval {
+			j.startSync()
+			continue
+		}
+		last = time.Now()
+		_ = j.Sync() // an error is the journal's end, and said there
+	}
+}
+
+func (j *Journal) startSync() {
+	j.syncing.Lock() // no file is closed meanwhile
+	defer j.syncing.Unlock()
+	j.writer.Lock()
+	s, from := j.current, j.started
+	to := s.end
+	j.started = to
+	j.writer.Unlock()
+	if to > from {
+		_ = s.f.StartSync(from, to) // a sync follows, and reports
+	}
+}
+
+// keep makes segments and snapshots when they are due, and tries again what found no room.
+func (j *Journal) keep() {
+	tick := time.NewTicker(keepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-j.quit:
+			return
+		case <-tick.C:
+		case <-j.wakeKeeper:
+		}
+		j.keepUp()
+		if j.snapshotIsDue() {
+			j.background.Go(j.snapshotInBackground)
+		}
+	}
+}
+
+// keepUp is a round of keep, except for snapshots.
+func (j *Journal) keepUp() {
+	_ = j.prepare() // an error is logged, and tried again
+	j.writer.Lock()
+	wasStuck := j.stuck != nil
+	err := j.retryLocked()
+	j.writer.Unlock()
+	if wasStuck && err == nil {
+		if j.opts.Mode == Always {
+			wakeUp(j.wake)
+		} else {
+			j.notify()
+		}
+	}
+}
+
+// Maintain does what is due of the background's work, if Options.Manual is set.
+func (j *Journal) Maintain() {
+	j.keepUp()
+	j.writeAndSync()
+}
+
+// counts are what Stats tells.
+type counts struct {
+	groups, bytes, errors atomic.Uint64
+	syncs                 [NumSyncTimes]atomic.Uint64
+	syncTime              atomic.Int64
+	recovery              time.Duration // before Start
+}
+
+// NumSyncTimes is the length of Stats.Syncs: up to 32 s.
+const NumSyncTimes = 20
+
+// SyncTimeUnit is the bound of the first of Stats.Syncs; each following one is twice that.
+const SyncTimeUnit = 64 * time.Microsecond
+
+func (c *counts) countSync(d time.Duration) {
+	c.syncTime.Add(int64(d))
+	c.syncs[min(bits.Len64(uint64(max(d-1, 0)/SyncTimeUnit)), NumSyncTimes-1)].Add(1)
+}
+
+// Stats are numbers about a journal.
+type Stats struct {
+	Mode   Mode
+	Groups uint64 // since the start
+	Bytes  uint64 // of them
+	Errors uint64 // operations that failed
+	// Syncs counts those that took up to SyncTimeUnit, twice that, and so on; the last has
+	// the longer ones too.
+	Syncs    [NumSyncTimes]uint64
+	SyncTime time.Duration
+
+	Position      uint64 // where the log ends
+	Segments      int    // files of the log
+	SegmentBytes  int64
+	Recovery      time.Duration
+	Snapshots     uint64 // since the start
+	LastSnapshot  SnapshotInfo
+	SinceSnapshot uint64 // bytes of the log
+	Refusing      bool
+}
+
+// Stats returns the numbers of this moment.
+func (j *Journal) Stats() Stats {
+	st := Stats{
+		Mode: j.opts.Mode, Groups: j.counts.groups.Load(), Bytes: j.counts.bytes.Load(), Errors: j.counts.errors.Load(),
+		SyncTime: time.Duration(j.counts.syncTime.Load()), Recovery: j.counts.recovery,
+	}
+	for i := range st.Syncs {
+		st.Syncs[i] = j.counts.syncs[i].Load()
+	}
+	_, st.Refusing = j.Refuses()
+	j.writer.Lock()
+	st.Position = j.position
+	st.Segments = len(j.older) + 1
+	for _, s := range j.older {
+		st.SegmentBytes += s.size
+	}
+	if j.current != nil {
+		st.SegmentBytes += max(j.current.size, j.current.end)
+	}
+	j.writer.Unlock()
+	st.Snapshots, st.LastSnapshot, st.SinceSnapshot = j.snapshots.stats(st.Position)
+	return st
+}

@@ -1,0 +1,298 @@
+package journal
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// This file is the file that is written: one segment after the other, with the next one
+// made ready before it is needed.
+
+// writer is the end of the log. Its lock guards what is in it; one goroutine at a time
+// decides where a group goes and writes it there, so that no hole can be left.
+type writer struct {
+	sync.Mutex
+	taken []*Lane // scratch
+
+	run      uint64
+	current  *segment // nil before Start
+	position uint64   // where the log ends
+	started  int64    // how much of current has been begun to be synced
+	retired  []*segment
+	older    []olderSegment // those before current that the log still has
+	stale    []string       // files to be removed when the run has begun
+	recycled []string       // segments that nothing needs any more
+	last     uint64         // the highest number of a segment's file
+
+	next      *segment // ready to be gone on with; nil: not yet
+	nextFault error    // why it could not be made ready, the last time
+
+	stuck      []byte // a group that found no room; writes wait until it is written
+	stuckGroup uint64
+
+	making sync.Mutex // held while next is being made; before the writer's own lock
+}
+
+// segment is a segment that is open.
+type segment struct {
+	segmentHeader
+	f    File
+	size int64 // what is reserved
+	end  int64 // what is used
+}
+
+// olderSegment is a segment that has been left.
+type olderSegment struct {
+	number uint64
+	size   int64
+}
+
+// continueFrom takes over what a recovery has found.
+func (w *writer) continueFrom(r *recovery) {
+	w.run, w.last, w.position = r.layout.run, r.layout.last, r.report.Position
+	w.stale = append(append(w.stale, r.layout.unused...), r.left...)
+	for _, s := range r.layout.segments {
+		if s.number <= r.end.number {
+			w.older = append(w.older, olderSegment{s.number, s.size})
+		}
+	}
+}
+
+// begin starts a run with a segment of its own. What the run before has left is synced
+// first, so that the new segment can say so.
+func (j *Journal) begin() error {
+	w := &j.writer
+	for _, s := range w.older {
+		if err := j.syncOlder(s.number); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	j.synced.Store(w.position)
+	w.run++
+	if err := j.prepare(); err != nil {
+		return fmt.Errorf("journal: can't make a segment: %w", err)
+	}
+	w.Lock()
+	defer w.Unlock()
+	previous := uint64(0)
+	if n := len(w.older); n > 0 {
+		previous = w.older[n-1].number
+	}
+	if err := j.goOnLocked(previous, len(j.source.Sequences(nil))); err != nil {
+		return err
+	}
+	group := appendStart(make([]byte, groupHeaderBytes), j.source.Sequences(nil))
+	if err := j.writeLocked(group, 0); err != nil {
+		return err
+	}
+	if err := w.current.f.Sync(); err != nil {
+		return j.fail("sync", err)
+	}
+	for _, name := range w.stale {
+		if err := j.fs.Remove(name); err != nil {
+			j.log(true, "an unused file can't be removed", "file", name, "error", err)
+		}
+	}
+	w.stale = nil
+	return nil
+}
+
+func (j *Journal) syncOlder(number uint64) error {
+	f, err := j.fs.Reuse(segmentName(number))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// prepare makes the next segment ready, if there is none.
+func (j *Journal) prepare() error {
+	w := &j.writer
+	w.making.Lock()
+	defer w.making.Unlock()
+	w.Lock()
+	if w.next != nil || j.Err() != nil {
+		w.Unlock()
+		return j.Err()
+	}
+	w.last++
+	s := &segment{segmentHeader: segmentHeader{number: w.last}, size: j.opts.SegmentBytes}
+	old := ""
+	if n := len(w.recycled); n > 0 {
+		old = w.recycled[n-1]
+		w.recycled = w.recycled[:n-1]
+	}
+	w.Unlock()
+
+	err := j.makeSegment(s, old)
+	w.Lock()
+	defer w.Unlock()
+	if err != nil {
+		if w.nextFault == nil {
+			j.log(true, "no room can be reserved for the journal's next segment; writes will be refused when this one is full", "error", err)
+		}
+		w.nextFault = err
+		w.last--
+		j.counts.errors.Add(1)
+	} else {
+		if w.nextFault != nil {
+			j.log(false, "there is room for the journal again")
+		}
+		w.next, w.nextFault = s, nil
+	}
+	j.updateRefusingLocked()
+	return err
+}
+
+// makeSegment makes the file of a segment, out of an old one if there is one.
+func (j *Journal) makeSegment(s *segment, old string) (err error) {
+	name := segmentName(s.number)
+	if old != "" {
+		if err = j.fs.Rename(old, name); err == nil {
+			s.f, err = j.fs.Reuse(name)
+		}
+	} else {
+		s.f, err = j.fs.Create(name)
+	}
+	if err != nil {
+		return err
+	}
+	if err = s.f.Reserve(s.size, j.opts.Mode == Always); err == nil {
+		err = s.f.Sync()
+	}
+	if err == nil {
+		err = j.fs.SyncDir()
+	}
+	if err != nil {
+		_ = s.f.Close()
+		_ = j.fs.Remove(name) // if it stays, it is a spare to the next server
+	}
+	return err
+}
+
+// goOnLocked goes on with the next segment.
+func (j *Journal) goOnLocked(previous uint64, shards int) error {
+	w := &j.writer
+	s := w.next
+	s.shards, s.previous, s.run = shards, previous, w.run
+	s.begin, s.synced, s.boot = w.position, j.synced.Load(), j.fs.BootID()
+	s.created = time.Now().UnixMilli()
+	if err := j.writeAt(s, s.segmentHeader.append(nil), 0); err != nil {
+		return err
+	}
+	s.end = segmentHeaderBytes
+	if w.current != nil {
+		w.retired = append(w.retired, w.current)
+		w.older = append(w.older, olderSegment{w.current.number, max(w.current.size, w.current.end)})
+	}
+	w.current, w.next, w.started = s, nil, 0
+	wakeUp(j.wakeKeeper)
+	return nil
+}
+
+// writeAt writes all of b, or returns ErrFull if there is no room. Any other error is the
+// journal's end.
+func (j *Journal) writeAt(s *segment, b []byte, at int64) error {
+	n, err := s.f.WriteAt(b, at)
+	switch {
+	case n == len(b) && err == nil:
+		return nil
+	case err == nil || isFull(err):
+		return ErrFull
+	}
+	return j.fail("write", err)
+}
+
+// writeLocked writes the group of a number.
+func (j *Journal) writeLocked(group []byte, number uint64) error {
+	err := j.tryWriteLocked(group)
+	switch err {
+	case nil:
+		j.written.Store(number)
+		j.counts.groups.Add(1)
+		j.counts.bytes.Add(uint64(len(group)))
+	case ErrFull:
+		// What was written of it is written over: the segment's end is where it was.
+		j.stuck, j.stuckGroup = append([]byte(nil), group...), number
+		j.counts.errors.Add(1)
+		j.log(true, "no room for a group of the journal: answers are held and writes refused until there is", "bytes", len(group))
+	}
+	j.updateRefusingLocked()
+	return err
+}
+
+func (j *Journal) tryWriteLocked(group []byte) error {
+	w := &j.writer
+	s := w.current
+	if s.end+int64(len(group)) > s.size && s.end > segmentHeaderBytes && w.next != nil {
+		if err := j.goOnLocked(s.number, s.shards); err != nil {
+			return err
+		}
+		s = w.current
+	}
+	sealGroup(group, s.number, w.position, j.synced.Load())
+	if err := j.writeAt(s, group, s.end); err != nil {
+		return err
+	}
+	s.end += int64(len(group))
+	w.position += uint64(len(group))
+	return nil
+}
+
+// retryLocked writes what found no room before.
+func (j *Journal) retryLocked() error {
+	if j.stuck == nil || j.Err() != nil {
+		return j.Err()
+	}
+	group := j.stuck
+	err := j.tryWriteLocked(group)
+	if err == nil {
+		j.stuck = nil
+		j.written.Store(j.stuckGroup)
+		j.counts.groups.Add(1)
+		j.counts.bytes.Add(uint64(len(group)))
+		j.log(false, "there is room for the journal again")
+		j.updateRefusingLocked()
+	}
+	return err
+}
+
+// updateRefusingLocked decides whether writes have to be refused before they are done.
+func (j *Journal) updateRefusingLocked() {
+	w := &j.writer
+	if j.Err() != nil {
+		return // for ever
+	}
+	refuse := w.stuck != nil
+	if s := w.current; s != nil && w.nextFault != nil && w.next == nil {
+		// What is being done at this moment must still find room.
+		refuse = refuse || s.size-s.end < max(j.opts.SegmentBytes/8, int64(j.opts.GroupBytes))
+	}
+	switch {
+	case !refuse:
+		if j.refusing.Load() != nil {
+			j.refusing.Store(nil)
+		}
+	case j.refusing.Load() == nil:
+		why := "no room on the disk for the journal"
+		j.refusing.Store(&why)
+	}
+}
+
+func (j *Journal) closeFiles() error {
+	w := &j.writer
+	w.Lock()
+	defer w.Unlock()
+	err := w.current.f.Close()
+	w.current = nil
+	if w.next != nil {
+		_ = w.next.f.Close()
+		if j.Err() == nil {
+			_ = j.fs.Remove(segmentName(w.next.number))
+		}
+		w.next = nil
+	}
+	return err
+}
