@@ -65,13 +65,14 @@ type unit struct {
 var framings = []framingRow{
 	{
 		name:   "WebSocket",
-		match:  httpMethod,
+		match:  looksLikeHTTP,
 		make:   func(opts *Options) framing { return &handshake{opts: opts} },
 		asked:  func(b []byte) bool { return bytes.Contains(b, []byte("\r\n\r\n")) || len(b) >= maxRequestBytes },
 		refuse: func(reason string) []byte { return httpError(http.StatusServiceUnavailable, reason) },
 	},
 	{
 		name:   "JSON Lines",
+		match:  func([]byte) match { return matches },
 		make:   func(opts *Options) framing { return &lineFraming{maxBytes: opts.MaxFrameBytes} },
 		asked:  func([]byte) bool { return true },
 		refuse: refusalLine,
@@ -81,7 +82,7 @@ var framings = []framingRow{
 // framingRow is how a framing is chosen and made, and how a client of it is turned away.
 type framingRow struct {
 	name   string
-	match  string // how its connections begin
+	match  func(first []byte) match // reports whether its connections begin so
 	make   func(opts *Options) framing
 	asked  func(b []byte) bool // reports whether the client has said enough to be answered
 	refuse func(reason string) []byte
@@ -95,23 +96,57 @@ func Framings() (names []string) {
 	return names
 }
 
-// httpMethod is how a WebSocket's upgrade request begins. No JSON text begins
-// with a G, so four bytes tell the two apart.
-const httpMethod = "GET "
+// match is whether the first bytes of a connection are those of a framing.
+type match uint8
+
+const (
+	differs   match = iota
+	undecided       // more of them would say
+	matches
+)
+
+// looksLikeHTTP matches a request line, whatever the method: a page can have a browser post
+// a form anywhere, and its body must not be taken for lines. No JSON text begins so. What
+// begins as a GET is HTTP, however it goes on.
+func looksLikeHTTP(first []byte) match {
+	word := 0
+	for word < len(first) && 'A' <= first[word] && first[word] <= 'Z' {
+		word++
+	}
+	switch {
+	case word == len(first) && word < maxMethodBytes:
+		return undecided
+	case word == 0 || word == len(first) || first[word] != ' ':
+		return differs
+	case string(first[:word]) == "GET":
+		return matches
+	}
+	end := bytes.IndexByte(first, '\n')
+	switch {
+	case end < 0 && len(first) < maxRequestBytes:
+		return undecided
+	case end < 0 || requestLine.Match(bytes.TrimSuffix(first[:end], []byte("\r"))):
+		return matches
+	}
+	return differs
+}
+
+// maxMethodBytes is longer than any method's name.
+const maxMethodBytes = 32
 
 // chooseFraming returns the row for a connection with these first bytes, nil when they
-// could still become either.
+// could still become several.
 func chooseFraming(first []byte) *framingRow {
-	for i := range framings {
-		row := &framings[i]
-		n := min(len(first), len(row.match))
-		if string(first[:n]) != row.match[:n] {
-			continue
-		}
-		if n == len(row.match) && len(first) > 0 {
-			return row
-		}
+	if len(first) == 0 {
 		return nil
+	}
+	for i := range framings {
+		switch framings[i].match(first) {
+		case matches:
+			return &framings[i]
+		case undecided:
+			return nil
+		}
 	}
 	return nil
 }

@@ -445,3 +445,20 @@ func TestContract1LargeMessages(t *testing.T) {
 		}
 	}
 }
+
+// TestContract1Bodies: what a page of any origin may post is no command. The connection is
+// told off and closed.
+func TestContract1Bodies(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	command := "{\"SET\":{\"posted\":1}}\n"
+	for _, first := range []string{"POST / HTTP/1.1", "PUT /x HTTP/1.1", "HEAD / HTTP/1.0", "OPTIONS * HTTP/1.1", "ANYTHING http://x/ HTTP/1.1"} {
+		for _, eol := range []string{"\r\n", "\n"} {
+			resp := upgradeWith(t, s, first+eol+"Host: x"+eol+eol+command)
+			if want := map[string]int{"\r\n": 405, "\n": 400}[eol]; resp.StatusCode != want || !resp.Close {
+				t.Errorf("%s: %s, want %d and the end", first, resp.Status, want)
+			}
+		}
+	}
+	c := dialLines(t, "tcp", s.tcp)
+	converse(t, c, []exchange{{`{"COUNT":{}}`, one(`{"COUNT_RSP":{"st":0,"cnt":0}}`)}})
+}

@@ -23,7 +23,7 @@ import (
 // neither a JSON text nor an HTTP request does.
 var sizedRow = framingRow{
 	name:   "Sized",
-	match:  "\x00",
+	match:  func(first []byte) match { return map[bool]match{true: matches}[first[0] == 0] },
 	make:   func(opts *Options) framing { return &sizedFraming{maxBytes: opts.MaxFrameBytes} },
 	asked:  func(b []byte) bool { return len(b) >= sizeBytes },
 	refuse: func(reason string) []byte { return appendSized(nil, []byte(reason)) },

@@ -27,7 +27,7 @@ const maxRequestBytes = 16 << 10
 //
 // gobwas/ws reads the request and computes the answer: any path is accepted, no
 // extension is ever negotiated. checkRequest has seen to what the library is lenient about.
-func upgrade(b []byte) (answer []byte, size int, err error) {
+func upgrade(opts *Options, b []byte) (answer []byte, size int, err error) {
 	end := bytes.Index(b[:min(len(b), maxRequestBytes)], []byte("\r\n\r\n"))
 	if end < 0 {
 		if len(b) >= maxRequestBytes {
@@ -41,12 +41,18 @@ func upgrade(b []byte) (answer []byte, size int, err error) {
 		return nil, 0, frame.ErrIncomplete
 	}
 	size = end + len("\r\n\r\n")
-	asksUpgrade, err := checkRequest(b[:end])
-	switch {
-	case err != nil:
+	if !bytes.HasPrefix(b, []byte("GET ")) {
+		return httpError(http.StatusMethodNotAllowed, plainHTTP), size, errMethod
+	}
+	req, err := checkRequest(b[:end])
+	if err != nil {
 		return httpError(http.StatusBadRequest, err.Error()), size, err
-	case !asksUpgrade:
+	}
+	if !req.asksUpgrade {
 		return httpError(http.StatusUpgradeRequired, plainHTTP), size, errPlainHTTP
+	}
+	if err := opts.checkOrigin(req.origin, req.host); err != nil {
+		return httpError(http.StatusForbidden, err.Error()), size, err
 	}
 	var out bytes.Buffer
 	if _, err = upgrader.Upgrade(readWriter{bytes.NewReader(b[:size]), &out}); err != nil {
@@ -68,7 +74,10 @@ const subprotocol = "keyframe"
 
 var upgrader = ws.Upgrader{Protocol: func(asked []byte) bool { return string(asked) == subprotocol }}
 
-var errPlainHTTP = errors.New("a plain HTTP request, without an Upgrade header")
+var (
+	errPlainHTTP = errors.New("a plain HTTP request, without an Upgrade header")
+	errMethod    = errors.New("an HTTP request with another method than GET")
+)
 
 // plainHTTP is the page for a browser, or curl, that has been pointed at the port.
 const plainHTTP = `This is Keyframe, a JSON key-value server. This port speaks WebSocket and JSON Lines, not plain HTTP.
@@ -85,7 +94,7 @@ From a shell:
 
 // once are the headers that decide what a request means and have one value: of two, a proxy
 // on the way may have gone by the other. RFC 6455 section 4.1, RFC 9110 section 5.3.
-var once = [...]string{"Host", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Content-Length"}
+var once = [...]string{"Host", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Content-Length", "Origin"}
 
 var (
 	errBareLF       = errors.New("a line ends without a CR")
@@ -97,30 +106,35 @@ var (
 	errRequestsBody = errors.New("an upgrade request has no body")
 )
 
-// checkRequest checks the lines of a request, without the empty one at its end, and reports
-// whether it asks for an upgrade. It refuses whatever two readers could take for two different
+// request is what matters of one.
+type request struct {
+	asksUpgrade  bool
+	host, origin []byte
+}
+
+// checkRequest checks the lines of a request, without the empty one at its end. It refuses whatever two readers could take for two different
 // requests, since what stands before a server may be another reader: RFC 9112, sections 2.2,
 // 3, 5 and 11.2.
-func checkRequest(request []byte) (asksUpgrade bool, err error) {
+func checkRequest(text []byte) (req request, err error) {
 	var seen [len(once)]bool
 	first := true
-	for line := range bytes.SplitSeq(request, []byte("\r\n")) {
+	for line := range bytes.SplitSeq(text, []byte("\r\n")) {
 		if bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }) {
-			return false, errControl
+			return req, errControl
 		}
 		if first {
 			if !requestLine.Match(line) {
-				return false, errRequestLine
+				return req, errRequestLine
 			}
 			first = false
 			continue
 		}
 		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
-			return false, errFolded
+			return req, errFolded
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		if !headerName.Match(name) || len(name) == len(line) {
-			return false, errHeaderName
+			return req, errHeaderName
 		}
 		value = bytes.Trim(value, " \t")
 		for i, header := range once {
@@ -128,26 +142,30 @@ func checkRequest(request []byte) (asksUpgrade bool, err error) {
 				continue
 			}
 			if seen[i] {
-				return false, fmt.Errorf("two %s headers", header)
+				return req, fmt.Errorf("two %s headers", header)
 			}
 			seen[i] = true
 		}
 		switch http.CanonicalHeaderKey(string(name)) {
 		case "Upgrade":
-			asksUpgrade = true
+			req.asksUpgrade = true
+		case "Host":
+			req.host = value
+		case "Origin":
+			req.origin = value
 		case "Sec-Websocket-Key":
 			if key, err := base64.StdEncoding.DecodeString(string(value)); err != nil || len(key) != 16 {
-				return false, errKey
+				return req, errKey
 			}
 		case "Transfer-Encoding":
-			return false, errRequestsBody
+			return req, errRequestsBody
 		case "Content-Length":
 			if string(value) != "0" {
-				return false, errRequestsBody
+				return req, errRequestsBody
 			}
 		}
 	}
-	return asksUpgrade, nil
+	return req, nil
 }
 
 var (
@@ -176,7 +194,7 @@ func (f *handshake) next([]byte, int) (_ []byte, _ int, kind unitKind, err error
 }
 
 func (f *handshake) take(src []byte, at int) (u unit, err error) {
-	answer, size, err := upgrade(src[at:])
+	answer, size, err := upgrade(f.opts, src[at:])
 	switch {
 	case err == frame.ErrIncomplete:
 		return u, err
@@ -217,7 +235,10 @@ type readWriter struct {
 // httpError is a whole HTTP response that refuses a request.
 func httpError(status int, reason string) []byte {
 	extra := ""
-	if status == http.StatusUpgradeRequired {
+	switch status {
+	case http.StatusMethodNotAllowed:
+		extra = "Allow: GET\r\n"
+	case http.StatusUpgradeRequired:
 		extra = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 	}
 	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",

@@ -42,6 +42,9 @@ type Options struct {
 	// Loops is the number of event loops, at most 256; 0 means three for every four CPUs
 	// that Go may use, one at least.
 	Loops int
+	// AllowOrigins are the origins whose pages may open a WebSocket, beside the server's
+	// own: "https://example.com", "null", or "*" for all.
+	AllowOrigins []string
 	// AnyValues accepts null, objects and arrays as values.
 	AnyValues bool
 	// StrictText refuses binary WebSocket messages, which are served as text otherwise.
@@ -129,6 +132,11 @@ func (o Options) validate() error {
 	for _, address := range o.Listen {
 		if _, _, err := parseAddress(address); err != nil {
 			faults = append(faults, err)
+		}
+	}
+	for _, origin := range o.AllowOrigins {
+		if !isOrigin(origin) {
+			faults = append(faults, &OptionError{"AllowOrigins", origin, "an origin such as https://example.com, null, or * for all"})
 		}
 	}
 	inRange("Loops", o.Loops, 1, maxLoops)

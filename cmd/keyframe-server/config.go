@@ -105,6 +105,9 @@ func tomlText(f *pflag.Flag, text string) string {
 	case "int", "bool":
 		return text
 	case "stringArray":
+		if text == "[]" {
+			return text
+		}
 		return `["` + strings.ReplaceAll(strings.Trim(text, "[]"), ",", `", "`) + `"]`
 	}
 	return fmt.Sprintf("%q", text)

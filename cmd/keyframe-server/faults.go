@@ -17,6 +17,7 @@ import (
 var (
 	serverFlags = map[string]string{
 		"Listen":           "listen",
+		"AllowOrigins":     "allow-origin",
 		"Loops":            "loops",
 		"MinKeyChars":      "min-key",
 		"MaxFrameBytes":    "max-frame",

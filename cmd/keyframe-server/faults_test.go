@@ -46,6 +46,7 @@ func TestFieldsAndFlags(t *testing.T) {
 		bad  string
 		want string
 	}{
+		"allow-origin":      {"https://a.example", []string{"https://a.example"}, "a.example", `--allow-origin is "a.example", want an origin such as https://example.com, null, or * for all`},
 		"listen":            {"127.0.0.1:7", []string{"127.0.0.1:7"}, "nonsense", `--listen is "nonsense", want host:port`},
 		"loops":             {"7", 7, "257", "--loops is 257, want 1 to 256"},
 		"min-key":           {"7", 7, "1025", "--min-key is 1025, want 1 to 1024"},

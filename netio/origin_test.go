@@ -1,0 +1,77 @@
+package netio
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestOrigin: pages of this server's own, and those that the options name.
+func TestOrigin(t *testing.T) {
+	listen := []string{"127.0.0.1:1987", "tcp://DB1.example:1987", "unix:///s"}
+	for _, tt := range []struct {
+		origin, host string
+		allow        []string
+		ok           bool
+	}{
+		{"", "anything", nil, true},
+		{"http://127.0.0.1:1987", "127.0.0.1:1987", nil, true},
+		{"http://localhost:1987", "LOCALHOST:1987", nil, true},
+		{"http://[::1]:1987", "[::1]:1987", nil, true},
+		{"https://127.0.0.1", "127.0.0.1", nil, true},
+		{"http://db1.example:1987", "db1.example:1987", nil, true},
+		{"http://127.0.0.1:1988", "127.0.0.1:1987", nil, false},
+		{"http://127.0.0.1", "127.0.0.1:1987", nil, false},
+		{"http://localhost:1987", "127.0.0.1:1987", nil, false},
+		{"https://example.com", "127.0.0.1:1987", nil, false},
+		{"http://evil.example:1987", "evil.example:1987", nil, false}, // DNS rebinding
+		{"http://s", "s", nil, false},
+		{"null", "127.0.0.1:1987", nil, false},
+		{"127.0.0.1:1987", "127.0.0.1:1987", nil, false},
+		{"http://127.0.0.1:1987", "", nil, false},
+		{"://", "", nil, false},
+		{"https://example.com", "127.0.0.1:1987", []string{"https://a.example", "https://example.com"}, true},
+		{"https://EXAMPLE.com", "x", []string{"https://example.com"}, true},
+		{"https://example.com.evil.example", "x", []string{"https://example.com"}, false},
+		{"http://example.com", "x", []string{"https://example.com"}, false},
+		{"null", "x", []string{"null"}, true},
+		{"https://example.com", "x", []string{"*"}, true},
+	} {
+		opts := Options{Listen: listen, AllowOrigins: tt.allow}
+		err := opts.checkOrigin([]byte(tt.origin), []byte(tt.host))
+		if (err == nil) != tt.ok {
+			t.Errorf("origin %q, host %q, allowed %q: %v", tt.origin, tt.host, tt.allow, err)
+		}
+	}
+	for text, want := range map[string]bool{
+		"*": true, "null": true, "https://example.com": true, "http://[::1]:80": true, "app://x": true,
+		"": false, "example.com": false, "https://": false, "https://example.com/": false, "https://u@example.com": false, "https://example.com?q": false, "**": false,
+	} {
+		if isOrigin(text) != want {
+			t.Errorf("isOrigin(%q) is %v", text, !want)
+		}
+	}
+}
+
+// TestOriginOfUpgrade: the check stands in the way of an upgrade, and only there.
+func TestOriginOfUpgrade(t *testing.T) {
+	for _, tt := range []struct{ change, with, status string }{
+		{"", "", "101"},
+		{"Host: x\r\n", "Host: x\r\nOrigin: https://example.com\r\n", "403"},
+		{"Host: x\r\n", "Host: 127.0.0.1:1987\r\norigin: http://127.0.0.1:1987\r\n", "101"},
+		{"Host: x\r\n", "Host: 127.0.0.1:1987\r\nOrigin: http://127.0.0.1:1987\r\nOrigin: http://127.0.0.1:1987\r\n", "400"},
+		{"Host: x\r\n", "Host: x\r\nOrigin: https://allowed.example\r\n", "101"},
+		{"GET /", "POST /", "405"},
+	} {
+		request := strings.Replace(upgradeRequest, tt.change, tt.with, 1)
+		if tt.change != "" && request == upgradeRequest {
+			t.Fatalf("nothing changed: %q in %q", tt.change, upgradeRequest)
+		}
+		answer, _, err := upgrade(&Options{AllowOrigins: []string{"https://allowed.example"}}, []byte(request))
+		if !strings.HasPrefix(string(answer), "HTTP/1.1 "+tt.status) || (err == nil) != (tt.status == "101") {
+			t.Errorf("%q: %q, %v; want %s", tt.with, answer, err, tt.status)
+		}
+		if tt.status == "405" && !strings.Contains(string(answer), "\r\nAllow: GET\r\n") {
+			t.Errorf("%q: no Allow", answer)
+		}
+	}
+}
