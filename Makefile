@@ -32,7 +32,7 @@ NESTED = bench/figures bench/report bench/rivals engine/journal/crashtest
 nested = set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak sim linear bench-engine bench-codec bench-rivals bench-eviction
+.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak sim linear bench-engine bench-codec bench-rivals bench-eviction bench-floods
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -155,6 +155,16 @@ bench-engine: ## measure the store up to 10 M keys; wants an idle machine
 	$(GO) test ./bench -run '^$$' -bench SetParallel -benchtime 100000x -count 5 -cpu 1,2 -timeout 20m -maxkeys 10000000
 	$(GO) test ./bench -run '^$$' -bench GetWhileCompacting -benchtime 2x -cpu 2
 	$(GO) test ./bench -run '^$$' -bench 'SetInsert|Memory' -benchtime 1x -count 5 -timeout 60m -maxkeys 10000000
+
+FLOODS    ?= ServerBesideFlood
+FLOODARGS ?= -test.benchtime 500x
+
+bench-floods: build ## a neighbour's time beside floods of every kind, server on core 0, clients on core 1 (FLOODS=, FLOODARGS=)
+	@set -e; test=$$(mktemp); $(GO) test -c -o $$test ./bench; \
+	taskset -c 0 ./bin/keyframe-server --loops 1 --listen 127.0.0.1:19872 --admin 19873 --log-level error > /dev/null & server=$$!; \
+	trap 'kill $$server; wait $$server; rm -f $$test' EXIT; \
+	curl -sf -o /dev/null --retry 20 --retry-delay 1 --retry-connrefused http://127.0.0.1:19873/readyz; \
+	cd bench; taskset -c 1 $$test -test.run '^$$' -test.bench '$(FLOODS)' -addr 127.0.0.1:19872 $(FLOODARGS)
 
 BENCH_CODEC = -run '^$$' -benchtime 50ms -count 5 -cpu 1 -timeout 20m
 

@@ -82,7 +82,7 @@ func (e *Engine) Apply(b *Batch) bool {
 	if invariants {
 		defer e.sampler.afterBatch(e, len(ops))
 	}
-	if offHeap && len(ops) >= minHinted && e.pool.hintsPay.Load() {
+	if OffHeap && len(ops) >= minHinted && e.pool.hintsPay.Load() {
 		return e.applyHinted(b, ops, limit)
 	}
 	for i := range ops {

@@ -2,9 +2,6 @@
 
 package engine
 
-// OffHeap reports whether this build's memory is mapped.
-const OffHeap = offHeap
-
 // Resident is how many bytes of e's chunks the garbage collector has to keep.
 func (e *Engine) Resident() (bytes int, err error) {
 	for i := range e.pool.mem.table {

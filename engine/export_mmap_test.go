@@ -9,9 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OffHeap reports whether this build's memory is mapped.
-const OffHeap = offHeap
-
 // Resident is how many bytes of e's memory the system has found pages for.
 func (e *Engine) Resident() (bytes int, err error) {
 	p := &e.pool

@@ -7,10 +7,10 @@ import (
 	"unsafe"
 )
 
-// offHeap says which twin of memory this build has: this one is made of Go
+// OffHeap says which twin of memory this build has: this one is made of Go
 // slices without pointers, which the race detector watches (it doesn't look at
 // mapped memory) and every platform has.
-const offHeap = false
+const OffHeap = false
 
 // chunkPages is the pages in a chunk: 256 KiB, so that tests of small stores
 // meet the ends of chunks.

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// offHeap says which twin of memory this build has.
-const offHeap = true
+// OffHeap says which twin of memory this build has: whether the store is outside Go's
+// heap.
+const OffHeap = true
 
 // chunkPages is the pages in a chunk: 2 MiB, one huge page of the processor.
 const chunkPages = 512

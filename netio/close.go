@@ -99,9 +99,9 @@ func (l *loop) drop(c *conn) {
 	l.conns[last] = nil
 	l.conns = l.conns[:last]
 	c.out.abandon()
-	c.pending, c.start = nil, 0
 	c.commit = nil
 	c.release()
+	l.accountFor(c, usage{})
 	l.srv.counters.conns.Add(-1)
 	if c.gc != nil {
 		gc := c.gc

@@ -235,6 +235,7 @@ func (l *loop) release(upTo uint64, err error) {
 			l.drop(c)
 			continue
 		}
+		l.account(c)
 		l.pauseIfBehind(c)
 		l.serve(c, nil)
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
+
+	"keyframe/netio/buffer"
 )
 
 // phase is where a connection is in its life.
@@ -38,16 +40,15 @@ type conn struct {
 	phase   phase
 	index   int // in loop.conns
 
-	// The input that could not be served yet: pending[start:].
-	pending []byte
-	start   int
+	pending buffer.Growing // the input that could not be served yet
 	// unfinished is how far the first command of the input has come.
 	unfinished
 
 	commit *uncommitted // nil: the loop has no committer
 
 	ready     bool // it waits in loop.ready for its next turn
-	paused    bool // it had MaxOutputBytes of unread responses; no turns until the client has read
+	paused    bool // it has too much unread; no turns until the client has read
+	squeezed  bool // it holds more than the budget has left: it is not read, nor served while it has answers unread
 	parked    bool // too much is pending: gnet does not watch the socket, so that TCP pushes back
 	unparking bool // and is about to be watched again
 	detached  bool // the client has shut its sending side down: answer what is left, then close
@@ -59,11 +60,15 @@ type conn struct {
 	lastSeen    time.Time
 	behindSince time.Time // too much is unread since then; zero: it is not
 	deadline    time.Time // of the handshake, of a ping's answer, of lingering; zero: none
+
+	held       usage // what it holds, as the loop has counted it
+	charge     int   // how much of that is the budget's
+	squeezedAt int64 // in Unix nanoseconds
 }
 
 // hasPending reports whether there is input that no turn has used up.
 func (c *conn) hasPending() bool {
-	if c.start < len(c.pending) {
+	if c.pending.Len() > 0 {
 		return true
 	}
 	if c.framing == nil {
@@ -78,44 +83,30 @@ func (c *conn) stalled() bool {
 	return c.paused || c.commit != nil && c.commit.stalls()
 }
 
-// release gives back what the framing holds of unfinished messages.
+// release gives back what it holds of input.
 func (c *conn) release() {
+	c.pending.Release()
 	if c.framing != nil {
 		c.framing.release()
 	}
 }
 
 // keep stores what a turn has left of src, of which it used n bytes. src is
-// either the loop's read buffer or c.pending[c.start:].
+// either the loop's read buffer or what is pending.
 func (c *conn) keep(src []byte, n int) {
-	rest := src[n:]
 	mangle(src[:n])
-	switch {
-	case len(rest) == 0:
-		// Give the memory back: an idle connection costs little, and the
-		// next partial frame may never come.
-		c.pending, c.start = nil, 0
-	case c.pending == nil:
-		c.pending = append(make([]byte, 0, max(minPending, len(rest))), rest...)
-	default:
-		c.start += n
-		// Move the rest down only when that frees at least as much as it
-		// copies: linear work in all.
-		if c.start > len(c.pending)/2 {
-			c.pending = c.pending[:copy(c.pending, c.pending[c.start:])]
-			c.start = 0
-		}
+	if c.pending.Len() > 0 {
+		c.pending.Drop(n)
+	} else if n < len(src) {
+		c.pending.Append(src[n:])
 	}
 }
 
-// minPending is the first size of a buffer for partial frames.
-const minPending = 4 << 10
-
 // input returns the bytes to serve: what is pending, then in.
 func (c *conn) input(in []byte) []byte {
-	if c.pending == nil {
+	if c.pending.Len() == 0 {
 		return in
 	}
-	c.pending = append(c.pending, in...)
-	return c.pending[c.start:]
+	c.pending.Append(in)
+	return c.pending.Bytes()
 }

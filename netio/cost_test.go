@@ -165,7 +165,7 @@ func TestNoiseHasItsShare(t *testing.T) {
 		const most = turnCost
 		before := len(tt.noise) * (most/tt.cost + 2*batchOps)
 		h.loop.serve(h.conn, bytes.Repeat(tt.noise, before/len(tt.noise)+1))
-		if left := len(h.conn.pending) - h.conn.start; !h.conn.ready || left < before-len(tt.noise)*(most/tt.cost+1) {
+		if left := h.conn.pending.Len(); !h.conn.ready || left < before-len(tt.noise)*(most/tt.cost+1) {
 			t.Errorf("%s: %d of %d in one turn", tt.name, (before-left)/len(tt.noise), before/len(tt.noise))
 		}
 		h.runReady()
@@ -185,7 +185,7 @@ func TestReadyTime(t *testing.T) {
 	for range 5 {
 		c, client := h.newConn()
 		t.Cleanup(func() { _ = client.Close() })
-		c.pending = []byte("\n\n")
+		c.pending.Append([]byte("\n\n"))
 		h.loop.reschedule(c)
 		conns = append(conns, c)
 	}

@@ -22,6 +22,9 @@ type Counters struct {
 	// Errors counts what went wrong, by ErrorKind.
 	Errors [NumErrorKinds]uint64
 
+	Squeezed uint64 // times that a connection was squeezed; see budget.go
+	CutOff   uint64 // connections that were cut off for that, or for what is spent
+
 	// BatchSizes counts the batches of up to 1, 2, 4 … operations: the calls
 	// of the engine; BatchOps are their operations.
 	BatchSizes [NumBatchSizes]uint64
@@ -165,6 +168,8 @@ func (n *Counters) add(o *Counters) {
 	n.BytesIn += o.BytesIn
 	n.BytesOut += o.BytesOut
 	n.BatchOps += o.BatchOps
+	n.Squeezed += o.Squeezed
+	n.CutOff += o.CutOff
 	n.ApplyTime += o.ApplyTime
 	for i := range n.Commands {
 		n.Commands[i] += o.Commands[i]

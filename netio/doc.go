@@ -71,7 +71,9 @@
 //
 // A connection holds at most MaxOutputBytes and a turn's output unread,
 // parkBytes and a frame of input, and a message that is being joined from
-// fragments; buffers that grow may have as much again as slack.
+// fragments. Package buffer keeps them, with little slack. All connections together hold
+// no more than MaxBufferBytes, which budget.go shares out; the kernel's buffers of their
+// sockets are not counted.
 //
 // # Why our own listeners and outbox
 //

@@ -25,6 +25,8 @@ type framing interface {
 	// served, if there is one. release forgets it.
 	joined() (payload []byte, ok bool)
 	release()
+	// held is how much memory there is of messages that are being put together.
+	held() int
 	// done says how much of src the turn has used: the next one's begins there.
 	done(used int)
 
@@ -161,6 +163,7 @@ type noMessages struct{}
 func (noMessages) take([]byte, int) (unit, error) { panic("BUG: netio: take of a whole unit") }
 func (noMessages) joined() ([]byte, bool)         { return nil, false }
 func (noMessages) release()                       {}
+func (noMessages) held() int                      { return 0 }
 
 // closeErrorOf returns err if it has a close code, else nil.
 func closeErrorOf(err error) *frame.CloseError {

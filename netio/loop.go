@@ -24,6 +24,7 @@ type loop struct {
 	released uint64    // the position that no answer has to wait for
 
 	conns   []*conn
+	held    usage         // by all of them
 	ready   []*conn       // connections with work left, for their next turn
 	running bool          // runReady is at work
 	rerun   chan struct{} // wakes the rerunner; capacity 1
@@ -36,6 +37,7 @@ type loop struct {
 	published struct {
 		sync.Mutex
 		conns int
+		held  usage // as account has it
 		Counters
 	}
 }
@@ -66,7 +68,7 @@ func (l *loop) open(c *conn, gc gnet.Conn, sock socket) {
 	}
 	c.lastSeen = now
 	c.out.sock = sock
-	c.out.resume = int64(l.srv.opts.MaxOutputBytes / 2)
+	l.resume(c)
 	c.out.spawn = l.srv.spawnWriter
 	c.out.report = func(e outboxEvent) { l.execute(func() { l.onOutbox(c, e) }) }
 	c.index = len(l.conns)
@@ -102,11 +104,14 @@ func (l *loop) serve(c *conn, in []byte) {
 		return
 	}
 	l.pauseIfBehind(c)
-	if (c.stalled() || more) && len(c.pending)-c.start > l.srv.shares.parkBytes {
+	if c.charge > 0 || c.squeezed {
+		l.squeeze(c)
+	}
+	if c.phase == phaseOpen && (c.squeezed || (c.stalled() || more) && c.pending.Len() > l.srv.shares.parkBytes) {
 		l.park(c)
 	}
 	switch {
-	case c.phase == phaseClosed:
+	case c.phase != phaseOpen:
 	case c.stalled():
 	case more:
 		l.reschedule(c)
@@ -114,7 +119,7 @@ func (l *loop) serve(c *conn, in []byte) {
 		l.finishDetached(c)
 	case l.srv.draining.Load():
 		l.closeNow(c, &frame.CloseError{Code: frame.CloseGoingAway, Reason: "the server is stopping"})
-	case c.parked:
+	case c.parked && !c.squeezed:
 		l.unpark(c)
 	}
 }
@@ -144,7 +149,7 @@ func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
 		}
 		c.framing = row.make(&l.srv.opts)
 	}
-	t, next, end := l.pipe.run(c.framing, src, c.pending != nil, c.unfinished)
+	t, next, end := l.pipe.run(c.framing, src, c.pending.Len() > 0, c.unfinished)
 	c.framing, c.unfinished = next, t.unfinished
 	if t.waits != nil {
 		c.commit.waits = t.waits
@@ -169,6 +174,9 @@ func (l *loop) send(c *conn) (err error) {
 	if cap(out) > maxKeptOutput {
 		l.pipe.out = nil
 	}
+	if err == nil {
+		l.account(c)
+	}
 	return err
 }
 
@@ -178,7 +186,6 @@ func (l *loop) transmit(c *conn, out []byte) error {
 	l.publish()
 	err := c.out.send(out)
 	if err == nil && c.phase == phaseLinger {
-		c.pending, c.start = nil, 0
 		c.release()
 		c.out.finish()
 		if !c.out.writing.Load() {
@@ -266,6 +273,8 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 		l.drop(c)
 	case e == outboxStalled && c.phase == phaseLinger:
 		l.closeUnsent(c)
+	case e == outboxStalled && c.squeezed:
+		l.relieveOrCutOff(c)
 	case e == outboxStalled:
 		if c.paused {
 			l.slowConsumer(c, "it takes nothing")
@@ -279,7 +288,8 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 			c.deadline = l.srv.now().Add(lingerTimeout)
 		}
 	case c.paused || c.detached:
-		c.paused = false
+		c.squeezed = false
+		l.resume(c)
 		l.serve(c, nil)
 	}
 }

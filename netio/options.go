@@ -17,6 +17,7 @@ const (
 	DefaultMaxFrameBytes    = 16 << 20
 	DefaultMaxConns         = 10_000
 	DefaultMaxOutputBytes   = 64 << 20
+	DefaultMaxBufferBytes   = 1 << 30
 	DefaultPingInterval     = 60 * time.Second
 	DefaultHandshakeTimeout = 30 * time.Second
 	DefaultOutputTimeout    = 60 * time.Second
@@ -55,6 +56,7 @@ type Options struct {
 	MaxFrameBytes    int           // of a message or a line, without its framing
 	MaxConns         int           // open connections
 	MaxOutputBytes   int           // responses that one client has not read yet
+	MaxBufferBytes   int           // input and output of all connections
 	IdleTimeout      time.Duration // without a byte sent or an answer read by the client; 0: none
 	PingInterval     time.Duration // a WebSocket's silence until it is pinged, and its time to answer
 	HandshakeTimeout time.Duration // from the first byte to the choice of a framing, upgrade included
@@ -76,6 +78,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxFrameBytes, DefaultMaxFrameBytes)
 	setDefault(&o.MaxConns, DefaultMaxConns)
 	setDefault(&o.MaxOutputBytes, DefaultMaxOutputBytes)
+	setDefault(&o.MaxBufferBytes, max(DefaultMaxBufferBytes, LeastBufferBytes(o.MaxFrameBytes)))
 	setDefault(&o.PingInterval, DefaultPingInterval)
 	setDefault(&o.HandshakeTimeout, DefaultHandshakeTimeout)
 	setDefault(&o.OutputTimeout, DefaultOutputTimeout)
@@ -84,6 +87,10 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Logger, slog.Default())
 	return o
 }
+
+// LeastBufferBytes is the least MaxBufferBytes for frames of so many bytes: room for four,
+// since a client alone may have a part of it only.
+func LeastBufferBytes(maxFrameBytes int) int { return 4*maxFrameBytes + minBudget }
 
 func setDefault[T comparable](field *T, value T) {
 	var zero T
@@ -144,6 +151,9 @@ func (o Options) validate() error {
 	inRange("MaxFrameBytes", o.MaxFrameBytes, 64, maxMaxFrameBytes)
 	inRange("MaxConns", o.MaxConns, 1, 1<<20)
 	inRange("MaxOutputBytes", o.MaxOutputBytes, 1024, 1<<40)
+	if least := LeastBufferBytes(o.MaxFrameBytes); o.MaxBufferBytes < least || o.MaxBufferBytes > 1<<40 {
+		faults = append(faults, &OptionError{"MaxBufferBytes", o.MaxBufferBytes, fmt.Sprintf("%d (for four frames) to %d", least, 1<<40)})
+	}
 	if o.IdleTimeout < 0 {
 		faults = append(faults, &OptionError{"IdleTimeout", o.IdleTimeout, "0 or more"})
 	}

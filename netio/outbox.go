@@ -8,12 +8,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// writeChunk is how much the writer offers the socket at a time, and so how
-// finely it sees progress. GETs of 60 KB values, MB/s: 64 KiB 505, 256 KiB 590,
-// 1 MiB 580.
-const writeChunk = 256 << 10
+	"keyframe/netio/buffer"
+)
 
 // writePatience is how long a client may take nothing at all before the writer
 // reports it as stalled.
@@ -22,9 +19,10 @@ const writePatience = time.Second
 // outbox is the way of a connection's responses to its socket.
 //
 // In the ordinary case send is one write(2) on the event loop and nothing more.
-// What the socket does not take is queued, and until the queue is empty a writer
-// goroutine has the socket's writing side: the loop never waits, learns how much
-// is unread, and is told when the client has caught up.
+// What the socket does not take is queued, in chunks, and until the queue is empty a
+// writer goroutine has the socket's writing side: the loop never waits, learns how much
+// is unread, and is told when the client has caught up. The writer offers the socket a
+// chunk at a time, and so sees progress as finely as that.
 //
 // send, finish, abandon, detach and attach are for the connection's event loop only. mu
 // guards the fields below it, which the writer shares. The writer has its own
@@ -33,15 +31,16 @@ const writePatience = time.Second
 type outbox struct {
 	sock   socket
 	owned  bool              // sock is a duplicate that abandon closes
-	resume int64             // report when unread falls to this
 	report func(outboxEvent) // called by the writer, not on the loop
 	spawn  func(*writer)     // runs the writer, elsewhere
 
+	resume  atomic.Int64 // report when unread falls to this
 	unread  atomic.Int64 // bytes queued that the socket has not taken
+	held    atomic.Int64 // the memory that they take
 	writing atomic.Bool  // a writer is at work: set by the loop, cleared by the writer under mu
 
 	mu        sync.Mutex
-	queue     []byte
+	queue     buffer.Queue
 	finishing bool          // no more is coming: shut down the writing side when all is sent
 	abandoned bool          // stop now
 	waiting   waitingSocket // the writer's; nil: there is none
@@ -111,7 +110,7 @@ func (o *outbox) abandon() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.abandoned = true
-	o.queue = nil
+	o.releaseLocked()
 	if o.waiting != nil {
 		_ = o.waiting.SetWriteDeadline(time.Unix(1, 0)) // wakes a writer that waits
 	}
@@ -131,9 +130,20 @@ func (o *outbox) enqueue(p []byte) bool {
 	if !o.writing.Load() {
 		return false // it has ended since; its queue is empty
 	}
-	o.queue = append(o.queue, p...)
-	o.unread.Add(int64(len(p)))
+	o.queueLocked(p)
 	return true
+}
+
+func (o *outbox) queueLocked(p []byte) {
+	before := o.queue.Held()
+	o.queue.Append(p)
+	o.held.Add(int64(o.queue.Held() - before))
+	o.unread.Add(int64(len(p)))
+}
+
+func (o *outbox) releaseLocked() {
+	o.held.Add(-int64(o.queue.Held()))
+	o.queue.Release()
 }
 
 func (o *outbox) startWriter(p []byte) error {
@@ -144,8 +154,7 @@ func (o *outbox) startWriter(p []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.waiting = to
-	o.queue = append(o.queue, p...)
-	o.unread.Add(int64(len(p)))
+	o.queueLocked(p)
 	o.writing.Store(true)
 	o.spawn(&writer{out: o, to: to})
 	return nil
@@ -156,7 +165,8 @@ func (o *outbox) startWriter(p []byte) error {
 type writer struct {
 	out   *outbox
 	to    waitingSocket
-	chunk []byte // what it has taken from the queue and not sent yet
+	chunk *buffer.Chunk // what it has taken from the queue; or nil
+	left  []byte        // of that, what it has not sent yet
 }
 
 func (w *writer) run() {
@@ -168,13 +178,14 @@ func (w *writer) run() {
 // returns false when the writer has ended.
 func (w *writer) step() bool {
 	o := w.out
-	if len(w.chunk) == 0 {
+	if len(w.left) == 0 {
 		o.mu.Lock()
-		w.chunk, o.queue = o.queue, nil
-		if len(w.chunk) == 0 || o.abandoned {
+		w.free()
+		if w.chunk = o.queue.Take(); w.chunk == nil || o.abandoned {
 			w.endLocked(outboxDrained)
 			return false
 		}
+		w.left = w.chunk.Bytes()
 		o.mu.Unlock()
 	}
 	if !w.write() {
@@ -183,6 +194,15 @@ func (w *writer) step() bool {
 		return false
 	}
 	return true
+}
+
+// free gives its chunk back.
+func (w *writer) free() {
+	if w.chunk != nil {
+		w.out.held.Add(-int64(w.chunk.Held()))
+		w.chunk.Free()
+		w.chunk, w.left = nil, nil
+	}
 }
 
 // write writes what the socket takes within writePatience. It returns false when the
@@ -196,10 +216,10 @@ func (w *writer) write() bool {
 		return false
 	}
 	before := w.to.unacknowledged()
-	n, err := w.to.Write(w.chunk[:min(len(w.chunk), writeChunk)])
-	w.chunk = w.chunk[n:]
-	left := o.unread.Add(-int64(n))
-	if left <= o.resume && left+int64(n) > o.resume {
+	n, err := w.to.Write(w.left)
+	w.left = w.left[n:]
+	left, resume := o.unread.Add(-int64(n)), o.resume.Load()
+	if left <= resume && left+int64(n) > resume {
 		o.report(outboxCaughtUp)
 	}
 	switch {
@@ -220,7 +240,8 @@ func (w *writer) endLocked(e outboxEvent) {
 	}
 	_ = w.to.Close()
 	o.waiting = nil
-	o.queue = nil
+	w.free()
+	o.releaseLocked()
 	o.unread.Store(0)
 	// After a failure writing stays set: later sends end in the queue until the loop has
 	// closed the connection.

@@ -21,7 +21,8 @@ type outboxTest struct {
 func newOutboxTest(t *testing.T, room int, resume int64) *outboxTest {
 	o := &outboxTest{sock: &simSocket{room: room, descriptors: 1}}
 	o.sock.client = &simClient{s: &sim{t: t, quiet: true, reached: make(map[string]int)}, sock: o.sock}
-	o.out.sock, o.out.resume = o.sock, resume
+	o.out.sock = o.sock
+	o.out.resume.Store(resume)
 	o.out.report = func(e outboxEvent) { o.events = append(o.events, e) }
 	o.out.spawn = func(w *writer) { o.writer = w }
 	return o

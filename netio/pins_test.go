@@ -17,10 +17,10 @@ func TestLayouts(t *testing.T) {
 		got, most uintptr
 	}{
 		{"queued", unsafe.Sizeof(queued{}), 16},
-		{"conn", unsafe.Sizeof(conn{}), 352},
+		{"conn", unsafe.Sizeof(conn{}), 408},
 		{"lineFraming", unsafe.Sizeof(lineFraming{}), 32},
-		{"wsFraming", unsafe.Sizeof(wsFraming{}), 64},
-		{"Counters", unsafe.Sizeof(Counters{}), 48 + 8*(uintptr(codec.NumOpcodes)+uintptr(NumErrorKinds)+NumBatchSizes)},
+		{"wsFraming", unsafe.Sizeof(wsFraming{}), 80},
+		{"Counters", unsafe.Sizeof(Counters{}), 64 + 8*(uintptr(codec.NumOpcodes)+uintptr(NumErrorKinds)+NumBatchSizes)},
 	} {
 		if tt.got > tt.most {
 			t.Errorf("%s has %d bytes, %d at most until now", tt.name, tt.got, tt.most)

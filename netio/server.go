@@ -30,6 +30,7 @@ type Server struct {
 	now         func() time.Time
 	spawnWriter func(*writer)
 	shares      shares
+	budget      budget
 
 	loops     *gnet.Client // the event loops; see doc.go on why a Client
 	listeners []net.Listener
@@ -97,6 +98,7 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		stopped:  make(chan struct{}),
 		byLoop:   make(map[gnet.EventLoop]*loop),
 	}
+	s.budget.init(&s.opts, &s.counters.conns)
 	s.spawnWriter = func(w *writer) { s.background.Go(w.run) }
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
@@ -41,6 +42,7 @@ var simRare = []string{
 	"a connection that is parked", "a parked connection is watched again", "it is lost on the way back to its loop",
 	"its socket can't be duplicated", "it can't be enrolled",
 	"a writer begins", "a writer that waits in vain", "a writer ends", "a slow consumer", "a silent client is pinged", "it doesn't answer a ping", "it was idle", "it is cut off with answers unread",
+	"a connection that is squeezed", "a squeezed connection goes on", "it is cut off for what it holds", "it is cut off and told so",
 	"a handshake that takes too long", "its client has reset it", "a client shuts its side down with answers due",
 	"a line over the limit", "a message that is not UTF-8", "a frame against the protocol", "a client's close",
 	"the store is full", "the system refuses memory", "a compaction", "a compaction reverts", "a compaction is postponed",
@@ -102,9 +104,11 @@ type sim struct {
 	loops   []*simLoop
 	opts    Options
 	serving *simClient // whose turn it is
-	clients []*simClient
-	opened  int
-	model   map[string]string
+
+	cutUnsent int64 // connections that were cut off for what they hold, with answers unread
+	clients   []*simClient
+	opened    int
+	model     map[string]string
 
 	keys       []simKey
 	values     []string
@@ -162,7 +166,7 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 		PingInterval:     time.Minute << r.IntN(8),
 		HandshakeTimeout: time.Minute << r.IntN(5),
 		OutputTimeout:    10 * time.Second << r.IntN(4),
-		Logger:           quietLogger(),
+		Logger:           slog.New(&simLog{s: s}),
 	}
 	universe := 10 << r.IntN(8)
 	s.longest, s.huge, s.pieces = 1+r.IntN(300), 2, 15
@@ -196,6 +200,11 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 		t.Fatal(err)
 	}
 	s.opts = s.srv.opts
+	if r.IntN(2) == 0 {
+		b := &s.srv.budget
+		b.limit = int64(s.opts.MaxFrameBytes<<r.IntN(3) + 8<<10<<r.IntN(8))
+		b.share, b.setAside = r.IntN(2)*r.IntN(8<<10), b.limit>>(1+r.IntN(3))
+	}
 	s.srv.store, s.srv.now = &simStore{s.engine, s}, s.clock
 	s.srv.spawnWriter = func(w *writer) {
 		to := w.to.(simWaiter)
@@ -332,7 +341,7 @@ func (s *sim) open() {
 	}
 	el := s.pickLoop()
 	s.opened++
-	c := &simClient{s: s, id: s.opened, conn: &conn{}, ws: s.rng.IntN(2) == 0, limit: int(^uint(0) >> 1), moved: s.now}
+	c := &simClient{s: s, id: s.opened, conn: &conn{remote: simAddr(s.opened)}, ws: s.rng.IntN(2) == 0, limit: int(^uint(0) >> 1), moved: s.now}
 	c.sock = &simSocket{client: c, room: 200 << s.rng.IntN(10), descriptors: 1}
 	c.gc = &simConn{client: c, context: c.conn}
 	s.spare.inherit(c)
@@ -360,7 +369,7 @@ func (s *sim) open() {
 func (s *sim) turn(c *simClient, f func()) {
 	s.serving = c
 	before, conn := c.conn.phase, c.conn
-	paused, parked, unread := conn.paused, conn.parked, conn.out.unread.Load()
+	paused, parked, squeezed, unread := conn.paused, conn.parked, conn.squeezed, conn.out.unread.Load()
 	held := conn.commit.exists() // a ping, perhaps
 	f()
 	s.serving = nil
@@ -378,7 +387,37 @@ func (s *sim) turn(c *simClient, f func()) {
 	if conn.parked && !parked {
 		s.reach("a connection that is parked")
 	}
+	if conn.squeezed && !squeezed {
+		s.reach("a connection that is squeezed")
+	}
+	s.checkBudget()
 	s.ended(c, before)
+}
+
+// checkBudget checks that what the connections hold is what has been counted, and what is
+// charged for it, and that no more is held than there is and one turn's answers.
+func (s *sim) checkBudget() {
+	b := &s.srv.budget
+	charges := 0
+	for _, el := range s.loops {
+		var held usage
+		for _, c := range el.loop.conns {
+			held.add(c.held)
+			charges += c.charge
+			if u := c.usage(); u.input != c.held.input || u.output > c.held.output {
+				s.fatalf("client %d: it holds %+v, %+v are counted", s.clientOf(c).id, u, c.held)
+			}
+			if want := max(0, c.held.input+c.held.output-b.share); c.charge != want {
+				s.fatalf("client %d: %d are charged for %+v, want %d", s.clientOf(c).id, c.charge, c.held, want)
+			}
+		}
+		if held != el.loop.held {
+			s.fatalf("%+v are held, %+v are counted", held, el.loop.held)
+		}
+	}
+	if used := b.used.Load(); int64(charges) != used {
+		s.fatalf("%d are charged in sum, %d are counted", charges, used)
+	}
 }
 
 // ended records that the server has begun to end a connection.
@@ -497,7 +536,8 @@ func (s *sim) task(el *simLoop) {
 
 func (s *sim) onOutbox(c *simClient, e outboxEvent) {
 	s.trace("client %d: its outbox reports %d", c.id, e)
-	paused, slow, cut := c.conn.paused, s.srv.counters.slowConsumers.Load(), s.srv.counters.closedUnsent.Load()
+	paused, squeezed := c.conn.paused, c.conn.squeezed
+	slow, cut := s.ends()
 	s.serving = c
 	before := c.conn.phase
 	if e == outboxFailed && !c.sock.dead && before != phaseClosed {
@@ -505,16 +545,50 @@ func (s *sim) onOutbox(c *simClient, e outboxEvent) {
 	}
 	c.conn.loop.onOutbox(c.conn, e)
 	s.serving = nil
-	if s.srv.counters.slowConsumers.Load() > slow {
+	slowNow, cutNow := s.ends()
+	if slowNow > slow {
 		s.slow(c)
 	}
-	if s.srv.counters.closedUnsent.Load() > cut {
+	if cutNow > cut {
 		c.excuse("it is cut off with answers unread")
+	}
+	if squeezed && !c.conn.squeezed && c.conn.phase == phaseOpen {
+		s.reach("a squeezed connection goes on")
 	}
 	if paused && !c.conn.paused && c.conn.phase == phaseOpen {
 		s.reach("a paused connection goes on")
 	}
 	s.ended(c, before)
+}
+
+// cutOff records that a client's connection is about to end for what it holds.
+func (s *sim) cutOff(id int) {
+	c := s.clients[slices.IndexFunc(s.clients, func(c *simClient) bool { return c.id == id })]
+	s.trace("client %d is cut off, %d are left", id, s.srv.budget.left())
+	if c.conn.charge == 0 {
+		s.fatalf("client %d is cut off, and holds no more than its share", id)
+	}
+	told := c.conn.phase == phaseOpen && !c.conn.out.writing.Load() && !c.conn.commit.exists()
+	for _, el := range s.loops {
+		for _, other := range el.loop.conns {
+			if el.loop == c.conn.loop && other.charge > c.conn.charge && s.srv.budget.isSpent() && !other.commit.exists() {
+				s.fatalf("client %d is cut off, though client %d holds more", id, s.clientOf(other).id)
+			}
+		}
+	}
+	c.excuse("it is cut off for what it holds")
+	if !told {
+		if c.conn.out.unread.Load() > 0 {
+			s.cutUnsent++
+		}
+		return
+	}
+	c.excuse("it is cut off and told so")
+	if c.speaksWebSocket() {
+		c.farewell = []byte(closeFrame(1008, errBuffersFull.Reason))
+	} else {
+		c.farewell = fmt.Appendf(nil, `{"SERVER_ERROR":{"s":5,"m":"%s"}}`+"\n", errBuffersFull.Reason)
+	}
 }
 
 // slow records that a client was closed because it doesn't read.
@@ -580,12 +654,23 @@ func (s *sim) sweep() {
 		}
 		el.loop.pings = el.loop.mayPing()
 		for i := len(el.loop.conns) - 1; i >= 0; i-- {
+			if i >= len(el.loop.conns) { // others have been cut off
+				continue
+			}
 			c := s.clientOf(el.loop.conns[i])
-			slow, cut := s.srv.counters.slowConsumers.Load(), s.srv.counters.closedUnsent.Load()
+			squeezed := c.conn.squeezed
+			s.serving = c
+			slow, cut := s.ends()
 			idle, shake := el.loop.count.Errors[ErrorIdleTimeout], el.loop.count.Errors[ErrorHandshakeTimeout]
 			el.loop.sweepConn(c.conn, s.now)
+			s.serving = nil
+			slowNow, cutNow := s.ends()
+			if squeezed && !c.conn.squeezed && c.conn.phase == phaseOpen {
+				s.reach("a squeezed connection goes on")
+			}
 			switch {
-			case s.srv.counters.slowConsumers.Load() > slow:
+			case strings.HasPrefix(c.excused, "it is cut off"):
+			case slowNow > slow:
 				s.slow(c)
 			case el.loop.count.Errors[ErrorIdleTimeout] > idle:
 				unanswered := pinged[c] && s.now.Sub(c.moved) > s.opts.PingInterval
@@ -609,7 +694,7 @@ func (s *sim) sweep() {
 				}
 			case el.loop.count.Errors[ErrorHandshakeTimeout] > shake:
 				c.excuse("a handshake that takes too long")
-			case s.srv.counters.closedUnsent.Load() > cut:
+			case cutNow > cut:
 				c.excuse("it is cut off with answers unread")
 			}
 			if c.conn.pinged && !pinged[c] {
@@ -618,7 +703,24 @@ func (s *sim) sweep() {
 			}
 			s.ended(c, before[c])
 		}
+		if c := el.loop.longSqueezed(); c != nil {
+			s.serving = s.clientOf(c)
+			el.loop.relieveOrCutOff(c)
+			s.serving = nil
+		}
+		el.loop.limitTurns()
+		s.checkBudget()
 	}
+}
+
+// ends are how many connections have been ended as slow, and with answers unread, without
+// those that were cut off for what they hold.
+func (s *sim) ends() (slow uint64, unsent int64) {
+	slow, unsent = s.srv.counters.slowConsumers.Load(), s.srv.counters.closedUnsent.Load()-s.cutUnsent
+	for _, el := range s.loops {
+		slow -= el.loop.count.CutOff
+	}
+	return slow, unsent
 }
 
 // halfClose has a client shut its sending side down, after all that it has sent.
@@ -795,7 +897,7 @@ func (s *sim) describe() string {
 	for _, c := range s.clients {
 		fmt.Fprintf(&b, "\n  client %d: excused %q, ending %v, halved %v; %d elements due, %d texts; %d bytes to deliver, %d to read of %d; writer %v, enrolling %v, %d descriptors, gc closed %v, shut %v; conn phase %d, pending %d, paused %v, stalled %v, parked %v, detached %v",
 			c.id, c.excused, c.ending, c.halved, len(c.expected)-c.head, len(c.want), c.out.len(), c.sock.buf.len(), c.sock.room, c.writer != nil, c.enrolling != nil, c.sock.descriptors, c.gc.closed, c.sock.shut,
-			c.conn.phase, len(c.conn.pending)-c.conn.start, c.conn.paused, c.conn.stalled(), c.conn.parked, c.conn.detached)
+			c.conn.phase, c.conn.pending.Len(), c.conn.paused, c.conn.stalled(), c.conn.parked, c.conn.detached)
 		if e := c.next(); e != nil {
 			fmt.Fprintf(&b, "; next %s %q", e.name, e.answer)
 		}

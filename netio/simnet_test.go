@@ -1,8 +1,11 @@
 package netio
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -14,6 +17,34 @@ import (
 // This file replaces the system under the simulated server: an event loop, sockets, and the
 // store with the model beside it. Nothing here decides anything; the simulation chooses
 // what happens next.
+
+// simLog is the log of a simulated server: what it says of connections that are cut off
+// for what they hold is how the simulation learns of them.
+type simLog struct {
+	slog.Handler // only what is below is called
+	s            *sim
+}
+
+func (h *simLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (h *simLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message != cuttingOff {
+		return nil
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		if id, ok := a.Value.Any().(simAddr); ok && a.Key == "remote" {
+			h.s.cutOff(int(id))
+		}
+		return true
+	})
+	return nil
+}
+
+// simAddr is the address of the client with this number.
+type simAddr int
+
+func (a simAddr) Network() string { return "sim" }
+func (a simAddr) String() string  { return strconv.Itoa(int(a)) }
 
 // simLoop is the event loop of a simulated server.
 type simLoop struct {

@@ -1,6 +1,7 @@
 package netio
 
 import (
+	runtimemetrics "runtime/metrics"
 	"time"
 
 	"keyframe/engine"
@@ -21,6 +22,11 @@ type Stats struct {
 	Keys   int           // in the store
 	Store  engine.Stats  // not older than maxStatsAge; Keys is exact
 	Uptime time.Duration // since New
+
+	// Memory besides Store.ReservedBytes: what connections hold of input and output, and
+	// what Go's runtime has taken from the system for anything but these.
+	InputBytes, OutputBytes, RestBytes int
+	MaxBufferBytes                     int // Options.MaxBufferBytes
 
 	Version string // Options.Version
 }
@@ -45,18 +51,31 @@ func (s *Server) Stats() Stats {
 		Store:         s.storeStats(now),
 		Uptime:        now.Sub(s.created),
 		Version:       s.opts.Version,
+
+		MaxBufferBytes: s.opts.MaxBufferBytes,
 	}
 	// We know of a loop when it gets its first connection; until then it has
 	// counted nothing.
 	st.Loops = make([]LoopStats, s.opts.Loops)
+	var held usage
 	for i, l := range s.loopList() {
 		ls := &st.Loops[i]
 		l.published.Lock()
 		*ls = LoopStats{l.published.conns, l.published.Counters}
+		held.add(l.published.held)
 		l.published.Unlock()
 		st.Total.add(&ls.Counters)
 	}
+	st.InputBytes, st.OutputBytes = held.input, held.output
+	st.RestBytes = max(0, runtimeBytes()-(held.input-held.mapped)-held.output)
 	return st
+}
+
+// runtimeBytes is the memory that counts towards GOMEMLIMIT.
+func runtimeBytes() int {
+	samples := []runtimemetrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	runtimemetrics.Read(samples)
+	return int(samples[0].Value.Uint64() - samples[1].Value.Uint64())
 }
 
 // maxStatsAge bounds how old the store's statistics may be: gathering them visits

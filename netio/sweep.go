@@ -49,9 +49,15 @@ func (l *loop) sweep() {
 	now := l.srv.now()
 	l.pings = l.mayPing()
 	for i := len(l.conns) - 1; i >= 0; i-- { // backwards: drop moves the last one into the gap
-		l.sweepConn(l.conns[i], now)
+		if i < len(l.conns) { // a turn may have cut others off
+			l.sweepConn(l.conns[i], now)
+		}
 	}
-	l.publish() // what was counted outside turns, too
+	if c := l.longSqueezed(); c != nil {
+		l.relieveOrCutOff(c)
+	}
+	l.limitTurns() // other loops' connections may have left some
+	l.publish()    // what was counted outside turns, too
 }
 
 // mayPing is how many clients one sweep may ping: twice what it takes to ping all
@@ -71,7 +77,9 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 	active := c.active || unread != c.lastUnread || c.commit.exists()
 	c.active, c.lastUnread = false, unread
 	silent := now.Sub(c.lastSeen)
+	l.account(c)
 	switch {
+	case c.squeezed && l.relieve(c):
 	case c.phase == phaseLinger:
 		if !c.deadline.IsZero() && now.After(c.deadline) {
 			l.closeUnsent(c)
@@ -116,15 +124,15 @@ var errNoPong = &frame.CloseError{Code: frame.CloseGoingAway, Reason: "no answer
 // first command. One that has sent nothing is idle, as those of a pool are.
 func (c *conn) isShakingHands() bool {
 	if c.framing == nil {
-		return c.pending != nil
+		return c.pending.Len() > 0
 	}
 	return !c.framing.settled()
 }
 
-// tooSlow reports whether a client has had more than half of MaxOutputBytes unread for
+// tooSlow reports whether a client has had more than half of what it may leave unread for
 // OutputTimeout: one that takes a byte now and then would hold that memory for ever.
 func (l *loop) tooSlow(c *conn, unread int64, now time.Time) bool {
-	if unread <= int64(l.srv.opts.MaxOutputBytes/2) {
+	if unread <= c.out.resume.Load() {
 		c.behindSince = time.Time{}
 		return false
 	}
@@ -139,6 +147,8 @@ func (l *loop) tooSlow(c *conn, unread int64, now time.Time) bool {
 // this is short; it stops all the same when the stop's deadline is over.
 func (l *loop) drain() {
 	for i := len(l.conns) - 1; i >= 0 && !l.srv.isStopped(); i-- {
-		l.serve(l.conns[i], nil)
+		if i < len(l.conns) { // a turn may have cut others off
+			l.serve(l.conns[i], nil)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"keyframe/netio/buffer"
 	"keyframe/netio/frame"
 )
 
@@ -323,7 +324,7 @@ func TestPendingIsMovedDown(t *testing.T) {
 	h.feed([]byte(`{"GE`))
 	for range lines {
 		h.feed([]byte("T\":[\"nobody_here\"]}\n{\"GE"))
-		if n := cap(h.conn.pending); n > 2*minPending {
+		if n := h.conn.pending.Held(); n > 2*buffer.First {
 			t.Fatalf("%d bytes are kept for half a line", n)
 		}
 	}
@@ -443,9 +444,9 @@ func TestPartialLineIsScannedOnce(t *testing.T) {
 			t.Fatalf("bytes %d to %d scanned of %d", f.from, f.to, 1000*(i+1))
 		}
 	}
-	h.conn.pending[h.conn.start+10] = '\n'
+	h.conn.pending.Bytes()[10] = '\n'
 	h.feed([]byte("x"))
-	if len(h.conn.pending)-h.conn.start != 50_001 {
+	if h.conn.pending.Len() != 50_001 {
 		t.Fatal("it was searched again")
 	}
 	h.finish()

@@ -114,6 +114,8 @@ func (f *wsFraming) release() {
 	f.whole = false
 }
 
+func (f *wsFraming) held() int { return f.reader.Held() }
+
 func (f *wsFraming) done(used int) {
 	if f.at -= used; f.at < 0 {
 		f.at, f.opened = 0, 0

@@ -30,6 +30,10 @@ type config struct {
 
 	flags *pflag.FlagSet // the table of options, with their values
 	from  sources        // where these come from
+
+	autoMemory  bool   // store.MaxBytes follows from the memory there is
+	autoBuffers bool   // and so does server.MaxBufferBytes
+	memory      uint64 // that there is; 0: it is not known
 }
 
 const usage = `Usage: keyframe-server [flags]
@@ -55,7 +59,12 @@ reloading, and is logged. Exit status: 0 stopped, 1 could not start, 2 wrong usa
 // parseFlags reads the command line, and what it leaves open from the environment and the
 // file that it names. It prints the help itself.
 func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
-	cfg := &config{}
+	return parseFlagsFor(memory(), args, environ, stdout)
+}
+
+// parseFlagsFor is parseFlags where there is so much memory.
+func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*config, error) {
+	cfg := &config{memory: memory, autoBuffers: true}
 	o := &cfg.server
 	fs := pflag.NewFlagSet("keyframe-server", pflag.ContinueOnError)
 	fs.SortFlags = false
@@ -71,10 +80,11 @@ func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 	values := choice{value: "scalar", choices: []string{"scalar", "any"}}
 	fs.Var(&values, "values", "what may be stored: scalar (strings, numbers, booleans) or any (null, objects and arrays too)")
 	fs.IntVar(&o.MinKeyChars, "min-key", codec.DefaultMinKeyChars, "how many characters a key must have, 1 to 1024")
-	fs.Var(newSize(&cfg.store.MaxBytes, 0), "max-memory", "what the store may take: a SET that needs more gets status 14 (0: no limit)")
+	fs.Var(sizeOrAuto{newSize(&cfg.store.MaxBytes, 0), &cfg.autoMemory}, "max-memory", "what the store may take: a SET that needs more gets status 14 (0: no limit; auto: what the container or the machine has, less --max-buffers and a margin for the process)")
 	fs.Var(newSize(&o.MaxFrameBytes, netio.DefaultMaxFrameBytes), "max-frame", "the longest command, as a message or a line")
 	fs.IntVar(&o.MaxConns, "max-conns", netio.DefaultMaxConns, "how many connections may be open at once")
 	fs.Var(newSize(&o.MaxOutputBytes, netio.DefaultMaxOutputBytes), "max-output", "responses that one client may leave unread: at so many the server stops reading from it until it has read half")
+	fs.Var(sizeOrAuto{newSize(&o.MaxBufferBytes, 0), &cfg.autoBuffers}, "max-buffers", "what commands that have come and answers that are unread may take, of all connections together; a connection that holds too large a part waits, and is closed as a slow consumer if it does not get on for a second (auto: a quarter of what the container or the machine has)")
 	fs.DurationVar(&o.IdleTimeout, "idle-timeout", 0, "close a connection that sends nothing and reads none of its answers for so long (0: never; TCP's keep-alive finds the dead ones)")
 	fs.DurationVar(&o.PingInterval, "ping-interval", netio.DefaultPingInterval, "ping a WebSocket that has been silent for so long, or for half of --idle-timeout, and close it when it is silent for as long again")
 	fs.DurationVar(&o.HandshakeTimeout, "handshake-timeout", netio.DefaultHandshakeTimeout, "close a connection that has begun to speak and not gone on for so long")
@@ -123,7 +133,7 @@ func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 		}
 	}
 	// Options takes 0 for "the default"; on the command line it is a mistake.
-	for _, name := range []string{"min-key", "max-frame", "max-conns", "max-output", "ping-interval", "handshake-timeout", "output-timeout"} {
+	for _, name := range []string{"min-key", "max-frame", "max-conns", "max-output", "max-buffers", "ping-interval", "handshake-timeout", "output-timeout"} {
 		if v := fs.Lookup(name).Value.String(); v == "0" || v == "0 B" || v == "0s" {
 			return nil, fmt.Errorf("--%s must be more than 0", name)
 		}
@@ -131,7 +141,7 @@ func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 	if o.Loops < 0 {
 		return nil, fmt.Errorf("--loops must not be negative")
 	}
-	if err := errors.Join(engine.CheckOptions(cfg.store), netio.CheckOptions(*o)); err != nil {
+	if err := errors.Join(cfg.divide(), engine.CheckOptions(cfg.store), netio.CheckOptions(*o)); err != nil {
 		return nil, err
 	}
 	return cfg, cfg.checkExposure()
@@ -162,6 +172,32 @@ func (s size) Set(text string) error {
 	*s.bytes = int(n)
 	return nil
 }
+
+// sizeOrAuto is a size, or auto.
+type sizeOrAuto struct {
+	size
+	auto *bool
+}
+
+func (s sizeOrAuto) Set(text string) error {
+	if *s.auto = text == "auto"; *s.auto {
+		*s.bytes = 0
+		return nil
+	}
+	if s.size.Set(text) != nil {
+		return fmt.Errorf("want a size such as 16MiB, or auto")
+	}
+	return nil
+}
+
+func (s sizeOrAuto) String() string {
+	if s.auto != nil && *s.auto {
+		return "auto"
+	}
+	return s.size.String()
+}
+
+func (sizeOrAuto) Type() string { return "size|auto" }
 
 func (s size) String() string { return humanize.IBytes(uint64(*s.bytes)) }
 func (size) Type() string     { return "size" }

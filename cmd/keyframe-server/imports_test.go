@@ -28,6 +28,7 @@ var onlyFrom = map[string][]string{
 	gnet:                        {"keyframe/netio", "keyframe/bench/iolimit"}, // iolimit is a server that does nothing, to measure what remains
 	sonic:                       {"keyframe/codec"},
 	"github.com/cespare/xxhash": {"keyframe/engine"},
+	"github.com/KimMachineGun":  {"keyframe/cmd/keyframe-server"},
 	"unsafe":                    {"keyframe/engine", "keyframe/codec", "keyframe/netio"},
 	"testing":                   {"keyframe/netio/netiotest", "keyframe/bench"},
 }

@@ -76,6 +76,7 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 	signal.Notify(hangUp, syscall.SIGHUP)
 	defer signal.Stop(hangUp)
 
+	cfg.limitHeap()
 	cfg.store.Merge = netio.Merge
 	store, err := engine.New(cfg.store)
 	if err != nil {

@@ -23,7 +23,7 @@ type measured struct{}
 
 func (measured) Stats() netio.Stats {
 	counters := func(base uint64) netio.Counters {
-		n := netio.Counters{Frames: base + 1, Queries: base + 2, BytesIn: base + 3, BytesOut: base + 4, BatchOps: base + 5, ApplyTime: time.Duration(base) * time.Microsecond}
+		n := netio.Counters{Frames: base + 1, Queries: base + 2, BytesIn: base + 3, BytesOut: base + 4, BatchOps: base + 5, Squeezed: base + 7, CutOff: base + 8, ApplyTime: time.Duration(base) * time.Microsecond}
 		for i := range n.Commands {
 			n.Commands[i] = base + 100 + uint64(i)
 		}
@@ -42,6 +42,8 @@ func (measured) Stats() netio.Stats {
 		Keys:   10_000_000,
 		Store:  engine.Stats{Shards: 512, ReservedBytes: 1 << 40, LiveBytes: 42, FreeBytes: 43, IndexBytes: 44},
 		Uptime: 90*time.Second + 999*time.Millisecond,
+
+		InputBytes: 51, OutputBytes: 52, MaxBufferBytes: 53, RestBytes: 54,
 	}
 }
 

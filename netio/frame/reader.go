@@ -1,5 +1,7 @@
 package frame
 
+import "keyframe/netio/buffer"
+
 // Message is what Reader found: a message (Text, Binary) or a control frame.
 type Message struct {
 	Opcode  Opcode // 0: none yet, the frame was a fragment
@@ -13,8 +15,8 @@ type Message struct {
 type Reader struct {
 	MaxMessage int // the longest payload, of one frame or joined
 
-	opcode    Opcode // of the message being joined; 0 when there is none
-	fragments []byte // its payload so far, or the payload of the one before
+	opcode    Opcode         // of the message being joined; 0 when there is none
+	fragments buffer.Growing // its payload so far, or the payload of the one before
 }
 
 // Joining reports whether a message has begun and not ended: the next data frame
@@ -23,7 +25,10 @@ func (r *Reader) Joining() bool { return r.opcode != 0 }
 
 // Fragments is what has been joined so far, and after Next has returned a joined
 // message that message. It is the reader's memory.
-func (r *Reader) Fragments() []byte { return r.fragments }
+func (r *Reader) Fragments() []byte { return r.fragments.Bytes() }
+
+// Held is how much memory that takes.
+func (r *Reader) Held() int { return r.fragments.Held() }
 
 // Next takes the first frame of b, unmasking it in place. size is how much of b
 // it takes up. With a nil error and an opcode of 0 the frame was a fragment,
@@ -46,7 +51,7 @@ func (r *Reader) Check(h Header) error {
 		return errNothingToContinue
 	case h.Opcode != Continuation && r.opcode != 0:
 		return errMessageInMessage
-	case r.opcode != 0 && len(r.fragments)+h.Length > r.MaxMessage:
+	case r.opcode != 0 && r.fragments.Len()+h.Length > r.MaxMessage:
 		return errMessageTooBig
 	}
 	return nil
@@ -67,17 +72,18 @@ func (r *Reader) Take(b []byte, h Header) (m Message, size int, err error) {
 		return Message{Opcode: h.Opcode, Payload: payload}, size, nil
 	}
 	if h.Opcode != Continuation {
-		r.opcode, r.fragments = h.Opcode, r.fragments[:0]
+		r.opcode = h.Opcode
+		r.fragments.Release()
 	}
-	r.fragments = append(r.fragments, payload...)
+	r.fragments.Append(payload)
 	if !h.Fin {
 		return m, size, nil
 	}
-	m = Message{Opcode: r.opcode, Payload: r.fragments, Joined: true}
+	m = Message{Opcode: r.opcode, Payload: r.fragments.Bytes(), Joined: true}
 	r.opcode = 0
 	return m, size, nil
 }
 
 // Release gives back the memory of a joined message. Fragmented messages are rare
 // enough that none is kept for the next one.
-func (r *Reader) Release() { r.fragments = nil }
+func (r *Reader) Release() { r.fragments.Release() }

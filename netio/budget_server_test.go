@@ -1,0 +1,91 @@
+package netio_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"keyframe/netio"
+)
+
+// resident is the memory of this process, in bytes.
+func resident(t *testing.T) (bytes int) {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Skip(err)
+	}
+	_, after, _ := strings.Cut(string(status), "VmRSS:")
+	if _, err := fmt.Sscanf(after, "%d kB", &bytes); err != nil {
+		t.Fatal(err)
+	}
+	return bytes << 10
+}
+
+// flooded starts a server whose connections may hold 128 MiB together, has n clients send
+// input and read nothing, and waits until some have been cut off for it. What is held
+// meanwhile must not pass the limit, nor what the process takes pass that by much.
+func flooded(t *testing.T, n int, prepare string, input []byte) {
+	t.Helper()
+	const limit = 128 << 20
+	srv := startServer(t, netio.Options{MaxBufferBytes: limit})
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", srv.tcp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	c := dial()
+	if _, err := io.WriteString(c, prepare); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	debug.FreeOSMemory() // what earlier tests have left
+	before := resident(t)
+	for range n {
+		c := dial()
+		go func() { _, _ = c.Write(input) }() // as much as the server takes
+	}
+	most := 0
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		st := srv.Stats()
+		// A loop may be in a turn that has gone over, and about to cut somebody off; and
+		// one loop may have passed on to another what has been counted there already.
+		if held := st.InputBytes + st.OutputBytes; held > limit+8<<20 {
+			t.Fatalf("%d bytes of input and %d of output are held", st.InputBytes, st.OutputBytes)
+		}
+		most = max(most, resident(t)-before)
+		if st.Total.CutOff >= 3 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes are held, %d connections made to wait, %d cut off", st.InputBytes+st.OutputBytes, st.Total.Squeezed, st.Total.CutOff)
+		}
+	}
+	t.Logf("the process has grown by %d MB", most>>20)
+	// Go's collector lets the heap become twice what is in use, with no limit on it.
+	if most > 5*limit/2 {
+		t.Errorf("the process has grown by %d bytes", most)
+	}
+}
+
+// TestHundredNonReaders: 100 clients that sent 28 KB in all and read nothing had the server
+// hold 1.2 GB.
+func TestHundredNonReaders(t *testing.T) {
+	flooded(t, 100, `{"SET":{"value_key":"`+strings.Repeat("v", 1<<20)+"\"}}\n", bytes.Repeat([]byte("{\"GET\":[\"value_key\"]}\n"), 13))
+}
+
+// TestHundredHalfLines: 100 clients that each sent 15 MiB of a line had it hold 3.8 GB.
+func TestHundredHalfLines(t *testing.T) {
+	flooded(t, 100, "{\"COUNT\":{}}\n", bytes.Repeat([]byte("["), 15<<20))
+}

@@ -1,0 +1,336 @@
+package netio
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"keyframe/netio/buffer"
+	"keyframe/netio/frame"
+)
+
+// budgetTest is a loop with many connections, of clients that read and send when the test
+// says so.
+type budgetTest struct {
+	*harness
+	conns   []*conn
+	clients []*os.File
+	most    int64 // that was ever used of the budget
+}
+
+// newBudgetTest makes n connections besides the harness's own.
+func newBudgetTest(t *testing.T, opts Options, n int) *budgetTest {
+	t.Helper()
+	b := &budgetTest{harness: newHarness(t, opts)}
+	b.startDiscarding()
+	b.loop.el = &budgetLoop{}
+	for range n {
+		c, client := b.newConn()
+		b.conns, b.clients = append(b.conns, c), append(b.clients, client)
+	}
+	t.Cleanup(func() {
+		b.loop.el = nil
+		for i, c := range b.conns {
+			b.loop.drop(c)
+			_ = b.clients[i].Close()
+		}
+		b.drain()
+		b.finish()
+		if b.loop.held != (usage{}) || b.srv.budget.used.Load() != 0 {
+			t.Errorf("without connections %+v are held, and %d are charged", b.loop.held, b.srv.budget.used.Load())
+		}
+	})
+	return b
+}
+
+// budgetLoop is an event loop whose connections are parked and come back when the test
+// serves them.
+type budgetLoop struct{ simLoop }
+
+func (*budgetLoop) enroll(c *conn, _ func(error)) { c.parked, c.unparking = false, false }
+
+// drain runs what is to be run on the loop.
+func (b *budgetTest) drain() {
+	b.runEvents(false)
+}
+
+// serve gives a connection input, and counts.
+func (b *budgetTest) serve(c *conn, in []byte) {
+	b.loop.serve(c, bytes.Clone(in))
+	b.check()
+}
+
+// check compares what is counted with what the connections hold. The writers may have sent
+// some of that since.
+func (b *budgetTest) check() {
+	b.t.Helper()
+	var sum usage
+	charges := 0
+	for _, c := range b.loop.conns {
+		sum.add(c.held)
+		charges += c.charge
+		if u := c.usage(); u.input != c.held.input || u.mapped != c.held.mapped || u.output > c.held.output {
+			b.t.Fatalf("it holds %+v, %+v are counted", u, c.held)
+		}
+		if want := max(0, c.held.input+c.held.output-b.srv.budget.share); c.charge != want {
+			b.t.Fatalf("%d are charged for %+v, want %d", c.charge, c.held, want)
+		}
+	}
+	if used := b.srv.budget.used.Load(); sum != b.loop.held || int64(charges) != used {
+		b.t.Fatalf("%+v and %d are held in sum, %+v and %d counted", sum, charges, b.loop.held, used)
+	}
+	b.most = max(b.most, b.srv.budget.used.Load())
+}
+
+// TestBudgetOfHalfLines: a hundred clients that send 15 MiB of a line, and no end of it,
+// are given no more than there is, and those that get in the others' way are told so.
+func TestBudgetOfHalfLines(t *testing.T) {
+	opts := Options{MaxFrameBytes: 16 << 20, MaxBufferBytes: 128 << 20}
+	b := newBudgetTest(t, opts, 100)
+	now := time.Unix(1e9, 0)
+	b.srv.now = func() time.Time { return now }
+	piece := bytes.Repeat([]byte("["), 64<<10)
+	sent := make([]int, len(b.conns))
+	for round := 0; round < 15<<20/len(piece); round++ {
+		for i, c := range b.conns {
+			if c.phase == phaseOpen && !c.squeezed {
+				b.serve(c, piece)
+				sent[i] += len(piece)
+			}
+		}
+	}
+	if b.loop.count.Squeezed < 100 {
+		t.Errorf("%d connections were made to wait", b.loop.count.Squeezed)
+	}
+	if most := int64(128 << 20); b.most > most {
+		t.Errorf("%d bytes were held, want %d", b.most, most)
+	}
+	if b.srv.budget.isSpent() || b.loop.count.CutOff > 0 {
+		t.Errorf("%d bytes are left, %d connections are cut off already", b.srv.budget.left(), b.loop.count.CutOff)
+	}
+	for _, c := range b.conns {
+		if held := c.usage().input; held > len(piece)+5*c.pending.Len()/4 {
+			t.Fatalf("%d bytes are held for %d", held, c.pending.Len())
+		}
+	}
+	// Nothing gets on. One after the other is cut off, the largest first, and the others may
+	// have what it leaves.
+	charges := func() (most int) {
+		for _, c := range b.conns {
+			most = max(most, c.charge)
+		}
+		return most
+	}
+	now = now.Add(squeezePatience - time.Millisecond)
+	b.loop.sweep()
+	if n := b.loop.count.CutOff; n != 0 {
+		t.Fatalf("%d are cut off before their time", n)
+	}
+	now = now.Add(time.Millisecond)
+	largest := charges()
+	b.loop.sweep()
+	b.check()
+	if n, slow := b.loop.count.CutOff, b.srv.counters.slowConsumers.Load(); n != 1 || slow != 1 || charges() > largest {
+		t.Fatalf("%d are cut off, %d are slow consumers", n, slow)
+	}
+	for i, c := range b.conns {
+		if c.phase == phaseOpen {
+			continue
+		}
+		b.drain()
+		want := `{"SERVER_ERROR":{"s":5,"m":"slow consumer: the server holds too much for its clients"}}` + "\n"
+		got := make([]byte, 200)
+		n, err := b.clients[i].Read(got)
+		if string(got[:n]) != want || err != nil || c.usage() != (usage{}) {
+			t.Errorf("it is told %q, %v, and holds %+v", got[:n], err, c.usage())
+		}
+	}
+	// A client that asks for little is served meanwhile.
+	b.serve(b.conn, []byte("{\"COUNT\":{}}\n"))
+	if b.loop.count.Queries != 1 {
+		t.Error("a command is not answered")
+	}
+}
+
+// TestBudgetOfOneFrame: with the least budget there may be, a client alone can send the
+// longest command there may be, over either framing.
+func TestBudgetOfOneFrame(t *testing.T) {
+	for _, maxFrame := range []int{64, 1000, 100_000, 1 << 20} {
+		opts := Options{MaxFrameBytes: maxFrame}
+		opts.MaxBufferBytes = LeastBufferBytes(maxFrame)
+		b := newBudgetTest(t, opts, 2)
+		tail := `"}}`
+		line := `{"SETQ":{"long_key":"`
+		line += strings.Repeat("v", maxFrame-len(line)-len(tail)) + tail
+		frames := [][]byte{[]byte(line + "\n"), append([]byte(upgradeRequest), textFrame(line)...)}
+		half := len(line) / 2
+		frames = append(frames, bytes.Join([][]byte{[]byte(upgradeRequest), clientFrame(false, frame.Text, []byte(line[:half]), testKey), clientFrame(true, frame.Continuation, []byte(line[half:]), testKey)}, nil))
+		for i, input := range frames {
+			c := b.conn
+			if i > 0 {
+				c = b.conns[i-1]
+			}
+			for len(input) > 0 {
+				n := min(len(input), 64<<10)
+				b.serve(c, input[:n])
+				b.runReady()
+				input = input[n:]
+			}
+		}
+		b.runReady()
+		if n := b.loop.count.Commands; n[1] == 0 && b.loop.count.Queries != 3 || b.loop.count.Squeezed != 0 {
+			t.Errorf("frames of %d: %d commands, %d times made to wait", maxFrame, b.loop.count.Queries, b.loop.count.Squeezed)
+		}
+	}
+}
+
+// TestBudgetOfNonReaders: clients that ask for much and read nothing.
+func TestBudgetOfNonReaders(t *testing.T) {
+	for _, valueBytes := range []int{60_000, 1 << 20, 12 << 20} {
+		const n = 60
+		b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20}, n)
+		b.feed([]byte(`{"SETQ":{"value_key":"` + strings.Repeat("v", valueBytes) + "\"}}\n"))
+		ask := bytes.Repeat([]byte("{\"GET\":[\"value_key\"]}\n"), 1+(2<<20)/valueBytes)
+		for range 30 {
+			for _, c := range b.conns {
+				if c.phase == phaseOpen && !c.parked {
+					b.serve(c, ask)
+				}
+			}
+			b.runReady()
+			b.check()
+		}
+		limit := b.srv.budget.limit
+		if b.most > limit {
+			t.Errorf("values of %d bytes: %d bytes were held, want %d", valueBytes, b.most, limit)
+		}
+		if b.loop.count.Squeezed == 0 {
+			t.Errorf("values of %d bytes: nobody had to wait", valueBytes)
+		}
+		// They take nothing for a second, and their writers say so.
+		for open := n; open > 0 && b.loop.count.CutOff == 0; {
+			b.runEvents(true)
+			b.check()
+			for open = 0; open < n && b.conns[open].phase == phaseClosed; {
+				open++
+			}
+		}
+		if cut, slow := b.loop.count.CutOff, b.srv.counters.slowConsumers.Load(); cut == 0 || slow != cut {
+			t.Errorf("values of %d bytes: %d are cut off, %d are slow", valueBytes, cut, slow)
+		}
+		// One that reads what it asks for is served, if it takes its time.
+		b.serve(b.conn, []byte("{\"COUNT\":{}}\n"))
+		if b.conn.phase != phaseOpen {
+			t.Error("one that reads is cut off")
+		}
+	}
+}
+
+// TestBudgetOfReaders: under pressure one that reads all it asks for gets it all.
+func TestBudgetOfReaders(t *testing.T) {
+	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20}, 2)
+	b.srv.budget.limit, b.srv.budget.setAside = 4<<20, 1<<20
+	const value = 200_000
+	b.feed([]byte(`{"SETQ":{"value_key":"` + strings.Repeat("v", value) + "\"}}\n"))
+	b.loop.count.Squeezed = 0
+	const asked = 200
+	answer := len(`{"GET_RSP":{"st":0,"value_key":""}}`) + value + 1
+	done := make(chan int64, len(b.conns))
+	for _, client := range b.clients {
+		go func() {
+			n, _ := io.CopyN(io.Discard, client, int64(asked*answer))
+			done <- n
+		}()
+	}
+	for range asked {
+		for _, c := range b.conns {
+			b.serve(c, []byte("{\"GET\":[\"value_key\"]}\n"))
+		}
+	}
+	for left := len(b.conns); left > 0; {
+		b.runEvents(false)
+		b.runReady()
+		b.loop.sweep()
+		b.check()
+		select {
+		case n := <-done:
+			if n != int64(asked*answer) {
+				t.Errorf("it gets %d bytes of %d", n, asked*answer)
+			}
+			left--
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if b.loop.count.Squeezed == 0 || b.loop.count.CutOff != 0 {
+		t.Errorf("made to wait %d times, cut off %d", b.loop.count.Squeezed, b.loop.count.CutOff)
+	}
+}
+
+// TestBudgetSpent: when even what is set aside is used up, the largest holder goes, at once
+// and whoever has had the turn.
+func TestBudgetSpent(t *testing.T) {
+	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20}, 3)
+	b.srv.budget.limit, b.srv.budget.setAside = 4<<20, 1<<20
+	hold := func(c *conn, n int) {
+		c.framing = &lineFraming{maxBytes: 1 << 30}
+		c.pending.Append(make([]byte, n))
+		b.loop.account(c)
+	}
+	hold(b.conns[0], 1<<20)
+	hold(b.conns[1], 2<<20)
+	if b.srv.budget.isSpent() {
+		t.Fatal("already")
+	}
+	hold(b.conns[2], 1<<20+1<<19)
+	b.loop.squeeze(b.conns[2])
+	for i, want := range []phase{phaseOpen, phaseLinger, phaseOpen} {
+		if got := b.conns[i].phase; got != want {
+			t.Errorf("connection %d is in phase %d, want %d", i, got, want)
+		}
+	}
+	if b.srv.budget.isSpent() || b.loop.count.CutOff != 1 {
+		t.Errorf("%d left, %d cut off", b.srv.budget.left(), b.loop.count.CutOff)
+	}
+}
+
+// TestShareIsFree: what is within a connection's share is counted and not charged, and a
+// turn that keeps nothing counts nothing.
+func TestShareIsFree(t *testing.T) {
+	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20, MaxConns: 100}, 1)
+	c := b.conns[0]
+	b.serve(c, []byte(`{"COUNT":{}}`))
+	if b.loop.held != (usage{input: buffer.First}) || c.charge != 0 {
+		t.Errorf("%+v are held, %d charged", b.loop.held, c.charge)
+	}
+	b.serve(c, []byte("\n"))
+	if b.loop.held != (usage{}) {
+		t.Errorf("%+v are held", b.loop.held)
+	}
+	b.srv.budget.conns = nil // it would fault
+	b.loop.serve(c, []byte("{\"COUNT\":{}}\n"))
+	b.loop.serve(c, []byte("{\"COUNT\":{}}"))
+	b.loop.serve(c, []byte("\n"))
+	b.srv.budget.conns = &b.srv.counters.conns
+}
+
+// TestTurnsShrink: the less is left, the less output a turn makes; when there is more again
+// the sweep notices.
+func TestTurnsShrink(t *testing.T) {
+	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20}, 1)
+	before := b.loop.pipe.shares.turnOutputBytes
+	c := b.conns[0]
+	c.pending.Append(make([]byte, 60<<20))
+	b.loop.account(c)
+	if n := b.loop.pipe.shares.turnOutputBytes; n >= before || n < leastTurnOutput {
+		t.Errorf("a turn makes %d bytes", n)
+	}
+	b.srv.budget.used.Add(-60 << 20) // as another loop's
+	b.loop.sweep()
+	if n := b.loop.pipe.shares.turnOutputBytes; n != before {
+		t.Errorf("a turn makes %d bytes, when there is enough", n)
+	}
+	b.srv.budget.used.Add(60 << 20)
+}

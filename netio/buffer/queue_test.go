@@ -1,0 +1,63 @@
+package buffer
+
+import (
+	"bytes"
+	"testing"
+)
+
+// TestQueueModel: what is taken is what was put in, in order, and what is held is counted.
+func TestQueueModel(t *testing.T) {
+	rng := newRand(t)
+	var q Queue
+	var taken []*Chunk
+	sent, received := 0, 0
+	for range 3000 {
+		if rng.IntN(2) == 0 {
+			p := fill(sent, rng.IntN(1<<rng.IntN(20)))
+			sent += len(p)
+			q.Append(p)
+			clear(p) // it was copied
+		} else if c := q.Take(); c != nil {
+			if len(c.Bytes()) == 0 || len(c.Bytes()) > MaxChunk || !bytes.Equal(c.Bytes(), fill(received, len(c.Bytes()))) {
+				t.Fatalf("a chunk of %d bytes, or others", len(c.Bytes()))
+			}
+			received += len(c.Bytes())
+			taken = append(taken, c)
+		} else if received != sent {
+			t.Fatalf("nothing is left, %d bytes of %d taken", received, sent)
+		}
+		held := 0
+		for c := q.first; c != nil; c = c.next {
+			held += c.Held()
+		}
+		if q.Held() != held {
+			t.Fatalf("%d bytes are held, it says %d", held, q.Held())
+		}
+		if n := sent - received; held > 2*n+MaxChunk || n > 0 && held < n {
+			t.Fatalf("%d bytes are held for %d", held, n)
+		}
+		for len(taken) > 3 { // those that were taken stay what they are
+			taken[0].Free()
+			taken = taken[1:]
+		}
+	}
+	q.Release()
+	if q.Held() != 0 || q.Take() != nil {
+		t.Fatal("something is left")
+	}
+}
+
+// TestQueueOfLittle: a few bytes hold the smallest chunk, many the largest.
+func TestQueueOfLittle(t *testing.T) {
+	for _, tt := range []struct{ n, held int }{
+		{1, smallest}, {smallest, smallest}, {smallest + 1, 4 * smallest}, {64 << 10, 64 << 10},
+		{64<<10 + 1, MaxChunk}, {MaxChunk, MaxChunk}, {MaxChunk + 1, 2 * MaxChunk}, {64 << 20, 64 << 20},
+	} {
+		var q Queue
+		q.Append(make([]byte, tt.n))
+		if q.Held() != tt.held {
+			t.Errorf("%d bytes hold %d, want %d", tt.n, q.Held(), tt.held)
+		}
+		q.Release()
+	}
+}
