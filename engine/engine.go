@@ -26,6 +26,7 @@ type Engine struct {
 	sampler    sampler // of the invariants build: nothing in others
 	pool       pool
 	maintainer maintainer
+	sweeper    sweeper
 }
 
 // New returns an empty Engine, or an error that names every fault of opts.
@@ -48,7 +49,8 @@ func New(opts Options) (*Engine, error) {
 		e.pool.mem.refuse, e.pool.step = sim.Refuse, sim.Step
 	}
 	e.maintainer.init(e.shards, &e.pool)
-	e.pool.wake = e.maintainer.wake
+	e.sweeper.init(e.shards, &e.pool, opts.Clock)
+	e.pool.wake, e.pool.sweep = e.maintainer.wake, e.sweeper.wake
 	if err := e.pool.init(opts.MaxBytes, opts.Shards); err != nil {
 		return nil, err
 	}
@@ -57,7 +59,8 @@ func New(opts Options) (*Engine, error) {
 		e.shards[i].init(&e.pool, i, (opts.InitialCapacity+opts.Shards-1)/opts.Shards)
 	}
 	if !e.simulated {
-		e.maintainer.start() // last: it walks through the shards
+		e.maintainer.start() // last: they walk through the shards
+		e.sweeper.start()
 	}
 	return e, nil
 }
@@ -198,6 +201,7 @@ func (e *Engine) Close() error {
 	if e.closed.Swap(true) {
 		return ErrClosed
 	}
+	e.sweeper.stop()
 	e.maintainer.stop()
 	return e.pool.mem.close()
 }

@@ -28,6 +28,8 @@ func (o Options) WithFailing(failing func() bool) Options {
 func (e *Engine) CheckInvariants() error {
 	e.maintainer.working.Lock()
 	defer e.maintainer.working.Unlock()
+	e.sweeper.working.Lock()
+	defer e.sweeper.working.Unlock()
 	e.maintainer.maintain(&resting)
 	return e.checkInvariants()
 }
@@ -38,6 +40,28 @@ func (e *Engine) CheckAsIs() error { return e.checkInvariants() }
 // Settle does what there is to do for the maintainer.
 func (e *Engine) Settle() {
 	e.maintainer.round(&resting)
+}
+
+// Sweep is a pass of the sweeper.
+func (e *Engine) Sweep() { e.sweeper.pass() }
+
+// HoldSweeper keeps the sweeper from working until release is called.
+func (e *Engine) HoldSweeper() (release func()) {
+	e.sweeper.working.Lock()
+	return e.sweeper.working.Unlock
+}
+
+// Reminders is how many reminders there are, those that are left over included.
+func (e *Engine) Reminders() (n int) {
+	for i := range e.shards {
+		s := &e.shards[i]
+		s.mu.Lock()
+		if s.calendar != nil {
+			n += s.calendar.reminders
+		}
+		s.mu.Unlock()
+	}
+	return n
 }
 
 // Miscount has the first shard count n segments more than it has.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // checkInvariants looks at every word of the store and returns what is wrong.
@@ -39,6 +40,11 @@ func (e *Engine) checkShardLocked(s *shard) (pages, small int, err error) {
 	t := &s.table
 	keys, segments, live, large := 0, 0, 0, 0
 	blocks := newBlockSet(s.blocks)
+	reminders, err := s.checkCalendar(hold)
+	if err != nil {
+		return 0, 0, err
+	}
+	expiring := 0
 	d := t.directory()
 	size := d.size()
 	if e := entry(t.soleEntry.Load()); e != 0 && (e != *t.entry(d, 0) || e != *t.entry(d, size-1)) {
@@ -75,6 +81,12 @@ func (e *Engine) checkShardLocked(s *shard) (pages, small int, err error) {
 				return 0, 0, fmt.Errorf("key %.40q isn't found in its slot", key)
 			}
 			c := rec.content()
+			if c.expiry != 0 {
+				expiring++
+				if !slices.ContainsFunc(reminders[pos], func(at tick) bool { return at <= c.expiry.tick() && c.expiry.isRemindedAt(at) }) {
+					return 0, 0, fmt.Errorf("key %.40q, which expires at %d, has no reminder", key, c.expiry.deadline())
+				}
+			}
 			n, _ := recordBytes(len(key), c.bytes())
 			if room := s.room(at.ref(), rec); n > room {
 				return 0, 0, fmt.Errorf("a record of %d bytes has room for %d", n, room)
@@ -96,11 +108,42 @@ func (e *Engine) checkShardLocked(s *shard) (pages, small int, err error) {
 		return 0, 0, fmt.Errorf("%d keys, %d segments, %d live bytes; counted %d, %d, %d",
 			s.keys.Load(), t.segments, s.liveBytes, keys, segments, live)
 	}
+	if c := s.calendar; c != nil && c.records != expiring || c == nil && expiring > 0 {
+		return 0, 0, fmt.Errorf("%d records expire, counted %+v", expiring, c)
+	}
 	if d != emptyDir {
 		hold(int(size) * 8)
 	}
 	n, err := s.check(large, blocks)
 	return pages + n, small, err
+}
+
+// checkCalendar returns the ticks of the reminders of each position, and has hold count the
+// sheets.
+func (s *shard) checkCalendar(hold func(bytes int)) (map[position][]tick, error) {
+	c := s.calendar
+	if c == nil {
+		return nil, nil
+	}
+	all := make(map[position][]tick)
+	n, bytes := 0, 0
+	for _, p := range c.sheets(s.pool) {
+		hold(p.head.bytes())
+		bytes += p.head.bytes()
+		if p.head.room() < 0 || bytes > c.bytes {
+			return nil, fmt.Errorf("a sheet of the calendar has %d reminders; %d bytes, if not more, counted %d", p.head.len(), bytes, c.bytes)
+		}
+		for i := range p.head.len() {
+			if m := *p.at(i); m != 0 {
+				all[m.position()] = append(all[m.position()], m.tick())
+				n++
+			}
+		}
+	}
+	if n != c.reminders || bytes != c.bytes {
+		return nil, fmt.Errorf("%d reminders in %d bytes, counted %d in %d", n, bytes, c.reminders, c.bytes)
+	}
+	return all, nil
 }
 
 // check returns how many pages the allocator has, the set of whose blocks it is given.

@@ -125,38 +125,44 @@ func TestModel(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s/%d", name, universe), func(t *testing.T) {
 				r := newRand(t)
-				e, o := newEngine(t, engine.Options{Shards: 1 << r.IntN(8)}.WithHash(hash)), oracle{}
+				now := r.Int64N(1 << 44)
+				e, o := newEngine(t, engine.Options{Shards: 1 << r.IntN(8), Clock: func() int64 { return now }}.WithHash(hash)), oracle{}
 				if r.IntN(2) == 0 {
 					e.ForceHints()
 				}
 				var b engine.Batch
-				b.Now = r.Int64N(1 << 44)
 				batches := 2000
 				if testing.Short() {
 					batches = 300
 				}
 				for i := range batches {
+					b.Now = now
 					for range 1 + r.IntN(70) {
 						randomOp(r, &b, universe)
 					}
 					b.ReadLimit = r.IntN(3) * r.IntN(300)
 					applyBoth(t, e, o, &b)
 					if r.IntN(4) == 0 {
-						b.Now += r.Int64N(100)
+						release := e.HoldSweeper()
+						now += r.Int64N(100)
+						release()
+					}
+					if r.IntN(20) == 0 {
+						e.Sweep()
 					}
 					if i%100 == 0 {
-						dropDead(e, o, b.Now)
+						dropDead(e, o, now)
 						checkSame(t, e, o)
 					}
 					if r.IntN(1000) == 0 {
-						dropDead(e, o, b.Now)
+						dropDead(e, o, now)
 						if n := e.Clear(); n != len(o) {
 							t.Fatalf("Clear says %d, want %d", n, len(o))
 						}
 						clear(o)
 					}
 				}
-				dropDead(e, o, b.Now)
+				dropDead(e, o, now)
 				checkSame(t, e, o)
 			})
 		}

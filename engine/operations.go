@@ -88,8 +88,13 @@ func (b *Batch) read(rec *record) (value []byte, form Form) {
 
 // expireLocked gives a key another deadline, or none.
 func (s *shard) expireLocked(b *Batch, op *Op, slot *slot, rec *record, x expiry) Status {
-	if rec.head.expires() && x != 0 {
+	if had := rec.expiry(); had != 0 && x != 0 {
+		isNew, ok := s.scheduleLocked(had, &x)
+		if !ok {
+			return s.refuse()
+		}
 		rec.setExpiry(x)
+		s.noteExpiry(had, x, slot.position(), isNew)
 		return Updated
 	}
 	if !rec.head.expires() && x == 0 {

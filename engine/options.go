@@ -39,6 +39,10 @@ type Options struct {
 	// Merge is what the operations of kind Merge do; nil if there are none.
 	Merge MergeFunc
 
+	// Clock is what dead keys are dropped by that no operation meets: milliseconds since
+	// 1970. nil: the system's clock; of a simulated Engine none, so that nothing is dropped.
+	Clock func() int64
+
 	// Simulation, unless nil, makes the Engine repeatable, for tests.
 	Simulation *Simulation
 
@@ -62,6 +66,13 @@ func CheckOptions(opts Options) error { return opts.withDefaults().validate() }
 func (o Options) withDefaults() Options {
 	if o.Shards == 0 {
 		o.Shards = defaultShards(runtime.GOMAXPROCS(0), o.MaxBytes)
+	}
+	switch {
+	case o.Clock != nil:
+	case o.Simulation != nil:
+		o.Clock = func() int64 { return 0 }
+	default:
+		o.Clock = wallClock
 	}
 	return o
 }

@@ -42,9 +42,12 @@ const runBuckets = 32
 type pool struct {
 	mem      memory
 	wake     func()      // tells the maintainer that there is work; never blocks
+	sweep    func()      // tells the sweeper that something expires; never blocks
 	step     func()      // called between the steps of maintenance; nil: see Simulation
 	hintsPay atomic.Bool // more pages than hintPages have been in use
 	refused  atomic.Bool // an operation was refused since the latest round at rest
+
+	expired atomic.Uint64 // records that were dropped because they were dead
 
 	mu          sync.Mutex
 	chunks      []chunkState

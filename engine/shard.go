@@ -14,10 +14,11 @@ type shard struct {
 	table table // begins with what every operation reads
 
 	allocator
-	stagger     int         // decides the directory's first size
+	calendar    *calendar   // nil until something expires
 	epoch       uint64      // counts Clears, for walks in steps
 	effects     uint64      // counts changes, if they are recorded
 	wantCompact atomic.Bool // the maintainer is to come by
+	stagger     uint32      // decides the directory's first size
 
 	_ [shardPad]byte
 }
@@ -31,7 +32,7 @@ const shardPad = 8
 func (s *shard) init(p *pool, stagger, capacity int) {
 	s.pool = p
 	s.table.mem = p.mem
-	s.stagger = stagger
+	s.stagger = uint32(stagger)
 	s.table.setDir(emptyDir)
 	if capacity > 0 {
 		s.table.start(&s.allocator, stagger, capacity) // if it fails it will grow, or fail, later
@@ -55,6 +56,7 @@ func (s *shard) ifAlive(slot *slot, rec *record, now int64) *record {
 		return rec
 	}
 	s.dropLocked(slot, rec)
+	s.pool.expired.Add(1)
 	return nil
 }
 
@@ -73,6 +75,13 @@ func (s *shard) setLocked(slot *slot, rec *record, h hash, b *Batch, op *Op) Sta
 
 // insertLocked stores a key that isn't there.
 func (s *shard) insertLocked(h hash, key []byte, c *content) Status {
+	if c.expiry != 0 {
+		at := c.expiry.tick()
+		if !s.roomToRemind(at) {
+			return s.refuse()
+		}
+		c.expiry = c.expiry.remindedAt(at)
+	}
 	n, _ := recordBytes(len(key), c.bytes())
 	r, class, ok := s.alloc(n)
 	if !ok {
@@ -80,17 +89,67 @@ func (s *shard) insertLocked(h hash, key []byte, c *content) Status {
 	}
 	rec := s.recordAt(r)
 	rec.write(class, key, c)
-	if !s.table.insert(&s.allocator, s.stagger, h, r) {
+	if !s.table.insert(&s.allocator, int(s.stagger), h, r) {
 		s.release(r, rec)
 		return s.refuse()
 	}
 	s.keys.Store(s.keys.Load() + 1)
+	if c.expiry != 0 {
+		s.calendar.records++
+		s.remind(c.expiry.tick(), h.position())
+	}
 	return Created
 }
 
-// replaceLocked gives a key another content, which must not alias its record: in place if
-// it fits and leaves at most an eighth of the room unused, otherwise in a new record.
+// replaceLocked gives a key another content, which must not alias its record.
 func (s *shard) replaceLocked(slot *slot, rec *record, key []byte, c *content) Status {
+	if !rec.head.expires() && c.expiry == 0 {
+		return s.rewriteLocked(slot, rec, key, c)
+	}
+	had, pos := rec.expiry(), slot.position()
+	isNew, ok := s.scheduleLocked(had, &c.expiry)
+	if !ok {
+		return s.refuse()
+	}
+	st := s.rewriteLocked(slot, rec, key, c)
+	if st == Updated {
+		s.noteExpiry(had, c.expiry, pos, isNew)
+	}
+	return st
+}
+
+// scheduleLocked finds out which reminder a record is to have whose expiry is x and was
+// had: a new one if the deadline is earlier than it was, for which it makes room. It reports
+// false if there is no memory for that.
+func (s *shard) scheduleLocked(had expiry, x *expiry) (isNew, ok bool) {
+	switch {
+	case *x == 0:
+		return false, true
+	case had != 0 && had.deadline() <= x.deadline():
+		*x = x.remindedAs(had)
+		return false, true
+	}
+	at := x.tick()
+	*x = x.remindedAt(at)
+	return true, s.roomToRemind(at)
+}
+
+// noteExpiry notes in the calendar that a record has another expiry now.
+func (s *shard) noteExpiry(had, x expiry, pos position, isNew bool) {
+	if had != 0 {
+		s.calendar.records--
+	}
+	if x != 0 {
+		s.calendar.records++
+	}
+	if isNew {
+		s.remind(x.tick(), pos)
+	}
+}
+
+// rewriteLocked writes what a record has anew: in place if it fits and leaves at most an
+// eighth of the room unused, otherwise in a new record.
+func (s *shard) rewriteLocked(slot *slot, rec *record, key []byte, c *content) Status {
 	old := slot.ref()
 	n, _ := recordBytes(len(key), c.bytes())
 	room := s.room(old, rec)
@@ -148,6 +207,9 @@ func (s *shard) removeLocked(h hash, key []byte, now int64) Status {
 }
 
 func (s *shard) dropLocked(slot *slot, rec *record) {
+	if rec.head.expires() {
+		s.calendar.records--
+	}
 	r := slot.ref()
 	s.table.erase(slot)
 	s.release(r, rec)
@@ -274,6 +336,7 @@ func (s *shard) read(dst []byte, h hash, key []byte) (_ []byte, c content, ok bo
 type detached struct {
 	table table
 	allocator
+	calendar *calendar
 }
 
 // clearLocked forgets all records, in a bounded time, and returns what held
@@ -283,12 +346,12 @@ func (s *shard) clearLocked() (*detached, int) {
 	if !s.hasMemory() {
 		return nil, n
 	}
-	d := &detached{allocator: s.allocator}
+	d := &detached{allocator: s.allocator, calendar: s.calendar}
 	d.table.mem, d.table.segments, d.table.bytes = s.table.mem, s.table.segments, s.table.bytes
 	d.table.setDir(s.table.directory())
 	s.table.setDir(emptyDir)
 	s.table.segments, s.table.bytes = 0, 0
-	s.allocator = allocator{pool: s.pool}
+	s.allocator, s.calendar = allocator{pool: s.pool}, nil
 	s.keys.Store(0)
 	s.epoch++
 	return d, n
@@ -299,6 +362,14 @@ func (s *shard) clearLocked() (*detached, int) {
 func (d *detached) releaseAll(yield func() bool) {
 	if !d.table.releaseAll(&d.allocator, yield) {
 		return
+	}
+	if d.calendar != nil {
+		for r, p := range d.calendar.sheets(d.pool) {
+			d.pool.releaseIndex(r, p.head.bytes())
+			if !yield() {
+				return
+			}
+		}
 	}
 	for _, b := range d.blocks {
 		d.pool.release(b.page, b.pages)

@@ -38,6 +38,7 @@ func (e *Engine) Maintain(atRest bool) {
 		panic("BUG: engine: Maintain during Maintain")
 	}
 	defer e.maintainer.working.Unlock()
+	e.sweeper.pass()
 	how := &churned
 	if atRest {
 		how = &resting

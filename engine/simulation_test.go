@@ -51,7 +51,7 @@ func simulate(t *testing.T, seed uint64, batches int) (seen string, st engine.St
 		}
 		now += r.Int64N(50)
 	}
-	e = newEngine(t, engine.Options{Shards: 8, MaxBytes: 12 << 20, Simulation: &engine.Simulation{
+	e = newEngine(t, engine.Options{Shards: 8, MaxBytes: 12 << 20, Clock: func() int64 { return now }, Simulation: &engine.Simulation{
 		Seed:   r.Uint64(),
 		Refuse: func() bool { return refuse },
 		Step: func() {

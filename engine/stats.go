@@ -15,6 +15,10 @@ type Stats struct {
 	Postponed     int // compactions put off until there is more memory, or more garbage
 	LockWaits     int // how often somebody had to wait for a shard; 0 where the lock doesn't tell
 
+	Expiring      int // keys that have a deadline
+	Expired       int // keys dropped because it was over, since the start
+	CalendarBytes int // what the sweeper finds them by
+
 	LiveBytes     int // records, with the rounding of their sizes
 	FreeBytes     int // in blocks: what removed and replaced records left
 	BlockBytes    int // what small records are cut from: live, free and not used yet
@@ -48,6 +52,10 @@ func (e *Engine) Stats() Stats {
 		st.LargeBytes += s.largeBytes
 		st.IndexBytes += s.table.bytes
 		st.Segments += s.table.segments
+		if c := s.calendar; c != nil {
+			st.Expiring += c.records
+			st.CalendarBytes += c.bytes
+		}
 		s.table.eachFar(func(groups uint64) {
 			sampled++
 			passed += int(groups)
@@ -61,6 +69,7 @@ func (e *Engine) Stats() Stats {
 	st.Compactions = int(e.maintainer.compactions.Load())
 	st.Reverts = int(e.maintainer.reverts.Load())
 	st.Postponed = int(e.maintainer.postponed.Load())
+	st.Expired = int(e.pool.expired.Load())
 	e.pool.mu.Lock()
 	st.ReservedBytes = e.pool.committed * chunkBytes
 	e.pool.mu.Unlock()
