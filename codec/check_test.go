@@ -146,6 +146,13 @@ func TestCheckAtEveryCut(t *testing.T) {
 // faultyCommands are refused for each of the reasons that there are, and others that come
 // close to it.
 var faultyCommands = []string{
+	`{"#":17}`, `{"#":17,}`, `{"#":17 "SET":{}}`, `{"#":17,"#":18,"SET":{}}`, `{"#":17,"SET":{},"#":18}`, `{"SET":{},"#":17,"#":18}`, `{"#":[1],"SET":{}}`, `{"#":null,"NOPE":{}}`, `{"SET":{},"#":true}`,
+	`{"#":17,"GET":{}}`, `{"#":17,"NOPE":1}`, `{"#":17,"GET":[}`, `{"GET":[],"#":"x","RMV":[]}`, `{"GET":[],"RMV":[],"#":"x"}`, `{"#":"x","GET":[],"RMV":[],}`, `{"GET":[],"#":"\ud800"}`, `{"#":{"a":[[[[]]]]},"GET":[]}`,
+	`{"#":"` + strings.Repeat("i", 64) + `","COUNT":{}}`, `{"#":"` + strings.Repeat("i", 65) + `","COUNT":{}}`, `{"COUNT":{},"#":` + strings.Repeat("1", 64) + `}`, `{"COUNT":{},"#":` + strings.Repeat("1", 65) + `}`, `{"#":-,"COUNT":{}}`,
+	`{"SETEX":{}}`, `{"SETEX":{"ttl":1}}`, `{"SETEX":{"pairs":{}}}`, `{"SETEX":{"ttl":0,"pairs":{"abcdef":1}}}`, `{"SETEX":{"pairs":{"abcdef":1},"ttl":1.5}}`, `{"SETEX":{"pairs":{"abcdef":1},"ttl":"1"}}`, `{"SETEX":{"pairs":{"abcdef":1},"ttl":1x}}`,
+	`{"SETEX":{"ttl":1,"ttl":2,"pairs":{}}}`, `{"SETEX":{"ttl":1,"pairs":{},"pairs":{"abcdef":1}}}`, `{"SETEX":{"ttl":1,"pairs":[]}}`, `{"SETEX":{"ttl":1,"pairs":{"abcdef":1},"x":{"\ud800":[]}}}`, `{"SETEX":{"x":1,"pairs":{"abc\ud800":1}}}`, `{"SETEX":{"pairs":{"abc\ud800":1}}}`,
+	`{"SETEX":{"pairs":{"abcdef":[[[[1]]]]},"ttl":1}}`, `{"SETEX":{"pairs":{"abcdef":[[1]]}}}`, `{"SETEX":{"ttl":1,"pairs":{"abcdef":1,}}}`, `{"SETEX":{"ttl":1 "pairs":{}}}`, `{"SETEX":{"ttl":1,}}`, `{"SETEX":{,}}`, `{"SETEX":{"ttl"}}`, `{"SETEX":{"ttl":01,"pairs":{}}}`, `{"SETEX":{"ttl":1,"pairs":{}}`, `{"SETEX":[]}`,
+	`{"UPDATE":{"abcdef":{"/a":1,"":[]},"bcdefg":{"a":1},"cdefgh":{"/~2":1},"defghi":[]}}`, `{"UPDATE":[]}`, `{"UPDATE":{"abcdef":{"/a":[[[]]]}}}`, `{"UPDATE":{"abcdef":{"/a":01}}}`,
 	``, ` `, `x`, `[]`, ` [1,{"a":[]}] `, `[] x`, `[}`, `{}`, `{ } x`, `{`, `{"`, `{x`, `{"SET"`, `{"SET" x`, `{"SET":`, `{"SET":}`,
 	`{"SET":[]}`, `{"SET":[}`, `{"SET":"x"} `, `{"GET":{}}`, `{"COUNT":[]}`, `{"COUNT":{"a":[1,{}]}}`, `{"COUNT": {   "a":01}}`, `{"COUNT":{ } } x`,
 	`{"NOPE":[1,2]}`, `{"NOPE":[1,2}`, `{"\ud83d\ude00":1}`, `{"\u0053ET":{"abcdef":1}}`, `{"NOPE":1,"a":2}`, `{"SET":{},"a":{"b":[1]} , "c":2}`, `{"SET":{},}`, `{"SET":{},"a":1`, `{"SET":{},"a":1]`,
@@ -196,6 +203,8 @@ func TestCheckLong(t *testing.T) {
 		`{"GET":[` + keys + `"` + letters + `","` + escapes + `",` + nested + "," + keys + digits + spaces + `,"abcdef"]}`,
 		`{"GET":["` + strings.Repeat(escapes, 50) + `","` + strings.Repeat("k", 500_000) + `","` + strings.Repeat(letters, 5) + `"]}`,
 		`{"RNM_KEY":[{"abcdef":"bcdefg"},{` + spaces + `"` + letters + `"` + spaces + ":" + spaces + `"` + escapes + `"` + spaces + "}," + nested + `,{"abcdef":` + nested + `},{"` + escapes + `":"` + strings.Repeat("k", 500_000) + `"}]}`,
+		`{"SETEX":{` + spaces + `"ttl"` + spaces + `:` + spaces + `1000` + spaces + `,` + spaces + `"pairs":{` + many + `"` + letters + `":"` + escapes + `"},"ttl":1}}`, `{"ADDEX":{"pairs":{` + many + `"a":1},"ttl":1000},"#":"x"}`,
+		`{"ADDEX":{"pairs":{` + many + `"a":1},"ttl":` + digits + `},"#":17}`, `{"#":"` + letters + `","COUNT":{}}`, `{"#":` + spaces + `1` + spaces + `,` + spaces + `"CAS":{"abcdef":[` + nested + `,` + spaces + `"` + escapes + `"],` + strings.TrimSuffix(strings.ReplaceAll(many, `"value"`, `[null , 2]`), ",") + `}}`,
 		`{"NOPE":{` + many + `"a":1},"b":` + nested + `}`, `{"` + letters + `":1}`, `[` + keys + nested + `]`,
 	}
 	for _, opts := range []codec.Options{{}, {AnyValues: true, MaxKeyBytes: 1000}} {

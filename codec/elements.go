@@ -23,8 +23,8 @@ func (d *Decoder) elements(b []byte, i int, args []Arg, s Shape) (_ []Arg, end i
 	from := len(args)
 	args, end, err = d.pairs(b, i, args)
 	whole := len(args)
-	if err != nil {
-		whole-- // the last one isn't
+	if err != nil && d.next < 0 {
+		whole-- // the last one isn't, unless that is the spare one
 	}
 	for ; from < whole; from++ {
 		d.judge(&args[from], s)

@@ -99,3 +99,6 @@ func ChainForTesting(name string) (n int) {
 	}
 	return n
 }
+
+// CompareNumbersForTesting compares two JSON numbers.
+func CompareNumbersForTesting(a, b []byte) int { return parseNumber(a).compare(parseNumber(b)) }

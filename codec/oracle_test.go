@@ -563,6 +563,9 @@ func requireAgreement(t testing.TB, d *codec.Decoder, opts codec.Options, payloa
 	kept := bytes.Clone(payload)
 	got, err := decodeAll(t, d, payload)
 	want := oracle(payload, opts)
+	if want.refusal == 5 { // it depends on where the fault is
+		got.id, want.id = "", ""
+	}
 	if got.String() != want.String() {
 		t.Fatalf("%.300q:\n got %.600v (%v)\nwant %.600v", payload, got, err, want)
 	}

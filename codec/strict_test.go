@@ -256,6 +256,18 @@ var commands = []string{
 	`{"COUNT":{}}`,
 	`{"CLEAR":{}}`,
 	`{"SERVER_INFO":{}}`,
+	`{"#":17,"SET":{"abcdef":1,"x":"y"}}`,
+	`{"GET":["abcdef"] , "\u0023" : "an \"id\"" }`,
+	`{"SETEX":{"ttl":1000,"pairs":{"abcdef":"x","\u0061bcdef":2}}}`,
+	`{"ADDEX": { "p\u0061irs" : { "abcdef" : [] } , "ttl" : 10000000000000 } ,"#":-1.5e3}`,
+	`{"SETEXQ":{"pairs":{},"ttl":1}}`,
+	`{"EXPIRE":{"abcdef":1,"abcdef":null,"abcdef":"1","bcdefg":10000000000001}}`,
+	`{"INCRQ":{"abcdef":-9223372036854775808,"abcdef":9223372036854775808,"x":1,"bcdefg":1.0}}`,
+	`{"CAS":{"abcdef":[null,"x"],"abcdef":["a\n" , [1]],"abcdef":[1],"abcdef":[[1,"]"],2 ],"abcdef":[1,2,3],"x":[1,2]}}`,
+	`{"CAD":{"abcdef":null,"abcdef":"x"}}`,
+	`{"APPEND":{"abcdef":"x","abcdef":"\u0041","abcdef":1,"abcdef":[2],"abcdef":{}}}`,
+	`{"CLEAR_SET":{"abcdef":1}}`,
+	`{"PING":{}}`,
 }
 
 func TestEveryTruncationIsRefused(t *testing.T) {
@@ -437,7 +449,10 @@ func randomCommand(rnd *rand.Rand) []byte {
 		}
 		return s + shut
 	}
-	name := [...]string{"SET", "SET", "SET", "SETQ", "ADD", "ADDQ", "GET", "GET", "RMV", "CONTAINS", "RNM_KEY", "RNM_KEY", "COUNT", "CLEAR", "SERVER_INFO", "S\\u0045T", "NOPE", ""}[rnd.IntN(18)]
+	millis := func() string {
+		return [...]string{"1", "1000", "10000000000000", "10000000000001", "0", "-1", "1.0", "01", "null", `"1"`, "9223372036854775807", "-9223372036854775808", "9223372036854775808"}[rnd.IntN(13)]
+	}
+	name := [...]string{"SETEX", "ADDEXQ", "EXPIRE", "INCR", "CAS", "CAD", "APPEND", "UPDATE", "SWAP", "TAKE", "CLEAR_SET", "PING", "SET", "SET", "SET", "SETQ", "ADD", "ADDQ", "GET", "GET", "RMV", "CONTAINS", "RNM_KEY", "RNM_KEY", "COUNT", "CLEAR", "SERVER_INFO", "S\\u0045T", "NOPE", ""}[rnd.IntN(30)]
 	shape := name
 	if rnd.IntN(30) == 0 {
 		shape = ""
@@ -446,7 +461,29 @@ func randomCommand(rnd *rand.Rand) []byte {
 	switch shape {
 	case "SET", "SETQ", "ADD", "ADDQ", "S\\u0045T":
 		argument = list("{", "}", func() string { return str() + space() + ":" + space() + value(0) })
-	case "GET", "RMV", "CONTAINS":
+	case "SETEX", "ADDEXQ":
+		var parts []string
+		for range 1 + rnd.IntN(3) {
+			parts = append(parts, [...]string{`"ttl"`, `"tt\u006c"`, `"pairs"`, str()}[min(3, rnd.IntN(13)/4)]+space()+":"+space()+millis())
+		}
+		parts = append(parts, `"pairs":`+space()+list("{", "}", func() string { return str() + space() + ":" + space() + value(0) }))
+		rnd.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+		argument = "{" + space() + strings.Join(parts[rnd.IntN(len(parts)):], space()+","+space()) + space() + "}"
+	case "EXPIRE", "INCR":
+		argument = list("{", "}", func() string { return str() + space() + ":" + space() + millis() })
+	case "CAS":
+		argument = list("{", "}", func() string {
+			return str() + ":" + list("[", "]", func() string { return value(2) })
+		})
+	case "UPDATE":
+		argument = list("{", "}", func() string {
+			return str() + ":" + list("{", "}", func() string {
+				return [...]string{`""`, `"/a"`, `"/~0/~1"`, `"/~2"`, `"a"`, `"\/0"`}[rnd.IntN(6)] + ":" + value(2)
+			})
+		})
+	case "CAD", "APPEND", "SWAP", "CLEAR_SET":
+		argument = list("{", "}", func() string { return str() + space() + ":" + space() + value(0) })
+	case "GET", "RMV", "CONTAINS", "TAKE":
 		argument = list("[", "]", func() string {
 			if rnd.IntN(10) == 0 {
 				return value(0)
@@ -460,12 +497,25 @@ func randomCommand(rnd *rand.Rand) []byte {
 			}
 			return "{" + space() + str() + space() + ":" + space() + str() + space() + "}"
 		})
-	case "COUNT", "CLEAR", "SERVER_INFO":
+	case "COUNT", "CLEAR", "SERVER_INFO", "PING":
 		argument = "{" + space() + "}"
 	default:
 		argument = value(0)
 	}
-	s := space() + "{" + space() + `"` + name + `"` + space() + ":" + space() + argument + space()
+	id := func() string {
+		if rnd.IntN(8) > 0 {
+			return ""
+		}
+		return [...]string{`"#"`, `"\u0023"`}[rnd.IntN(2)] + space() + ":" + space() + value(1)
+	}
+	before, after := id(), id()
+	if before != "" {
+		before += space() + "," + space()
+	}
+	if after != "" {
+		after = "," + space() + after + space()
+	}
+	s := space() + "{" + space() + before + `"` + name + `"` + space() + ":" + space() + argument + space() + after
 	if rnd.IntN(40) == 0 {
 		s += "," + space() + str() + ":" + value(0)
 	}

@@ -1,0 +1,315 @@
+package codec_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+
+	"keyframe/codec"
+)
+
+// kept is a JSON text as a store keeps it.
+func kept(text string) ([]byte, codec.Form) {
+	if text[0] == '"' && !strings.Contains(text, `\`) {
+		return []byte(text[1 : len(text)-1]), codec.FormString
+	}
+	return []byte(text), codec.FormJSON
+}
+
+// merge is Merge of JSON texts; old is "" if there is no such key. It returns the new text,
+// or the status that says why there is none.
+func merge(t *testing.T, old, arg string, update bool) string {
+	t.Helper()
+	value, form := kept(arg)
+	if update {
+		value, form = []byte(arg), codec.FormUpdate
+	}
+	var was []byte
+	var wasForm codec.Form
+	if old != "" {
+		was, wasForm = kept(old)
+	}
+	before := string(was)
+	got, gotForm, st := codec.Merge([]byte("before"), was, wasForm, old != "", value, form)
+	if string(was) != before || !strings.HasPrefix(string(got), "before") {
+		t.Errorf("%s and %s: the old value is %s now, the result %s", old, arg, was, got)
+	}
+	if st != codec.StatusKeySet && st != codec.StatusKeyUpdated {
+		return fmt.Sprint(st)
+	}
+	if (st == codec.StatusKeySet) != (old == "") {
+		t.Errorf("%s and %s: status %d", old, arg, st)
+	}
+	text := textOf(got[len("before"):], gotForm)
+	if !json.Valid([]byte(text)) {
+		t.Fatalf("%s and %s make %s", old, arg, text)
+	}
+	return text
+}
+
+func TestAppend(t *testing.T) {
+	for _, c := range [][3]string{
+		{``, `"new"`, `"new"`}, {``, `"\n"`, `"\n"`}, {``, `[1]`, `[1]`},
+		{`"one"`, `"two"`, `"onetwo"`}, {`"one"`, `""`, `"one"`}, {`""`, `""`, `""`}, {`"one"`, `"\n"`, `"one\n"`}, {`"\n"`, `"two"`, `"\ntwo"`}, {`"\""`, `"\\"`, `"\"\\"`},
+		{`"\ud83d"`, `"\ude00"`, `"\ud83d\ude00"`}, {`"é"`, `"😀"`, `"é😀"`},
+		{`[]`, `[]`, `[]`}, {`[ ]`, `[1]`, `[1 ]`}, {`[1]`, `[ ]`, `[1]`}, {`[1, 2 ]`, `[ 3,[]]`, `[1, 2, 3,[] ]`},
+		{`{}`, `{"a":1}`, `{"a":1}`}, {`{ }`, `{ "a" : 1 }`, `{"a" : 1 }`}, {`{"a":1}`, `{"a":2}`, `{"a":1}`}, {`{"a":1 , "c":[]}`, `{"b":2,"\u0061":3,"c":4,"b":5}`, `{"a":1 , "c":[],"b":2}`},
+		{`{"\ud800":1}`, `{"\ud801":2}`, `{"\ud800":1,"\ud801":2}`},
+		{`1`, `"x"`, `7`}, {`"x"`, `[1]`, `7`}, {`[1]`, `"x"`, `7`}, {`{}`, `[]`, `7`}, {`null`, `"x"`, `7`}, {`true`, `[1]`, `7`},
+	} {
+		if got := merge(t, c[0], c[1], false); got != c[2] {
+			t.Errorf("%s and %s make %s, want %s", c[0], c[1], got, c[2])
+		}
+	}
+	// Bytes that a client of another protocol has stored.
+	for _, c := range []struct {
+		old, arg, want string
+		st             codec.Status
+	}{
+		{"a\"\xff", `"b"`, "a\"\xffb", codec.StatusKeyUpdated}, {"a\n", `"\u0062\""`, "a\nb\"", codec.StatusKeyUpdated}, {"", `[1]`, "", codec.StatusTypeInvalid},
+	} {
+		value, form := kept(c.arg)
+		got, gotForm, st := codec.Merge(nil, []byte(c.old), codec.FormBytes, true, value, form)
+		if st != c.st || st == codec.StatusKeyUpdated && (string(got) != c.want || gotForm != codec.FormBytes) {
+			t.Errorf("%q and %s make %q, form %d, status %d", c.old, c.arg, got, gotForm, st)
+		}
+	}
+}
+
+// rfc6901 is the document of RFC 6901 section 5, and what its pointers name there.
+const rfc6901 = `{"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, "k\"l": 6, " ": 7, "m~n": 8}`
+
+var rfc6901Places = map[string]string{
+	"": rfc6901, "/foo": `["bar", "baz"]`, "/foo/0": `"bar"`, "/": "0", "/a~1b": "1", "/c%d": "2", "/e^f": "3", "/g|h": "4", `/i\j`: "5", `/k"l`: "6", "/ ": "7", "/m~0n": "8",
+}
+
+func TestPointersOfRFC6901(t *testing.T) {
+	for pointer, want := range rfc6901Places {
+		name := string(codec.AppendString(nil, []byte(pointer)))
+		at := strings.LastIndex(rfc6901, want)
+		changed := rfc6901[:at] + `{"new":1}` + rfc6901[at+len(want):]
+		if pointer != "" && strings.Count(rfc6901, want) != 1 && want != "1" {
+			t.Fatalf("%s is there twice", want)
+		}
+		if want == "1" {
+			changed = strings.Replace(rfc6901, `"a/b": 1`, `"a/b": {"new":1}`, 1)
+		}
+		if got := merge(t, rfc6901, `{`+name+`:{"new":1}}`, true); got != changed {
+			t.Errorf("%s set to {\"new\":1}: %s\nwant %s", pointer, got, changed)
+		}
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	for _, c := range [][3]string{
+		{``, `{}`, `3`}, {``, `{"":1}`, `3`},
+		{`1`, `{}`, `1`}, {`1`, `{"":2}`, `2`}, {`1`, `{"":"x"}`, `"x"`}, {`"x"`, `{"":{"a":1},"/a":2}`, `{"a":2}`}, {`"x"`, `{}`, `"x"`}, {`"x"`, `{"/a":1}`, `7`}, {`1`, `{"/0":1}`, `7`},
+		// RFC 6902's appendix A, of arrays and objects.
+		{`{ "foo": "bar"}`, `{"/baz":"qux"}`, `{ "foo": "bar","baz":"qux"}`},
+		{`{ "foo": [ "bar", "baz" ] }`, `{"/foo/1":"qux"}`, `{ "foo": [ "bar", "qux" ] }`},
+		{`{ "foo": [ "bar", "baz" ] }`, `{"/foo/2":"qux"}`, `{ "foo": [ "bar", "baz","qux" ] }`},
+		{`{ "foo": ["bar"] }`, `{ "/foo/-": ["abc", "def"] }`, `{ "foo": ["bar",["abc", "def"]] }`},
+		{`{ "foo": ["bar"] }`, `{ "/foo/-": 1, "/foo/-": 2, "/foo/1":3 }`, `{ "foo": ["bar",3,2] }`},
+		{`{ "foo": "bar" }`, `{"/child":{ "grandchild": { } }, "/child/grandchild/x":1}`, `{ "foo": "bar","child":{ "grandchild": {"x":1 } } }`},
+		{`{ "foo": "bar" }`, `{ "/baz/bat": "qux" }`, `7`},
+		{`{ "/": 9, "~1": 10 }`, `{"/~01": 11, "/~1": 12}`, `{ "/": 12, "~1": 11 }`},
+		{`[]`, `{"/0":1}`, `[1]`}, {`[ ]`, `{"/-":1}`, `[1 ]`}, {`[1]`, `{"/1":2}`, `[1,2]`}, {`[1]`, `{"/2":2}`, `7`}, {`[1]`, `{"/01":2}`, `7`}, {`[1]`, `{"/-1":2}`, `7`}, {`[1]`, `{"/":2}`, `7`}, {`[1]`, `{"/-/0":2}`, `7`}, {`[1]`, `{"/1e0":2}`, `7`}, {`[1]`, `{"/99999999999999999999":2}`, `7`},
+		{`{"a":1,"a":2}`, `{"/a":3}`, `{"a":3,"a":2}`}, {`{"\u0061":1}`, `{"/a":2}`, `{"\u0061":2}`}, {`{}`, `{"/a\"b\n":2}`, `{"a\"b\n":2}`}, {`{"-":1}`, `{"/-":2}`, `{"-":2}`},
+		{`{"a":[{"b":1}, 2.0 ],"c":"\u0041"}`, `{"/a/0/b":[],"/a/0/b/0":"x"}`, `{"a":[{"b":["x"]}, 2.0 ],"c":"\u0041"}`},
+		{`{"a":1}`, `{"/a":2,"/b/c":3}`, `7`},
+	} {
+		if got := merge(t, c[0], c[1], true); got != c[2] {
+			t.Errorf("%s and %s make %s, want %s", c[0], c[1], got, c[2])
+		}
+	}
+}
+
+func TestUpdateHasLimits(t *testing.T) {
+	deep := strings.Repeat("[", 127) + strings.Repeat("]", 127)
+	pointer := strings.Repeat("/0", 127)
+	if got := merge(t, "["+deep[:126]+"1"+deep[128:]+"]", `{"`+pointer+`":{}}`, true); got == "7" {
+		t.Error("a result of depth 128 is refused")
+	}
+	if got := merge(t, "["+deep[:126]+"1"+deep[128:]+"]", `{"`+pointer+`":[[]]}`, true); got != "7" {
+		t.Errorf("a result of depth 129 is %.300s", got)
+	}
+	old := `["` + strings.Repeat("x", 1<<20) + `"]`
+	places := strings.Repeat(`"/0":1,`, 31)
+	if got := merge(t, old, `{`+places+`"/0":2}`, true); got != "[2]" {
+		t.Errorf("an UPDATE of a mebibyte: %.100s", got)
+	}
+	places = strings.Repeat(`"/0":`+old[1:len(old)-1]+`,`, 32)
+	if got := merge(t, old, `{`+places+`"/0":2}`, true); got != "7" {
+		t.Errorf("an UPDATE that costs too much: %.100s", got)
+	}
+}
+
+// TestMergeRandom: random values and updates against decoded ones.
+func TestMergeRandom(t *testing.T) {
+	rnd := newRand(t)
+	n := 30_000
+	if sample() {
+		n = 3000
+	}
+	for range n {
+		old, arg := randomJSON(rnd, 3), randomJSON(rnd, 3)
+		got := merge(t, old, arg, false)
+		want, ok := appended(parsed(t, old), parsed(t, arg))
+		if ok != (got != "7") || ok && !reflect.DeepEqual(parsed(t, got), want) {
+			t.Fatalf("%s and %s make %s, want %v %v", old, arg, got, want, ok)
+		}
+		pointer := randomPointer(rnd)
+		got = merge(t, old, `{"`+pointer+`":`+arg+`}`, true)
+		want, ok = updated(parsed(t, old), strings.Split(pointer, "/")[1:], parsed(t, arg))
+		if ok != (got != "7") || ok && !reflect.DeepEqual(parsed(t, got), want) {
+			t.Fatalf("%s with %s at %q is %s, want %v %v", old, arg, pointer, got, want, ok)
+		}
+	}
+}
+
+func parsed(t *testing.T, text string) (v any) {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		t.Fatal(text, err)
+	}
+	return v
+}
+
+func appended(old, arg any) (any, bool) {
+	switch old := old.(type) {
+	case string:
+		s, ok := arg.(string)
+		return old + s, ok
+	case []any:
+		more, ok := arg.([]any)
+		return append(old[:len(old):len(old)], more...), ok
+	case map[string]any:
+		more, ok := arg.(map[string]any)
+		for name, v := range more {
+			if _, there := old[name]; !there {
+				old[name] = v
+			}
+		}
+		return old, ok
+	}
+	return nil, false
+}
+
+func updated(old any, tokens []string, arg any) (any, bool) {
+	if len(tokens) == 0 {
+		return arg, true
+	}
+	token := strings.NewReplacer("~1", "/", "~0", "~").Replace(tokens[0])
+	switch old := old.(type) {
+	case map[string]any:
+		child, ok := old[token]
+		if !ok && len(tokens) > 1 {
+			return nil, false
+		}
+		var done bool
+		old[token], done = updated(child, tokens[1:], arg)
+		return old, done
+	case []any:
+		i, ok := oracleInt(token, 0, int64(len(old)))
+		if token == "-" {
+			i, ok = int64(len(old)), true
+		}
+		if !ok || len(token) > 1 && token[0] == '0' || int(i) == len(old) && len(tokens) > 1 {
+			return nil, false
+		}
+		if int(i) == len(old) {
+			return append(old[:i:i], arg), true
+		}
+		var done bool
+		old[i], done = updated(old[i], tokens[1:], arg)
+		return old, done
+	}
+	return nil, false
+}
+
+func randomPointer(rnd *rand.Rand) (p string) {
+	for range rnd.IntN(4) {
+		p += "/" + [...]string{"a", "b", "~0", "~1", "", "0", "1", "2", "-", "00"}[rnd.IntN(10)]
+	}
+	return p
+}
+
+// randomJSON is a random value, whose objects have each name once.
+func randomJSON(rnd *rand.Rand, depth int) string {
+	space := func() string { return [...]string{"", "", " ", "\n"}[rnd.IntN(4)] }
+	switch n := rnd.IntN(8); {
+	case n < 2 || depth == 0:
+		return [...]string{`""`, `"x"`, `"\n"`, `"é"`, `"\u0041\""`, `0`, `1.50`, `true`, `null`, `-1e3`}[rnd.IntN(10)]
+	case n < 5:
+		s := "[" + space()
+		for i := range rnd.IntN(4) {
+			if i > 0 {
+				s += "," + space()
+			}
+			s += randomJSON(rnd, depth-1) + space()
+		}
+		return s + "]"
+	}
+	s := "{" + space()
+	names := []string{`"a"`, `"b"`, `"~"`, `"\/"`, `""`, `"0"`, `"\u0031"`, `"-"`}
+	rnd.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	for i, name := range names[:rnd.IntN(4)] {
+		if i > 0 {
+			s += "," + space()
+		}
+		s += name + space() + ":" + space() + randomJSON(rnd, depth-1) + space()
+	}
+	return s + "}"
+}
+
+// TestNumbersCompareExactly: against math/big.
+func TestNumbersCompareExactly(t *testing.T) {
+	rnd := newRand(t)
+	digits := func() string {
+		s := ""
+		for range rnd.IntN(4) {
+			s += [...]string{"0", "00", "1", "9", "10", "12345678901234567890"}[rnd.IntN(6)]
+		}
+		return s
+	}
+	number := func() string {
+		s := [...]string{"", "-"}[rnd.IntN(2)]
+		if whole := strings.TrimLeft(digits(), "0"); whole == "" {
+			s += "0"
+		} else {
+			s += whole
+		}
+		if rnd.IntN(2) == 0 {
+			s += "." + [...]string{"0", "5", "00", "10"}[rnd.IntN(4)] + digits()
+		}
+		if rnd.IntN(2) == 0 {
+			s += [...]string{"e", "E+", "e-", "e-0"}[rnd.IntN(4)] + fmt.Sprint(rnd.IntN(30))
+		}
+		return s
+	}
+	for range 20_000 {
+		a, b := number(), number()
+		x, _ := new(big.Rat).SetString(a)
+		y, _ := new(big.Rat).SetString(b)
+		if got, want := codec.CompareNumbersForTesting([]byte(a), []byte(b)), x.Cmp(y); got != want {
+			t.Fatalf("%s and %s: %d, want %d", a, b, got, want)
+		}
+	}
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"1e99999999999999999999", "1e99999999999999999998", 1}, {"10e99999999999999999998", "1e99999999999999999999", 0}, {"-1e99999999999999999999", "1", -1},
+		{"0e99999999999999999999", "-0", 0}, {"1e-99999999999999999999", "0", 1}, {"1e-99999999999999999999", "1e-100000000000000000000", 1}, {"1e17", "100000000000000000", 0},
+	} {
+		if got := codec.CompareNumbersForTesting([]byte(c.a), []byte(c.b)); got != c.want {
+			t.Errorf("%s and %s: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
