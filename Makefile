@@ -40,8 +40,8 @@ help: ## list the targets
 build: ## build the commands into bin/
 	$(GO) build -o bin/ ./cmd/...
 
-run: build ## start the server on its defaults
-	./bin/keyframe-server
+run: build ## start the server on its defaults; DATA=dir keeps the store there
+	./bin/keyframe-server $(if $(DATA),--data-dir $(DATA))
 
 test: ## run every test; those of the codec also without its assembly
 	$(GO) test -timeout $(TEST_TIMEOUT) ./...
@@ -148,6 +148,7 @@ soak: ## churn a store for 3 minutes, put hostile clients beside good ones for S
 	$(GO) test ./engine -tags invariants -run TestSoak -soak 2m -timeout 10m
 	$(MAKE) linear LINEARTIME=10m
 	$(GO) -C engine/journal/crashtest test -seeds 10000 -timeout 0
+	$(GO) test ./cmd/keyframe-server -run TestKill -kills 100 -timeout 30m
 	$(MAKE) sim SIMTIME=1h
 
 bench-engine: ## measure the store up to 10 M keys; wants an idle machine

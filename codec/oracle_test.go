@@ -63,7 +63,7 @@ const (
 var oracleCommands = map[string]int{
 	"SET": oraclePairs, "SETQ": oraclePairs, "ADD": oraclePairs, "ADDQ": oraclePairs,
 	"GET": oracleKeys, "RMV": oracleKeys, "CONTAINS": oracleKeys, "RNM_KEY": oracleRenames,
-	"COUNT": oracleNothing, "CLEAR": oracleNothing, "SERVER_INFO": oracleNothing, "PING": oracleNothing,
+	"COUNT": oracleNothing, "CLEAR": oracleNothing, "SERVER_INFO": oracleNothing, "PING": oracleNothing, "SAVE": oracleNothing,
 	"SETEX": oracleTimed, "SETEXQ": oracleTimed, "ADDEX": oracleTimed, "ADDEXQ": oracleTimed,
 	"EXPIRE": oracleTimes, "EXPIREQ": oracleTimes, "TTL": oracleKeys, "INCR": oracleNumbers, "INCRQ": oracleNumbers,
 	"CAS": oracleComparisons, "CAD": oracleExpected, "TAKE": oracleKeys, "SWAP": oraclePairs, "RMVQ": oracleKeys,

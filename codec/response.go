@@ -248,6 +248,16 @@ func appendRefusal(dst []byte, r *Refusal) []byte {
 	}
 }
 
+// AppendUnavailable appends the answer of a command about the whole store that can't be
+// executed, and why.
+func AppendUnavailable(dst []byte, op Opcode, msg string) []byte {
+	dst = append(dst, `{"`...)
+	dst = append(dst, op.String()...)
+	dst = append(dst, `_RSP":{"st":15,"m":"`...)
+	dst = appendEscaped(dst, bytes.ToValidUTF8([]byte(msg), []byte("\uFFFD")))
+	return append(dst, `"}}`...)
+}
+
 // AppendServerError appends an error that is no known command's.
 func AppendServerError(dst []byte, s int, msg string) []byte {
 	dst = append(dst, `{"SERVER_ERROR":{"s":`...)

@@ -47,6 +47,7 @@ const (
 	OpUpdate
 	OpUpdateQ
 	OpClearSet
+	OpSave
 
 	opSpare // its row is empty: a test adds a command there
 
@@ -143,6 +144,7 @@ var table = [NumOpcodes]row{
 		answers: invalid | keyNotExist | outOfMemory},
 	OpClearSet: {name: "CLEAR_SET", shape: ShapePairs, effect: EffectClearSet, reply: ReplyCountElements,
 		answers: invalid | keySet | keyUpdated | outOfMemory},
+	OpSave: {name: "SAVE", shape: ShapeNothing, effect: EffectSave, reply: ReplyMembers},
 }
 
 // Shape is what a command takes as its argument.
@@ -247,9 +249,10 @@ const (
 	EffectPing       // nothing
 	EffectKeys       // list keys
 	EffectClearSet   // remove all keys and store the pairs
+	EffectSave       // have a snapshot of it on disk
 
 	// NumEffects is the length of an array that is indexed by Effect.
-	NumEffects = int(EffectClearSet) + 1
+	NumEffects = int(EffectSave) + 1
 )
 
 // Writes reports whether a command with this effect may change the store.

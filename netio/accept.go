@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"keyframe/codec"
 )
 
 const (
@@ -65,10 +67,14 @@ func (s *Server) pause(last time.Duration) time.Duration {
 // admit gives a connection to an event loop, or refuses it. An error means that
 // this could not be done; the connection is closed.
 func (s *Server) admit(nc net.Conn) error {
+	if s.loading.Load() {
+		s.refuse(nc, codec.StatusUnavailable, s.loadingText())
+		return nil
+	}
 	if s.counters.conns.Add(1) > int64(s.opts.MaxConns) {
 		s.counters.conns.Add(-1)
 		s.counters.refused.Add(1)
-		s.refuse(nc)
+		s.refuse(nc, refusedSyntax, tooManyConns)
 		return nil
 	}
 	s.awaitDescriptors(nc)
@@ -134,17 +140,21 @@ func descriptorOf(nc net.Conn) (fd int) {
 	return fd
 }
 
-const tooManyConns = "too many connections"
+const (
+	tooManyConns = "too many connections"
+	// refusedSyntax is the number of a SERVER_ERROR that has no other.
+	refusedSyntax = 5
+)
 
-// refuse tells a client that the connection limit is reached, in the framing
-// that its first bytes choose, and closes the connection. When too many are being
+// refuse tells a client why it is not served, with the number s of a SERVER_ERROR, in the
+// framing that its first bytes choose, and closes the connection. When too many are being
 // told so at once, it gets the answer of JSON Lines without being listened to.
-func (s *Server) refuse(nc net.Conn) {
+func (s *Server) refuse(nc net.Conn, code codec.Status, reason string) {
 	select {
 	case s.refusing <- struct{}{}:
 	default:
 		_ = nc.SetDeadline(time.Now().Add(refuseAtOnce))
-		_, _ = nc.Write(refusalLine(tooManyConns))
+		_, _ = nc.Write(refusalLine(code, reason))
 		_ = nc.Close()
 		return
 	}
@@ -154,7 +164,7 @@ func (s *Server) refuse(nc net.Conn) {
 		_ = nc.SetDeadline(time.Now().Add(min(refuseTimeout, s.opts.HandshakeTimeout)))
 		// A stop does not wait for clients that say nothing.
 		defer context.AfterFunc(s.stopping, func() { _ = nc.SetDeadline(time.Now()) })()
-		answer := refusal(nc)
+		answer := refusal(nc, code, reason)
 		_ = nc.SetWriteDeadline(time.Now().Add(refuseTimeout))
 		if _, err := nc.Write(answer); err != nil {
 			return
@@ -174,7 +184,7 @@ func (s *Server) refuse(nc net.Conn) {
 
 // refusal reads until the framing is known, an upgrade request to its end or a
 // line's beginning, or until the deadline, and returns the answer.
-func refusal(nc net.Conn) []byte {
+func refusal(nc net.Conn, code codec.Status, reason string) []byte {
 	var got []byte
 	buf := make([]byte, 4096)
 	for {
@@ -183,9 +193,9 @@ func refusal(nc net.Conn) []byte {
 		row := chooseFraming(got)
 		switch {
 		case row != nil && (err != nil || row.asked(got)):
-			return row.refuse(tooManyConns)
+			return row.refuse(code, reason)
 		case err != nil:
-			return refusalLine(tooManyConns)
+			return refusalLine(code, reason)
 		}
 	}
 }

@@ -150,6 +150,10 @@ func (p *pipeline) answerStoreCommand(payload []byte, at, next int, cmd codec.Co
 		p.answerCount(cmd.Op, cmd.Extra, keys)
 		return true
 	}
+	if effect == codec.EffectSave && p.save != nil {
+		p.submitSave(cmd, next)
+		return false
+	}
 	p.countStoreCommand(cmd.Op)
 	switch effect {
 	case codec.EffectCount:
@@ -158,6 +162,8 @@ func (p *pipeline) answerStoreCommand(payload []byte, at, next int, cmd codec.Co
 		p.answerText(codec.AppendMembers(p.text[:0], cmd.Op, p.info()), cmd.Extra)
 	case codec.EffectPing:
 		p.answerText(codec.AppendMembers(p.text[:0], cmd.Op, codec.Object{}), cmd.Extra)
+	case codec.EffectSave:
+		p.answerSave(cmd.Op, cmd.Extra, nil, errNotOnDisk)
 	default:
 		panic("BUG: netio: no answer for " + cmd.Op.String())
 	}

@@ -63,6 +63,8 @@ type waiting struct {
 	store codec.Opcode // a command about the whole store, whose pairs are the batch
 	extra *codec.Extra // its own
 	keys  int          // its answer
+	saved codec.Object // or that
+	err   error        // or why there is none
 
 	applied bool
 	goOn    func() // what the loop is to do when it is applied
@@ -131,6 +133,18 @@ func (p *pipeline) submitClear(w *waiting, next int) {
 	})
 }
 
+// submitSave has a snapshot made, for which the connection waits.
+func (p *pipeline) submitSave(cmd codec.Command, next int) {
+	w := &waiting{isJoined: p.isJoined, store: cmd.Op, extra: cmd.Extra.Clone()}
+	p.waitFor(w, next, codec.Command{})
+	p.save(func(saved codec.Object, err error) {
+		p.execute(func() {
+			w.applied, w.saved, w.err = true, saved, err
+			w.goOn()
+		})
+	})
+}
+
 func (p *pipeline) waitFor(w *waiting, next int, part codec.Command) {
 	p.waits, p.resumeAt, p.resume = w, next, part
 	if !part.More {
@@ -145,9 +159,13 @@ func (p *pipeline) answerWaiting(f framing, w *waiting) (done bool) {
 	p.framing, p.isJoined = f, w.isJoined
 	defer func() { p.isJoined = false }()
 	if w.store != 0 {
-		if p.countStoreCommand(w.store); w.store.Effect() == codec.EffectClearSet {
+		p.countStoreCommand(w.store)
+		switch w.store.Effect() {
+		case codec.EffectClearSet:
 			p.answerPairs(w.store, w.extra, w.keys, w.args, w.batch.Ops)
-		} else {
+		case codec.EffectSave:
+			p.answerSave(w.store, w.extra, w.saved, w.err)
+		default:
 			p.answerCount(w.store, w.extra, w.keys)
 		}
 		return true

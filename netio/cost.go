@@ -116,4 +116,5 @@ var storeCosts = [codec.NumEffects]int{
 	codec.EffectServerInfo: costServerInfo,
 	codec.EffectPing:       costPing,
 	codec.EffectClearSet:   costClear,
+	codec.EffectSave:       costPing, // its work is done elsewhere
 }

@@ -55,7 +55,12 @@
 // Between a batch, the store and the client a committer may stand: a journal that has
 // answers wait until they are safe, or a log that decides the order before anything is
 // applied (commit.go). A connection gets no turns while it waits, so nothing of its own
-// overtakes it. No server has one yet; tests and the simulation do.
+// overtakes it.
+//
+// A server with a journal has one (journal.go). A batch is applied at once, and its effects
+// are noted; at the end of the loop's wake-up, when it has looked at all sockets that were
+// ready, one write has all that any loop has noted, and the answers leave. Whoever has seen
+// what is not written yet, by a read on any loop, waits for the same write.
 //
 // # Back pressure
 //

@@ -70,7 +70,7 @@ var framings = []framingRow{
 		match:  looksLikeHTTP,
 		make:   func(opts *Options) framing { return &handshake{opts: opts} },
 		asked:  func(b []byte) bool { return bytes.Contains(b, []byte("\r\n\r\n")) || len(b) >= maxRequestBytes },
-		refuse: func(reason string) []byte { return httpError(http.StatusServiceUnavailable, reason) },
+		refuse: func(_ codec.Status, reason string) []byte { return httpError(http.StatusServiceUnavailable, reason) },
 	},
 	{
 		name:   "JSON Lines",
@@ -87,7 +87,7 @@ type framingRow struct {
 	match  func(first []byte) match // reports whether its connections begin so
 	make   func(opts *Options) framing
 	asked  func(b []byte) bool // reports whether the client has said enough to be answered
-	refuse func(reason string) []byte
+	refuse func(code codec.Status, reason string) []byte
 }
 
 // Framings are the names of the framings that a server serves.
@@ -153,8 +153,8 @@ func chooseFraming(first []byte) *framingRow {
 	return nil
 }
 
-func refusalLine(reason string) []byte {
-	return append(codec.AppendServerError(nil, 5, reason), '\n')
+func refusalLine(code codec.Status, reason string) []byte {
+	return append(codec.AppendServerError(nil, int(code), reason), '\n')
 }
 
 // noMessages is what framings share whose commands are never in pieces.

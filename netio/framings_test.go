@@ -26,7 +26,7 @@ var sizedRow = framingRow{
 	match:  func(first []byte) match { return map[bool]match{true: matches}[first[0] == 0] },
 	make:   func(opts *Options) framing { return &sizedFraming{maxBytes: opts.MaxFrameBytes} },
 	asked:  func(b []byte) bool { return len(b) >= sizeBytes },
-	refuse: func(reason string) []byte { return appendSized(nil, []byte(reason)) },
+	refuse: func(_ codec.Status, reason string) []byte { return appendSized(nil, []byte(reason)) },
 }
 
 // sizedFraming has commands and answers after their size, in four bytes. A size of 0 from

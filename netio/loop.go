@@ -50,6 +50,9 @@ func (s *Server) newLoop(el eventLoop) *loop {
 	l := &loop{srv: s, el: el, rerun: make(chan struct{}, 1)}
 	l.pipe = newPipeline(s, &l.count)
 	l.pipe.execute = l.execute
+	if s.opts.Journal != nil {
+		l.commitTo(s.opts.Journal, s.engine)
+	}
 	l.pipe.info = func() codec.Object {
 		l.publish()
 		st := s.Stats() // other loops' counts may lag by the turns that they are in

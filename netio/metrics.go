@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"keyframe/codec"
+	"keyframe/engine/journal"
 )
 
 // This file is the list of what the server counts. /metrics, SERVER_INFO's answer
@@ -45,7 +46,7 @@ const (
 )
 
 // Histogram holds how many values there were, their sum, and how many were up to
-// each bound, which includes those up to the bounds below.
+// each bound, which includes those up to the bounds below. Without Buckets there is none.
 type Histogram struct {
 	Count   uint64
 	Sum     float64
@@ -119,6 +120,40 @@ var metrics = []Metric{
 		func(st *Stats) []uint64 { return st.Total.BatchSizes[:] }),
 	byLoop("apply_seconds_total", "applySeconds", KindCounter, "Time spent executing batches, estimated from a sample. COUNT and CLEAR are not batches.",
 		func(l *LoopStats) float64 { return l.ApplyTime.Seconds() }),
+
+	onDisk("journal_bytes_total", KindCounter, "Bytes of groups that were written to the journal since the start.",
+		func(j *journal.Stats) float64 { return float64(j.Bytes) }),
+	onDisk("journal_groups_total", KindCounter, "Groups of changes that were written to the journal, each with one write.",
+		func(j *journal.Stats) float64 { return float64(j.Groups) }),
+	onDisk("journal_errors_total", KindCounter, "Operations on the journal's files that failed.",
+		func(j *journal.Stats) float64 { return float64(j.Errors) }),
+	{Name: "journal_sync_seconds", Kind: KindHistogram, Help: "How long it took to have the journal's bytes on disk.", Histogram: syncTimes},
+	onDisk("journal_file_bytes", KindGauge, "Size of the journal's files, without snapshots.",
+		func(j *journal.Stats) float64 { return float64(j.SegmentBytes) }),
+	onDisk("journal_since_snapshot_bytes", KindGauge, "Bytes of the journal that the last snapshot does not have.",
+		func(j *journal.Stats) float64 { return float64(j.SinceSnapshot) }),
+	onDisk("journal_refusing", KindGauge, "1 while writes get status 15, since the disk is full or has failed.",
+		func(j *journal.Stats) float64 {
+			if j.Refusing {
+				return 1
+			}
+			return 0
+		}),
+	onDisk("snapshots_total", KindCounter, "Snapshots made since the start.",
+		func(j *journal.Stats) float64 { return float64(j.Snapshots) }),
+	onDisk("snapshot_end_seconds", KindGauge, "When the last one was made, in seconds since 1970; 0: not since the start.",
+		func(j *journal.Stats) float64 {
+			if j.LastSnapshot.Ended.IsZero() {
+				return 0
+			}
+			return float64(j.LastSnapshot.Ended.UnixMilli()) / 1000
+		}),
+	onDisk("snapshot_seconds", KindGauge, "How long the last one took.",
+		func(j *journal.Stats) float64 { return j.LastSnapshot.Duration.Seconds() }),
+	onDisk("snapshot_bytes", KindGauge, "Size of the last one.",
+		func(j *journal.Stats) float64 { return float64(j.LastSnapshot.Bytes) }),
+	onDisk("recovery_seconds", KindGauge, "How long it took to read the store at the start.",
+		func(j *journal.Stats) float64 { return j.Recovery.Seconds() }),
 }
 
 // infoMembers are the members of SERVER_INFO's answer after its status.
@@ -173,6 +208,33 @@ func family(name, info, label, help string, each func(*Stats, func(string, uint6
 			return members
 		},
 	}
+}
+
+// onDisk is a number about the journal, which has no sample without one.
+func onDisk(name string, kind MetricKind, help string, value func(*journal.Stats) float64) Metric {
+	return Metric{
+		Name: name, Kind: kind, Help: help,
+		Samples: func(st *Stats, sample func(string, float64)) {
+			if st.Journal != nil {
+				sample("", value(st.Journal))
+			}
+		},
+	}
+}
+
+// syncTimes is the histogram of a journal's syncs.
+func syncTimes(st *Stats) Histogram {
+	if st.Journal == nil {
+		return Histogram{}
+	}
+	h := Histogram{Sum: st.Journal.SyncTime.Seconds(), Buckets: make(map[float64]uint64)}
+	for i, n := range st.Journal.Syncs {
+		h.Count += n
+		if i < len(st.Journal.Syncs)-1 { // the last has no bound
+			h.Buckets[(journal.SyncTimeUnit << i).Seconds()] = h.Count
+		}
+	}
+	return h
 }
 
 // uptime is the time since the start, of which SERVER_INFO has the whole seconds.

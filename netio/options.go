@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyframe/codec"
+	"keyframe/engine/journal"
 )
 
 // Defaults of Options: those of PROTOCOL.md sections 1 and 6, where it names one.
@@ -62,6 +63,10 @@ type Options struct {
 	HandshakeTimeout time.Duration // from the first byte to the choice of a framing, upgrade included
 	OutputTimeout    time.Duration // with more than half of MaxOutputBytes unread
 	StopTimeout      time.Duration // how long Stop lets clients take their answers
+
+	// Journal keeps the store on disk, if it isn't nil: then Start has to be followed by Load.
+	// It must be open; the engine must have been made with RecordEffects.
+	Journal *journal.Journal
 
 	// Version is the version in SERVER_INFO's answer.
 	Version string

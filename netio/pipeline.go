@@ -30,9 +30,10 @@ const (
 // the scratch warm. It belongs to one goroutine.
 type pipeline struct {
 	store   store
-	commit  committer           // nil: the store applies at once, and answers leave at once
-	execute func(func())        // runs something on the loop; for what is committed later
-	info    func() codec.Object // the members of SERVER_INFO's answer
+	commit  committer                             // nil: the store applies at once, and answers leave at once
+	execute func(func())                          // runs something on the loop; for what is committed later
+	info    func() codec.Object                   // the members of SERVER_INFO's answer
+	save    func(saved func(codec.Object, error)) // has a snapshot made; nil: there is no disk
 	now     func() time.Time
 	count   *Counters
 	shares  shares

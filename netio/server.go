@@ -22,9 +22,10 @@ import (
 // be called from any goroutine at any time, Addrs after Start. The engine must
 // outlive the server.
 type Server struct {
-	opts  Options
-	store store
-	log   *slog.Logger
+	opts   Options
+	store  store
+	engine *engine.Engine // the store, for what only a journal needs
+	log    *slog.Logger
 
 	// What a simulation replaces.
 	now         func() time.Time
@@ -52,6 +53,8 @@ type Server struct {
 		at    time.Time
 	}
 
+	saves saveWaits
+
 	acceptors  sync.WaitGroup
 	background sync.WaitGroup  // every other goroutine except gnet's
 	stopping   context.Context // done when Stop begins
@@ -59,6 +62,7 @@ type Server struct {
 	stopped    chan struct{} // closed when the event loops are about to end
 	draining   atomic.Bool   // no more input is taken
 	ready      atomic.Bool   // Start has succeeded
+	loading    atomic.Bool   // the store is being read from disk
 
 	// mu guards byLoop and inOrder, which only grow, and keeps tasks from being
 	// sent to event loops that have ended: sending holds it shared, and Stop
@@ -90,6 +94,7 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 	s := &Server{
 		opts:     opts,
 		store:    e,
+		engine:   e,
 		log:      opts.Logger,
 		now:      time.Now,
 		shares:   defaultShares,
@@ -99,12 +104,14 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		byLoop:   make(map[gnet.EventLoop]*loop),
 	}
 	s.budget.init(&s.opts, &s.counters.conns)
+	s.loading.Store(opts.Journal != nil)
 	s.spawnWriter = func(w *writer) { s.background.Go(w.run) }
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s, nil
 }
 
-// Start binds every address and begins to serve. After an error nothing is left
+// Start binds every address and begins to serve, or, with a journal, to tell clients that
+// the store is being loaded; see Load. After an error nothing is left
 // bound or running.
 func (s *Server) Start() error {
 	for _, address := range s.opts.Listen {
@@ -158,8 +165,19 @@ func (s *Server) Addrs() []net.Addr {
 	return addrs
 }
 
-// Ready reports whether the server accepts connections.
-func (s *Server) Ready() bool { return s.ready.Load() && s.stopping.Err() == nil }
+// Ready reports an error while the server does not serve: before it has started, while it
+// loads its store, when its journal has failed, and from the moment a stop begins.
+func (s *Server) Ready() error {
+	switch {
+	case !s.ready.Load() || s.stopping.Err() != nil:
+		return errors.New("not accepting connections")
+	case s.loading.Load():
+		return errors.New(s.loadingText())
+	case s.opts.Journal != nil && s.opts.Journal.Err() != nil:
+		return s.opts.Journal.Err()
+	}
+	return nil
+}
 
 // CheckLoops reports an error when an event loop does not take a task before ctx
 // is done: something that runs on it blocks.

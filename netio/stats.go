@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keyframe/engine"
+	"keyframe/engine/journal"
 )
 
 // Stats are a server's numbers at one time. Those that operators and clients see, and
@@ -26,7 +27,8 @@ type Stats struct {
 	// Memory besides Store.ReservedBytes: what connections hold of input and output, and
 	// what Go's runtime has taken from the system for anything but these.
 	InputBytes, OutputBytes, RestBytes int
-	MaxBufferBytes                     int // Options.MaxBufferBytes
+	MaxBufferBytes                     int            // Options.MaxBufferBytes
+	Journal                            *journal.Stats // nil: the store is not on disk
 
 	Version string // Options.Version
 }
@@ -53,6 +55,10 @@ func (s *Server) Stats() Stats {
 		Version:       s.opts.Version,
 
 		MaxBufferBytes: s.opts.MaxBufferBytes,
+	}
+	if s.opts.Journal != nil && !s.loading.Load() {
+		j := s.opts.Journal.Stats()
+		st.Journal = &j
 	}
 	// We know of a loop when it gets its first connection; until then it has
 	// counted nothing.

@@ -50,11 +50,7 @@ func startAdmin(address string, token *token, srv *netio.Server, log *slog.Logge
 		answerHealth(w, srv.CheckLoops(ctx))
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if !srv.Ready() {
-			answerHealth(w, errors.New("not accepting connections"))
-			return
-		}
-		answerHealth(w, nil)
+		answerHealth(w, srv.Ready())
 	})
 	var handler http.Handler = mux
 	loopback := ln.Addr().(*net.TCPAddr).IP.IsLoopback()

@@ -22,7 +22,8 @@ var flagless = map[string]bool{
 	"Shards":          true,
 	"InitialCapacity": true,
 	"Simulation":      true, // for tests
-	"RecordEffects":   true, // for what has to hand them on; nothing yet
+	"RecordEffects":   true, // --data-dir needs them
+	"Journal":         true, // it is what --data-dir opens
 	"Merge":           true, // the codec's, for commands that change a part of a value
 }
 

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/pflag"
 
 	"keyframe/codec"
 	"keyframe/engine"
+	"keyframe/engine/journal"
 	"keyframe/netio"
 )
 
@@ -22,6 +24,9 @@ type config struct {
 	store     engine.Options
 	admin     string // host:port, or nothing
 	insecure  bool   // listeners may be open to other machines
+	dataDir   string // nothing: the store is in memory only
+	fsync     journal.Mode
+	recover   string
 	logFormat string
 	logLevel  slog.Level
 	version   bool
@@ -38,8 +43,9 @@ type config struct {
 
 const usage = `Usage: keyframe-server [flags]
        keyframe-server config check|print|sample [flags]
+       keyframe-server check|dump DIR
 
-Serves a JSON key-value store in memory. One port speaks both framings: a
+Serves a JSON key-value store, in memory and, with --data-dir, on disk. One port speaks both framings: a
 connection that begins with an HTTP GET becomes a WebSocket (one command a
 message), any other speaks JSON Lines (one command a line). Try it:
 
@@ -52,8 +58,9 @@ taken from the environment (KEYFRAME_MAX_MEMORY=4GiB), then from the file that
 --config names (max-memory = "4GiB"); keyframe-server config sample prints one.
 
 SIGINT or SIGTERM stops the server: it answers what it has read, closes every
-connection and exits, within 5 seconds. SIGHUP changes nothing yet: it is for
-reloading, and is logged. Exit status: 0 stopped, 1 could not start, 2 wrong usage.
+connection and exits, within 5 seconds; with --data-dir it makes a snapshot then.
+SIGHUP changes nothing yet: it is for reloading, and is logged. Exit status: 0
+stopped, 1 could not start, 2 wrong usage, 3 the journal has failed.
 `
 
 // parseFlags reads the command line, and what it leaves open from the environment and the
@@ -79,6 +86,11 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	fs.StringArrayVarP(&o.Listen, "listen", "l", []string{netio.DefaultListen}, "`address` to serve, repeatable: host:port, tcp://host:port or unix:///path")
 	values := choice{value: "scalar", choices: []string{"scalar", "any"}}
 	fs.Var(&values, "values", "what may be stored: scalar (strings, numbers, booleans) or any (null, objects and arrays too)")
+	fs.StringVar(&cfg.dataDir, "data-dir", "", "keep the store on disk in this `directory`, which is made if it isn't there (by default nothing is read or written)")
+	fsync := choice{value: journal.EverySec.String(), choices: []string{journal.EverySec.String(), journal.Always.String(), journal.No.String()}}
+	fs.Var(&fsync, "fsync", "when what --data-dir keeps is safe from a power cut: everysec (after a second), always (before it is answered) or no (when the system likes)")
+	recovery := choice{value: "refuse", choices: []string{"refuse", "truncate"}}
+	fs.Var(&recovery, "recover", "what to do when the journal in --data-dir is damaged: refuse to start, or truncate it there")
 	fs.IntVar(&o.MinKeyChars, "min-key", codec.DefaultMinKeyChars, "how many characters a key must have, 1 to 1024")
 	fs.Var(sizeOrAuto{newSize(&cfg.store.MaxBytes, 0), &cfg.autoMemory}, "max-memory", "what the store may take: a SET that needs more gets status 14 (0: no limit; auto: what the container or the machine has, less --max-buffers and a margin for the process)")
 	fs.Var(newSize(&o.MaxFrameBytes, netio.DefaultMaxFrameBytes), "max-frame", "the longest command, as a message or a line")
@@ -122,6 +134,8 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	o.AnyValues = values.value == "any"
 	o.StopTimeout = netio.DefaultStopTimeout
 	cfg.logFormat = format.value
+	cfg.fsync, _ = journal.ParseMode(fsync.value) // it is one of its names
+	cfg.recover = recovery.value
 	if cfg.admin != "" || fs.Changed("admin") { // in a file, "" means off
 		if cfg.admin, err = adminAddress(cfg.admin); err != nil {
 			return nil, err
@@ -219,7 +233,7 @@ func (c *choice) Set(text string) error {
 }
 
 func (c *choice) String() string { return c.value }
-func (c *choice) Type() string   { return c.choices[0] + "|" + c.choices[1] }
+func (c *choice) Type() string   { return strings.Join(c.choices, "|") }
 
 // fileMode is a flag that takes permissions in octal.
 type fileMode os.FileMode

@@ -18,6 +18,7 @@ import (
 	"keyframe/cmd/internal/version"
 	"keyframe/codec"
 	"keyframe/engine"
+	"keyframe/engine/journal"
 	"keyframe/netio"
 )
 
@@ -26,6 +27,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
+	exitJournal = 3
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
@@ -34,6 +36,9 @@ func main() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
 func run(args, environ []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "config" {
 		return runConfig(args[1:], environ, stdout, stderr)
+	}
+	if len(args) > 0 && offlines[args[0]].run != nil {
+		return offlines[args[0]].main(args[1:], stdout, stderr)
 	}
 	cfg, err := parseFlags(args, environ, stdout)
 	if status, ended := usageStatus(err, stderr); ended {
@@ -45,6 +50,9 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	if err := serve(cfg, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "keyframe-server: %s\n", oneLine(err))
+		if errors.Is(err, errJournal) {
+			return exitJournal
+		}
 		return exitFailure
 	}
 	return exitOK
@@ -78,13 +86,22 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 
 	cfg.limitHeap()
 	cfg.store.Merge = netio.Merge
+	opts := cfg.server
+	if cfg.dataDir != "" {
+		var err error
+		if opts.Journal, err = openJournal(cfg, log); err != nil {
+			return err
+		}
+	}
 	store, err := engine.New(cfg.store)
 	if err != nil {
 		return err
 	}
 	defer store.Close() // it reports only a second close
+	if opts.Journal != nil {
+		defer opts.Journal.Close() // before the store, which a snapshot reads; after save it does nothing
+	}
 
-	opts := cfg.server
 	opts.Logger = log
 	opts.Version = version.String()
 	srv, err := netio.New(store, opts)
@@ -100,6 +117,21 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 	}
 	if err := srv.Start(); err != nil {
 		return err
+	}
+
+	failed := make(<-chan struct{})
+	var report journal.Report
+	if opts.Journal != nil {
+		if report, err = load(ctx, srv, cfg.dataDir, log, stderr); err != nil {
+			stop()
+			_ = srv.Stop(ctx) // nobody was served
+			if errors.Is(err, context.Canceled) {
+				log.Info("stopped while loading")
+				return nil
+			}
+			return err
+		}
+		failed = opts.Journal.Failed()
 	}
 
 	var addrs []string
@@ -119,13 +151,21 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 		case <-hangUp:
 			log.Info("SIGHUP: there is nothing to reload")
 		case <-ctx.Done():
+		case <-failed:
+			stop()
+			_ = srv.Stop(ctx) // ctx is done: nothing that is held may leave
+			return fmt.Errorf("%w: %w", errJournal, opts.Journal.Err())
 		}
 	}
 	stop() // a second signal ends the process at once
 	log.Info("stopping", "deadline", opts.StopTimeout)
 	if err := srv.Stop(context.Background()); err != nil {
-		log.Warn("stopped", "note", err)
-		return nil // clients that don't read are not the server's failure
+		log.Warn("some clients were cut off", "note", err) // they are not the server's failure
+	}
+	if opts.Journal != nil {
+		if err := save(opts.Journal, &report, log); err != nil {
+			return fmt.Errorf("%w: %w", errJournal, err)
+		}
 	}
 	log.Info("stopped")
 	return nil

@@ -47,6 +47,9 @@ func (c *serverCollector) Collect(out chan<- prometheus.Metric) {
 		m := &c.metrics[i]
 		if m.Kind == netio.KindHistogram {
 			h := m.Histogram(&st)
+			if h.Buckets == nil {
+				continue
+			}
 			out <- prometheus.MustNewConstHistogram(m.desc, h.Count, h.Sum, h.Buckets)
 			continue
 		}

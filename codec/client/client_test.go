@@ -218,6 +218,8 @@ func TestOtherResponses(t *testing.T) {
 	}{
 		{codec.AppendCount(nil, codec.OpCount, 12), client.Response{Op: codec.OpCount, Count: 12}},
 		{codec.AppendCount(nil, codec.OpClear, 0), client.Response{Op: codec.OpClear}},
+		{codec.AppendUnavailable(nil, codec.OpSave, "no \"disk\""), client.Response{Op: codec.OpSave, Status: 15, Value: []byte(`{"st":15,"m":"no \"disk\""}`)}},
+		{[]byte(`{"SET_RSP":{"st":15,"k":"abcdef"}}`), client.Response{Op: codec.OpSet, Status: 15, Key: []byte("abcdef")}},
 		{codec.AppendMembers(nil, codec.OpServerInfo, info), client.Response{Op: codec.OpServerInfo, Value: []byte(`{"st":0,"keyCnt":3,"version":"ü\n"}`)}},
 		{refusal(`[]`), client.Response{Status: 4, Message: []byte("Only one command permitted")}},
 		{refusal(`{"a\"\ud83d\ude00":1}`), client.Response{Status: 3, Message: []byte("unknown command a\"😀")}},

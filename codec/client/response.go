@@ -212,7 +212,7 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 			// surrogate pair, it can't be unescaped.
 			r.Message, err = m.value[1:len(m.value)-1], nil
 		}
-	case r.Op.Reply() == codec.ReplyMembers && r.Status == codec.StatusOK:
+	case r.Op.Reply() == codec.ReplyMembers && (r.Status == codec.StatusOK || r.Status == codec.StatusUnavailable):
 		r.Value = m.value
 	case (r.Op.Reply() == codec.ReplyCount || r.Op.Reply() == codec.ReplyCountElements) && r.Status == codec.StatusOK && string(m.name) == "cnt":
 		if r.Count, err = strconv.ParseInt(string(m.value), 10, 64); err != nil || r.Count < 0 {
@@ -226,7 +226,7 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 		r.Done = true
 	case r.Op.Values().Has(r.Status) && m.name != nil:
 		r.Key, r.Value = m.name, m.value
-	case !r.Op.Answers().Has(r.Status):
+	case !r.Op.Answers().Has(r.Status) && (r.Status != codec.StatusUnavailable || !r.Op.Effect().Writes()):
 		return fmt.Errorf("%w: %s with status %d and %.40q", ErrResponse, r.Op, st, m.name)
 	case r.Op.Shape() == codec.ShapeRenames && r.Status != codec.StatusTypeInvalid:
 		r.Key = m.name

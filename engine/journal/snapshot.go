@@ -263,41 +263,39 @@ func (j *Journal) isClosing() bool {
 	}
 }
 
+// maxRecycled is how many segments that nothing needs are kept to be used again: writing
+// where something was written before spares a sync the map of blocks.
+const maxRecycled = 2
+
 // removeOlder removes the snapshots before keep, and the segments that are only of use to
-// them. Two are recycled: writing where something was written before spares a sync the map
-// of blocks.
+// them, except those that are recycled.
 func (j *Journal) removeOlder(keep uint64) {
 	names, err := j.fs.List()
 	if err != nil {
 		j.log(true, "old snapshots can't be listed", "error", err)
 		return
 	}
-	remove := func(name string) {
-		if err := j.fs.Remove(name); err != nil {
-			j.log(true, "an old file can't be removed", "file", name, "error", err)
-		}
-	}
+	var gone []string
 	for _, name := range names {
 		if n, ok := numberOf(name, snapshotPrefix); ok && n < keep {
-			remove(name)
+			gone = append(gone, name)
 		}
 	}
+	j.removeFiles(gone)
 	if keep == 0 {
 		return // the only snapshot: what is before it is what stands in for it
 	}
+	gone = gone[:0]
 	j.writer.Lock()
-	var gone []string
 	for len(j.older) > 0 && j.older[0].number < keep {
 		s := j.older[0]
 		j.older = j.older[1:]
-		if len(j.recycled) < 2 && s.size <= 2*j.opts.SegmentBytes {
+		if len(j.recycled) < maxRecycled && s.size <= 2*j.opts.SegmentBytes {
 			j.recycled = append(j.recycled, segmentName(s.number))
 		} else {
 			gone = append(gone, segmentName(s.number))
 		}
 	}
 	j.writer.Unlock()
-	for _, name := range gone {
-		remove(name)
-	}
+	j.removeFiles(gone)
 }

@@ -21,7 +21,8 @@ type writer struct {
 	started  int64    // how much of current has been begun to be synced
 	retired  []*segment
 	older    []olderSegment // those before current that the log still has
-	stale    []string       // files to be removed when the run has begun
+	unused   []string       // files that nothing has needed since before this run
+	cut      []string       // files to be removed when the run has begun
 	recycled []string       // segments that nothing needs any more
 	last     uint64         // the highest number of a segment's file
 
@@ -51,7 +52,14 @@ type olderSegment struct {
 // continueFrom takes over what a recovery has found.
 func (w *writer) continueFrom(r *recovery) {
 	w.run, w.last, w.position = r.layout.run, r.layout.last, r.report.Position
-	w.stale = append(append(w.stale, r.layout.unused...), r.left...)
+	for _, name := range r.layout.unused {
+		if _, ok := numberOf(name, segmentPrefix); ok && len(w.recycled) < maxRecycled {
+			w.recycled = append(w.recycled, name)
+		} else {
+			w.unused = append(w.unused, name)
+		}
+	}
+	w.cut = r.left
 	for _, s := range r.layout.segments {
 		if s.number <= r.end.number {
 			w.older = append(w.older, olderSegment{s.number, s.size})
@@ -70,6 +78,7 @@ func (j *Journal) begin() error {
 	}
 	j.synced.Store(w.position)
 	w.run++
+	j.removeFiles(w.unused) // first: the disk may be full
 	if err := j.prepare(); err != nil {
 		return fmt.Errorf("journal: can't make a segment: %w", err)
 	}
@@ -89,13 +98,18 @@ func (j *Journal) begin() error {
 	if err := w.current.f.Sync(); err != nil {
 		return j.fail("sync", err)
 	}
-	for _, name := range w.stale {
+	j.removeFiles(w.cut)
+	w.unused, w.cut = nil, nil
+	return nil
+}
+
+// removeFiles removes files that nothing needs.
+func (j *Journal) removeFiles(names []string) {
+	for _, name := range names {
 		if err := j.fs.Remove(name); err != nil {
 			j.log(true, "an unused file can't be removed", "file", name, "error", err)
 		}
 	}
-	w.stale = nil
-	return nil
 }
 
 func (j *Journal) syncOlder(number uint64) error {

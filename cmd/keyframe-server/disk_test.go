@@ -1,0 +1,398 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var (
+	kills    = flag.Int("kills", 10, "how often TestKill kills a server")
+	seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 draws one")
+)
+
+func newSeed(t *testing.T) uint64 {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("-seed %d", seed)
+		}
+	})
+	return seed
+}
+
+// session is a connection that speaks lines.
+type session struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dial(addr string) (*session, error) {
+	nc, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return nil, err
+	}
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	return &session{nc, bufio.NewReader(nc)}, nil
+}
+
+// ask sends a line and returns the answer's.
+func (s *session) ask(line string) (string, error) {
+	if _, err := io.WriteString(s, line+"\n"); err != nil {
+		return "", err
+	}
+	answer, err := s.in.ReadString('\n')
+	return strings.TrimSpace(answer), err
+}
+
+func mustAsk(t *testing.T, addr, line string) string {
+	t.Helper()
+	s, err := dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	answer, err := s.ask(line)
+	if err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	return answer
+}
+
+func startOn(t *testing.T, dir string, args ...string) *process {
+	t.Helper()
+	return start(t, append([]string{"--listen", "127.0.0.1:0", "--data-dir", dir}, args...)...)
+}
+
+// writer is a client that counts up the values of its own keys, and remembers what was
+// answered.
+type writer struct {
+	known map[string]int // acknowledged
+	tried map[string]int // the last that was sent
+}
+
+// run sends commands of several kinds until the connection breaks, several at a time.
+func (w *writer) run(t *testing.T, addr, name string, r *rand.Rand) {
+	s, err := dial(addr)
+	if err != nil {
+		return // the server is gone already
+	}
+	defer s.Close()
+	for {
+		var out bytes.Buffer
+		var sent []map[string]int
+		for range 1 + r.IntN(8) {
+			pairs := map[string]int{}
+			for range 1 + r.IntN(6) {
+				key := fmt.Sprintf("%s-key-%d", name, r.IntN(50))
+				w.tried[key]++
+				pairs[key] = w.tried[key]
+			}
+			text, _ := json.Marshal(pairs)
+			fmt.Fprintf(&out, "{\"SET\":%s}\n", text)
+			sent = append(sent, pairs)
+		}
+		if _, err := s.Write(out.Bytes()); err != nil {
+			return
+		}
+		for _, pairs := range sent {
+			for range pairs {
+				line, err := s.in.ReadBytes('\n')
+				if err != nil {
+					return
+				}
+				var answer struct {
+					Rsp struct {
+						St int    `json:"st"`
+						K  string `json:"k"`
+					} `json:"SET_RSP"`
+				}
+				if err := json.Unmarshal(line, &answer); err != nil || answer.Rsp.St != 1 && answer.Rsp.St != 2 {
+					t.Errorf("answered %s, %v", line, err)
+					return
+				}
+				w.known[answer.Rsp.K] = pairs[answer.Rsp.K]
+			}
+		}
+	}
+}
+
+// TestKill kills a server under load again and again, at any moment, in every mode, with
+// two loops and snapshots between. Every acknowledged pair is there afterwards, or one of
+// the client's that came after it.
+func TestKill(t *testing.T) {
+	seed := newSeed(t)
+	r := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	writers := make([]*writer, 4)
+	for i := range writers {
+		writers[i] = &writer{map[string]int{}, map[string]int{}}
+	}
+	acknowledged := 0
+	for n := range *kills {
+		mode := []string{"everysec", "always", "no"}[n%3]
+		p := startOn(t, dir, "--loops", fmt.Sprint(1+n%2), "--fsync", mode)
+		acknowledged = checkKnown(t, p.addr, writers)
+		if t.Failed() {
+			return
+		}
+		var wg sync.WaitGroup
+		for i, w := range writers {
+			wr := rand.New(rand.NewPCG(r.Uint64(), 0))
+			wg.Go(func() { w.run(t, p.addr, fmt.Sprintf("writer-%d", i), wr) })
+		}
+		if n%3 == 1 {
+			if got := mustAsk(t, p.addr, `{"SAVE":{}}`); !strings.HasPrefix(got, `{"SAVE_RSP":{"st":0,"keys":`) {
+				t.Errorf("SAVE: %s", got)
+			}
+		}
+		time.Sleep(time.Duration(20+r.IntN(300)) * time.Millisecond) // any moment: there is no event to wait for
+		_ = p.Process.Kill()
+		_ = p.Wait()
+		wg.Wait()
+	}
+	if acknowledged == 0 {
+		t.Error("nothing was acknowledged")
+	}
+}
+
+// checkKnown compares what is there with what was acknowledged, and returns how many keys
+// that were. What is there is certain from now on.
+func checkKnown(t *testing.T, addr string, writers []*writer) (keys int) {
+	s, err := dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, w := range writers {
+		for _, key := range slices.Sorted(maps.Keys(w.tried)) {
+			answer, err := s.ask(fmt.Sprintf(`{"GET":[%q]}`, key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got struct {
+				Rsp map[string]any `json:"GET_RSP"`
+			}
+			if err := json.Unmarshal([]byte(answer), &got); err != nil {
+				t.Fatalf("%s: %v", answer, err)
+			}
+			is, _ := got.Rsp[key].(float64)
+			if n := int(is); n < w.known[key] || n > w.tried[key] {
+				t.Errorf("%s is %d, %d was acknowledged, %d sent", key, n, w.known[key], w.tried[key])
+			}
+			w.known[key] = int(is)
+			keys++
+		}
+	}
+	return keys
+}
+
+// TestRestart: a clean stop and a start, with what README says of them, and the copy of a
+// directory that is being served as its backup.
+func TestRestart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	p := startOn(t, dir)
+	mustAsk(t, p.addr, `{"SET":{"user1234_name":"bob"}}`)
+	mustAsk(t, p.addr, `{"SET":{"user1234_gone":1}}`)
+	mustAsk(t, p.addr, `{"RNM_KEY":[{"user1234_name":"user1234_nick"}]}`)
+	mustAsk(t, p.addr, `{"RMV":["user1234_gone"]}`)
+
+	status, _, stderr := runToEnd(t, "--listen", "127.0.0.1:0", "--data-dir", dir)
+	if status != 1 || !strings.Contains(stderr, "in use") || !strings.Contains(stderr, fmt.Sprint(p.Process.Pid)) {
+		t.Errorf("a second server: status %d, %s", status, stderr)
+	}
+	if status, _, stderr := runToEnd(t, "check", dir); status != 1 || !strings.Contains(stderr, "in use") {
+		t.Errorf("check beside a server: status %d, %s", status, stderr)
+	}
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := os.CopyFS(backup, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Process.Signal(syscall.SIGTERM)
+	if status := p.wait(t); status != 0 {
+		t.Fatalf("status %d\n%s", status, p.stderr)
+	}
+	for _, d := range []string{dir, backup} {
+		status, out, stderr := runToEnd(t, "check", d)
+		if status != 0 || !strings.Contains(out, "keys      1,") {
+			t.Errorf("check: status %d, %s%s", status, out, stderr)
+		}
+		p := startOn(t, d, "--fsync", "always", "--loops", "2")
+		if got := mustAsk(t, p.addr, `{"GET":["user1234_nick"]}`); got != `{"GET_RSP":{"st":0,"user1234_nick":"bob"}}` {
+			t.Errorf("it has %s", got)
+		}
+		if got := mustAsk(t, p.addr, `{"COUNT":{}}`); got != `{"COUNT_RSP":{"st":0,"cnt":1}}` {
+			t.Errorf("it has %s", got)
+		}
+		mustAsk(t, p.addr, `{"CLEAR":{}}`)
+		_ = p.Process.Kill()
+		_ = p.Wait()
+		p = startOn(t, d)
+		if got := mustAsk(t, p.addr, `{"COUNT":{}}`); got != `{"COUNT_RSP":{"st":0,"cnt":0}}` {
+			t.Errorf("after a CLEAR it has %s", got)
+		}
+		_ = p.Process.Kill()
+		_ = p.Wait()
+	}
+}
+
+// TestDump: what is dumped is what another server has when it has read it.
+func TestDump(t *testing.T) {
+	dir := t.TempDir()
+	p := startOn(t, dir, "--values", "any")
+	s, err := dial(p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	fmt.Fprint(s, `{"SETQ":{"string":"with \u00fc and \"","number":1.0,"nested":{"a":[1,null]},"key \" quoted":"x"}}`+"\n"+`{"SETEXQ":{"ttl":3600000,"pairs":{"expires":true}}}`+"\n"+`{"SETEXQ":{"ttl":1,"pairs":{"is over":true}}}`+"\n")
+	if got, err := s.ask(`{"PING":{}}`); err != nil || got != `{"PING_RSP":{"st":0}}` {
+		t.Fatal(got, err)
+	}
+	_ = p.Process.Signal(syscall.SIGTERM)
+	p.wait(t)
+	status, out, stderr := runToEnd(t, "dump", dir)
+	if status != 0 || strings.Count(out, "\n") != 5 {
+		t.Fatalf("status %d\n%s%s", status, out, stderr)
+	}
+	q := start(t, "--listen", "127.0.0.1:0", "--values", "any")
+	c, err := dial(q.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, out)
+	for key, want := range map[string]string{"string": `"with \u00fc and \""`, "number": "1.0", "nested": `{"a":[1,null]}`, `key \" quoted`: `"x"`, "expires": "true"} {
+		if got, err := c.ask(`{"GET":["` + key + `"]}`); err != nil || got != `{"GET_RSP":{"st":0,"`+key+`":`+want+`}}` {
+			t.Errorf("%s: %s, %v", key, got, err)
+		}
+	}
+	if got, err := c.ask(`{"TTL":["expires"]}`); err != nil || !strings.HasPrefix(got, `{"TTL_RSP":{"st":0,"expires":35`) {
+		t.Errorf("%s, %v", got, err)
+	}
+	if status, _, _ := runToEnd(t, "dump", filepath.Join(dir, "none")); status != 1 {
+		t.Errorf("of nothing: status %d", status)
+	}
+	if status, _, _ := runToEnd(t, "dump"); status != 2 {
+		t.Errorf("without a directory: status %d", status)
+	}
+}
+
+// TestDamagedDir: a server that finds damage says where and how much, and does not start;
+// with --recover truncate it does.
+func TestDamagedDir(t *testing.T) {
+	dir := t.TempDir()
+	p := startOn(t, dir)
+	for i := range 20 {
+		mustAsk(t, p.addr, fmt.Sprintf(`{"SET":{"number-%d":%d}}`, i, i))
+	}
+	_ = p.Process.Kill()
+	_ = p.Wait()
+	segments, _ := filepath.Glob(filepath.Join(dir, "segment-*"))
+	b, err := os.ReadFile(segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[bytes.Index(b, []byte("number-10"))] ^= 1
+	if err := os.WriteFile(segments[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"check", dir}, {"--listen", "127.0.0.1:0", "--data-dir", dir}} {
+		status, _, stderr := runToEnd(t, args...)
+		if status != 1 || !strings.Contains(stderr, "damaged; 9 valid groups follow") || !strings.Contains(stderr, filepath.Base(segments[0])) {
+			t.Errorf("%s: status %d, %s", args[0], status, stderr)
+		}
+	}
+	p = startOn(t, dir, "--recover", "truncate")
+	if got := mustAsk(t, p.addr, `{"COUNT":{}}`); got != `{"COUNT_RSP":{"st":0,"cnt":10}}` {
+		t.Errorf("truncated it has %s", got)
+	}
+}
+
+// TestFullDisk runs a server on a file system that is full, and then is not: writes get
+// status 15 and change nothing, reads go on, and writes come back by themselves.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=200m", "none", dir).CombinedOutput(); err != nil {
+		t.Skipf("no file system can be mounted here: %v, %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
+	p := startOn(t, filepath.Join(dir, "data"))
+	filler := filepath.Join(dir, "filler")
+	fill := func() {
+		f, err := os.Create(filler)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for piece := 1 << 20; piece > 0; piece /= 2 {
+			for {
+				if _, err := f.Write(make([]byte, piece)); err != nil {
+					break
+				}
+			}
+		}
+	}
+	s, err := dial(p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	fill()
+	value := strings.Repeat("v", 500_000)
+	refused := 0
+	for i := 0; i < 400 && refused == 0; i++ {
+		answer, err := s.ask(fmt.Sprintf(`{"SET":{"number-%d":"%s"}}`, i%3, value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(answer, `"st":15`) {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Fatal("writes are taken for ever")
+	}
+	if got, err := s.ask(`{"CONTAINS":["number-0"]}`); err != nil || got != `{"CONTAINS_RSP":{"st":4,"k":"number-0"}}` {
+		t.Errorf("a read on a full disk: %s, %v", got, err)
+	}
+	if got, err := s.ask(`{"CLEAR":{}}`); err != nil || !strings.Contains(got, `"s":15`) {
+		t.Errorf("CLEAR on a full disk: %s, %v", got, err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		answer, err := s.ask(`{"SET":{"with-room":1}}`)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("with room: %s, %v", answer, err)
+		}
+		if answer == `{"SET_RSP":{"st":1,"k":"with-room"}}` {
+			break
+		}
+	}
+	_ = p.Process.Kill()
+	_ = p.Wait()
+	p = startOn(t, filepath.Join(dir, "data"))
+	if got := mustAsk(t, p.addr, `{"COUNT":{}}`); got != `{"COUNT_RSP":{"st":0,"cnt":4}}` {
+		t.Errorf("it has %s", got)
+	}
+}
