@@ -233,12 +233,14 @@ func (n number) compareExponents(o number) int {
 
 // compareDigits compares the digits of two numbers of one exponent.
 func (n number) compareDigits(o number) int {
-	for a, b := n.whole, o.whole; ; {
+	a, moreOfA := n.whole, n.fraction
+	b, moreOfB := o.whole, o.fraction
+	for {
 		if len(a) == 0 {
-			a, n.fraction = n.fraction, nil
+			a, moreOfA = moreOfA, nil
 		}
 		if len(b) == 0 {
-			b, o.fraction = o.fraction, nil
+			b, moreOfB = moreOfB, nil
 		}
 		common := min(len(a), len(b))
 		if common == 0 {

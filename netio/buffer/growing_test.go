@@ -174,6 +174,9 @@ func BenchmarkGrowing(b *testing.B) {
 				for range pieces {
 					g = append(g, piece...)
 				}
+				if len(g) != pieces*len(piece) {
+					b.Fatal(len(g))
+				}
 			}
 		})
 	}
