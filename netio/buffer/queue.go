@@ -7,8 +7,8 @@ const (
 	smallest = 4 << 10
 	classes  = 4
 
-	// MaxChunk is how much of a Queue can be taken at a time. GETs of 60 KB values by a
-	// client that is slow, MB/s: chunks of 64 KiB 505, of 256 KiB 590, of 1 MiB 580.
+	// MaxChunk is how much of a Queue can be taken, and offered to a socket, at a time.
+	// GETs of 60 KB values, MB/s: 64 KiB offered at a time 505, 256 KiB 590, 1 MiB 580.
 	MaxChunk = smallest << (2 * (classes - 1))
 )
 
