@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -158,11 +159,27 @@ func TestUnsynced(t *testing.T) {
 	if err != nil || report.Cut == nil || report.Cut.Groups == 0 || report.Cut.Name != segmentName(2) {
 		t.Errorf("after a power cut: %v, %v", report.Cut, err)
 	}
+	// As if the next server had been killed before it removes what it has cut off.
+	kept := fs.copyOf()
+	kept.boot = 2
+	kept.fail(func(op, _ string) error {
+		if op == "remove" {
+			return syscall.EIO
+		}
+		return nil
+	})
+	if o, err = tryOpen(kept, 2, small(No)); err != nil {
+		t.Fatal(err)
+	}
+	want := o.store.content()
+	_ = o.Close()
+	if got, report, err := recovered(kept, 2, Options{}); err != nil || report.Cut != nil || !maps.Equal(got, want) {
+		t.Errorf("with what was cut off still there: %v, %v", report.Cut, err)
+	}
 	o, err = tryOpen(fs, 2, small(No))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := o.store.content()
 	_ = o.Close()
 	if got, report, err := recovered(fs, 2, Options{}); err != nil || report.Cut != nil || !maps.Equal(got, want) {
 		t.Errorf("once more: %v, %v", report.Cut, err)
@@ -243,6 +260,87 @@ func TestSnapshotDamage(t *testing.T) {
 			check(fmt.Sprintf("%d bytes", at), slices.Clone(whole[:at]))
 		}
 		check("a byte more", append(slices.Clone(whole), 0))
+	}
+}
+
+// writesMeanwhile is a source that logs something while a snapshot is made of it.
+type writesMeanwhile struct {
+	*store
+	write func()
+}
+
+func (w writesMeanwhile) Each(f func(*Change) bool) {
+	w.write()
+	w.store.Each(f)
+}
+
+// TestSnapshotNeeds: a snapshot has effects that came after its beginning. If the log has
+// lost them, the store would be in a state that it never was in.
+func TestSnapshotNeeds(t *testing.T) {
+	fs := newMemFS()
+	o := open(t, fs, 2, small(No))
+	lane := o.NewLane(func(uint64, error) {})
+	o.source = writesMeanwhile{o.store, func() {
+		lane.Begin()
+		o.store.set(lane.Records(), Change{Key: []byte("meanwhile")})
+		lane.End()
+	}}
+	if _, err := o.Snapshot(false); err != nil {
+		t.Fatal(err)
+	}
+	cut := fs.copyOf()
+	cut.boot = 2
+	f := cut.files[segmentName(o.snapshots.newest)]
+	f.data = f.data[:segmentHeaderBytes]
+	var damage *DamageError
+	if _, _, err := recovered(cut, 2, Options{}); !errors.As(err, &damage) {
+		t.Errorf("without what it needs: %v", err)
+	}
+	if got, _, err := recovered(fs.copyOf(), 2, Options{}); err != nil || len(got) != 1 {
+		t.Errorf("with it: %d keys, %v", len(got), err)
+	}
+}
+
+// TestGap: a log that ends while a record waits for another has lost that.
+func TestGap(t *testing.T) {
+	h := segmentHeader{shards: 1, number: 1, run: 1}
+	b := appendStart(make([]byte, groupHeaderBytes), []uint64{0})
+	b = AppendSet(b, 0, 2, []byte("second"), nil, 0, 0)
+	sealGroup(b, 1, 0, 0)
+	fs := newMemFS()
+	fs.files[segmentName(1)] = &memFile{data: append(h.append(nil), b...)}
+	var damage *DamageError
+	if got, _, err := recovered(fs, 1, Options{}); !errors.As(err, &damage) || damage.CanTruncate {
+		t.Errorf("%d keys, %v", len(got), err)
+	}
+}
+
+// TestOfOtherPlaces: a whole group, or a whole block, at another's place is none.
+func TestOfOtherPlaces(t *testing.T) {
+	b := append(make([]byte, groupHeaderBytes), 1)
+	sealGroup(b, 3, 100, 0)
+	if _, ok := readGroup(b, 3, 100); !ok {
+		t.Error("a group is none at its own place")
+	}
+	for _, at := range [][2]uint64{{3, 101}, {4, 100}} {
+		if _, ok := readGroup(b, at[0], at[1]); ok {
+			t.Errorf("a group is taken in segment %d at %d", at[0], at[1])
+		}
+	}
+	h := snapshotHeader{run: 1, segment: 1, seqs: []uint64{0}}
+	data := h.append(nil)
+	block := appendSnapshotKey(make([]byte, blockHeaderBytes), &Change{Key: []byte("key")})
+	sealBlock(block, blockKeys, 0)
+	data = append(append(data, block...), block...) // the first block instead of the second
+	fs := newMemFS()
+	fs.files[snapshotName(1)] = &memFile{data: data}
+	r, err := openSnapshot(fs, snapshotName(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := 0
+	if err := r.eachBlock(func([]byte, int64) error { blocks++; return nil }); err == nil || blocks != 1 {
+		t.Errorf("%d blocks, %v", blocks, err)
 	}
 }
 
