@@ -313,6 +313,25 @@ func TestStalls(t *testing.T) {
 	}
 }
 
+// TestGathered: a lane that waits for no answer gathers no more than its bound while the
+// disk stands still.
+func TestGathered(t *testing.T) {
+	fs := newMemFS()
+	o := open(t, fs, 2, small(Always)) // nobody syncs
+	lane := o.NewLane(func(uint64, error) {})
+	for range 1000 {
+		lane.Begin()
+		o.store.set(lane.Records(), Change{Key: []byte("key"), Value: make([]byte, 100)})
+		lane.End()
+		if n := len(lane.records); n > (gatheredGroups+1)*o.opts.GroupBytes {
+			t.Fatalf("%d bytes are gathered", n)
+		}
+	}
+	if o.Kept() > 0 {
+		t.Error("what is written counts as synced")
+	}
+}
+
 // TestIsFull names what is tried again.
 func TestIsFull(t *testing.T) {
 	for _, err := range []error{syscall.ENOSPC, syscall.EDQUOT, io.ErrShortWrite} {

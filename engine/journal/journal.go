@@ -273,10 +273,17 @@ func (l *Lane) End() {
 		l.records, n = l.records[:0], 0
 	}
 	l.j.gate.RUnlock()
-	if n >= l.j.opts.GroupBytes {
-		l.j.advance(l.j.Position()) // an error is Done's, too
+	switch j := l.j; {
+	case n >= j.opts.GroupBytes*gatheredGroups:
+		_ = j.flush(j.Position()) // an error is Done's, too
+	case n >= j.opts.GroupBytes:
+		_ = j.advance(j.Position())
 	}
 }
+
+// gatheredGroups bounds what a lane gathers, in groups, while Always waits for a sync. Who
+// is not answered, as by SETQ, waits for nothing: so the lane writes then, itself.
+const gatheredGroups = 16
 
 // Position returns the group after which an answer may leave that is made of what the store
 // has been until now.
