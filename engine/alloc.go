@@ -32,6 +32,7 @@ type allocator struct {
 	retryAboveBytes int  // a compaction that was postponed is tried again when freeBytes passes this
 	retryAtPages    int  // or when the pool has this many pages left; 0: none was postponed
 	untidy          bool // the maintainer knows of garbage that may wait until the store is at rest
+	borrowing       bool // an insert that has evicted something may have pages that are lent
 }
 
 // Blocks grow with the shard, so that small stores stay small and large ones
@@ -69,7 +70,7 @@ func (a *allocator) alloc(n int) (r ref, class int, ok bool) {
 }
 
 func (a *allocator) allocClass(class int) (r ref, ok bool) {
-	if a.reservedForCopies && !a.copying {
+	if a.reservedForCopies && !a.copying && (!a.borrowing || a.reverting) {
 		return 0, false // nor from the lists: what is on them may be about to go
 	}
 	size := classBytes(class)
@@ -91,19 +92,26 @@ func (a *allocator) allocClass(class int) (r ref, ok bool) {
 // wordsOf is how far apart references are that have n bytes between them.
 func wordsOf(n int) ref { return ref(n >> 3) }
 
-// spare is how many pages a run must leave in the pool: the reserve, and what the
-// shard's own copies may still need. The maintainer may have it all.
+// spare is how many pages a run must leave in the pool: the reserve, what is lent to
+// inserts that evict, and what the shard's own copies may still need. The maintainer may
+// have it all.
 func (a *allocator) spare() int {
 	if a.copying {
 		return 0
 	}
-	return max(a.pool.reserve, a.pagesForCopies)
+	if a.borrowing {
+		return a.pool.spareOfLoans()
+	}
+	return max(a.pool.reserve+a.pool.loan, a.pagesForCopies)
 }
 
 // newBlock gets a block with room for size bytes.
 func (a *allocator) newBlock(size int) bool {
 	least := (size + pageBytes - 1) / pageBytes
 	pages := max(min((a.blockBytes-a.oldBytes)/8/pageBytes, maxBlockPages), minBlockPages, least)
+	if a.borrowing {
+		pages = least
+	}
 	// Records of one size should fill their blocks: a class above a page is an
 	// odd number of pages, up to 15, divided or multiplied by a power of two.
 	// (13 KiB in 16 pages would leave 19 % unused, in 13 nothing.)
@@ -130,14 +138,44 @@ func (a *allocator) newBlock(size int) bool {
 // retireBump puts the rest of the newest block on the lists.
 func (a *allocator) retireBump() {
 	a.restBytes += int(a.bumpEnd-a.bump) * 8
-	for a.bump < a.bumpEnd {
-		class := classOf(int(min((a.bumpEnd-a.bump)*8, maxSmall)))
-		if a.bump+wordsOf(classBytes(class)) > a.bumpEnd {
+	a.pushAll(a.bump, a.bumpEnd)
+	a.bump = a.bumpEnd
+}
+
+// pushAll puts what lies between two references on the lists.
+func (a *allocator) pushAll(r, end ref) {
+	for r < end {
+		class := classOf(int(min((end-r)*8, maxSmall)))
+		if r+wordsOf(classBytes(class)) > end {
 			class--
 		}
-		a.push(a.bump, class)
-		a.bump += wordsOf(classBytes(class))
+		a.push(r, class)
+		r += wordsOf(classBytes(class))
 	}
+}
+
+// allocFreed returns room for a record of n bytes out of what was freed: of its own class,
+// or cut from a larger one's.
+func (a *allocator) allocFreed(n int) (r ref, class int, ok bool) {
+	if n > maxSmall {
+		return a.alloc(n)
+	}
+	class = classOf(n)
+	if a.reservedForCopies {
+		return 0, class, false
+	}
+	for larger := class; larger < smallClasses; larger++ {
+		if a.free[larger] == 0 {
+			continue
+		}
+		r, _ = a.allocClass(larger)
+		if rest := classBytes(larger) - classBytes(class); rest > 0 {
+			a.liveBytes -= rest
+			a.pushAll(r+wordsOf(classBytes(class)), r+wordsOf(classBytes(larger)))
+		}
+		return r, class, true
+	}
+	return 0, class, false
 }
 
 func (a *allocator) push(r ref, class int) {

@@ -110,12 +110,13 @@ type Batch struct {
 	// a key whose deadline is Now or earlier doesn't exist. At 0 no deadline is over.
 	Now int64
 
-	next    int    // the first operation not executed yet
-	scratch []byte // the values read by the latest Apply
-	args    []Args
-	effects []effect
-	old     []byte // a Merge's copy of the value that it is made from
-	merged  []byte // and what Options.Merge appends to
+	next     int    // the first operation not executed yet
+	scratch  []byte // the values read by the latest Apply
+	args     []Args
+	effects  []effect
+	retrying bool   // an operation is being executed again, see retryFull
+	old      []byte // a Merge's copy of the value that it is made from
+	merged   []byte // and what Options.Merge appends to
 }
 
 // Add appends an operation. Its form is 0, and so are its Args.

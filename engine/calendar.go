@@ -110,7 +110,13 @@ func (s *shard) roomToRemind(t tick) bool {
 	if s.calendar == nil {
 		s.calendar = new(calendar)
 	}
-	return s.roomInBand(s.calendar, s.calendar.bandOf(t), s.spare())
+	s.borrowing = s.pool.evictors != nil // a sheet is seldom new, and for many
+	ok := s.roomInBand(s.calendar, s.calendar.bandOf(t), s.spare())
+	s.borrowing = false
+	if !ok && s.pool.evictors != nil {
+		return s.dropLeftOver(s.calendar.bands[s.calendar.bandOf(t)])
+	}
+	return ok
 }
 
 // roomInBand makes sure that a band's first sheet isn't full.

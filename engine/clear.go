@@ -48,8 +48,8 @@ func (e *Engine) ClearSet(b *Batch, seqs []uint64) (n int, _ []uint64) {
 			taken = nil
 			op.Status = set()
 		}
-		if e.recordEffects && op.Status.changes() {
-			b.recordChange(s, h>>e.shift, h, op)
+		if e.recordEffects {
+			e.noteEffects(b, s, h, op)
 		}
 	}
 	e.unlockAll()

@@ -37,6 +37,7 @@ type evacuation struct {
 
 	copying           bool // the maintainer is copying: it may have the pool's reserve
 	reservedForCopies bool // it alone may have memory: there is hardly more than it needs
+	reverting         bool // the blocks that are taken now are about to go
 	pagesForCopies    int  // that it may still need
 }
 
@@ -53,7 +54,9 @@ func (m *maintainer) compact(s *shard, all bool) {
 			how = reverted
 		}
 	}
-	for _, b := range c.end(how) {
+	given := c.end(how)
+	m.pool.forCopies.Store(0)
+	for _, b := range given {
 		m.pool.release(b.page, b.pages)
 		m.yield()
 	}
@@ -103,6 +106,7 @@ func (c *compaction) begin() bool {
 		return false
 	}
 	c.m.compactions.Add(1)
+	c.m.pool.lentBeside.Store(0)
 	c.epoch = s.epoch
 	s.retireBump()
 	// What is on the lists now goes with the old blocks. What is freed from here on
@@ -139,6 +143,7 @@ func (c *compaction) revert() bool {
 	}
 	c.taken = newBlockSet(c.s.blocks[c.s.oldBlocks:])
 	c.s.reservedForCopies = true // or a new record could lie in a block that is given back
+	c.s.reverting = true
 	c.s.mu.Unlock()
 	return c.walk(func(at uint64) (uint64, bool) { return c.s.revertLocked(at, c.taken) })
 }
@@ -184,6 +189,27 @@ func (c *compaction) end(how outcome) []run {
 		c.m.postponeLocked(s, max(c.pages, c.m.pool.left())+s.blockBytes/32/pageBytes+1)
 	}
 	return given
+}
+
+// giveUpLocked ends a compaction in its middle, for an insert that finds no memory while
+// it runs: old blocks and new ones serve on, and what was free, or was moved, can be had at
+// once. The lists that are walked to their ends are those that began with the compaction,
+// and short; the maintainer learns of it from the epoch.
+func (s *shard) giveUpLocked() {
+	for class, old := range s.oldFree {
+		if old == 0 {
+			continue
+		}
+		last := &s.free[class]
+		for *last != 0 {
+			last = s.nextFree(*last)
+		}
+		*last = old
+	}
+	s.relinkFreedDuring(nil)
+	s.evacuation = evacuation{}
+	s.freeBytes = s.blockBytes - s.liveBytes - int(s.bumpEnd-s.bump)*8
+	s.epoch++
 }
 
 // there reports whether the shard still has what it had at the start.
@@ -241,6 +267,7 @@ func (m *maintainer) retryPostponed() {
 // up before this is asked again.
 func (a *allocator) reserveIfShort(copies int) {
 	a.pagesForCopies = copies/pageBytes + 1
+	a.pool.forCopies.Store(int64(a.pagesForCopies))
 	a.reservedForCopies = a.pool.left()*pageBytes < copies+2*maxBlockPages*pageBytes
 }
 

@@ -36,11 +36,11 @@
 //	    shard       │   -    │ directory    │ group    │ - │ tag
 //	                         └─ position: kept in the slot ─┘
 //
-//	shard ──► directory[bits × size / 2²¹] ──► segment ──► group ──► slot ──► record
+//	shard ──► directory[bits × size / 2¹⁹] ──► segment ──► group ──► slot ──► record
 //
 //	directory entry   segment's reference ‹‹ 8 │ log₂ of its groups
 //	group, 64 bytes   [ tag tag tag tag tag tag tag passed ][ slot ] × 7
-//	slot, 8 bytes     position (28 bits) │ reference (36 bits)
+//	slot, 8 bytes     position (26 bits) │ state:2 │ reference (36 bits)
 //	record            value bytes:14 │ form:2 │ expires:1 │ class:7 │ key bytes:8 │ key … │ value … │ expiry, or none
 //
 // The hash depends on random bytes of each Engine, because clients choose the keys and must
@@ -57,7 +57,7 @@
 // single lookups, and asks for long enough, may find keys that lie near each other.
 //
 // A lookup compares all seven tags of a group at once, in a 64-bit word without
-// branches, then the slot's 28 bits, then the whole key: this is a store, a
+// branches, then the slot's 26 bits, then the whole key: this is a store, a
 // collision must never mix up keys. A key whose group is full goes to the next
 // group of its segment; the byte "passed" counts such keys, and a lookup goes on
 // only past groups where it isn't zero. Removing counts down, so there are no
@@ -179,6 +179,30 @@
 // dead: each shard has a calendar, 8 bytes for each of its records that expire, and a step
 // costs what it finds. See calendar.
 //
+// # Eviction
+//
+// With [Options.Evict] an insert that finds no room evicts keys of its own shard, at most 64
+// of them, and uses their room: of its own size, or cut from a larger one. A large value
+// may have large ones of other shards evicted, too.
+//
+// [EvictVolatile] takes of five keys with a deadline that it meets the one whose is next.
+// [EvictAll] is S3-FIFO without its queues, see state in evict.go: two bits in the slot, and
+// a filter of fixed length a shard, a thirty-second of the ceiling in all, which has the
+// order of the newcomers and fingerprints of keys that were evicted. It has no lists, and a
+// key that is asked for costs a write to its slot three times at most. bench/rivals/eviction
+// compares what it keeps with other policies.
+//
+// What is freed in one size doesn't make room for a larger one at once. For that another
+// thirty-second of the ceiling is kept, the loan, of which such an insert takes what it
+// needs. What it has not evicted as much for is its shard's debt, paid by the inserts that
+// follow. While half of the loan is out, shards are compacted for a thirty-second of garbage
+// already. An insert that finds its shard in the middle of a compaction, and no room, ends
+// that: what was moved up to then serves on at its new place, and where it was is free.
+//
+// What can still be refused: an insert of a value that is many times as long as those there
+// are, while such values come faster than shards are compacted; one above 2 MiB, which
+// takes whole chunks; and one of more than a quarter of the ceiling.
+//
 // # Effects
 //
 // With [Options.RecordEffects] a batch notes what it changes, for whoever keeps a copy
@@ -207,7 +231,7 @@
 // # Limits
 //
 // Keys (up to 4 GiB) and values are any bytes, empty ones included; limits on their
-// lengths are the caller's. An Engine names 512 GiB of memory and 2²¹ directory
+// lengths are the caller's. An Engine names 512 GiB of memory and 2¹⁹ directory
 // entries per shard. A large value is copied under its shard's lock: 1 MiB in
 // 20 µs. A batch may hold any number of operations, and the bytes that one
 // Apply reads are bounded by [Batch.ReadLimit].

@@ -17,6 +17,7 @@ type Effect struct {
 	Form     Form
 	Deadline int64 // 0: none
 	Gone     bool
+	Evicted  bool // it is gone to make room: Op is the operation that needed it
 }
 
 // Effects lists what the latest Apply has changed, in the order in which it did, if
@@ -47,10 +48,11 @@ type effect struct {
 type effectPart uint8
 
 const (
-	effectStored effectPart = iota // the key has the operation's value
-	effectCopied                   // it has a value of the scratch
-	effectMoved                    // a rename's new key has one
-	effectGone                     // the key is gone
+	effectStored  effectPart = iota // the key has the operation's value
+	effectCopied                    // it has a value of the scratch
+	effectMoved                     // a rename's new key has one
+	effectGone                      // the key is gone
+	effectEvicted                   // another key is, which the scratch has
 )
 
 func (b *Batch) effectAt(i int) Effect {
@@ -67,6 +69,8 @@ func (b *Batch) effectAt(i int) Effect {
 		}
 	case effectGone:
 		e.Gone = true
+	case effectEvicted:
+		e.Key, e.Gone, e.Evicted = b.scratch[short.from:short.to:short.to], true, true
 	}
 	return e
 }
@@ -86,6 +90,14 @@ func (b *Batch) recordCopy(s *shard, shard hash, part effectPart, rec *record) {
 	e.form, e.deadline, e.from = c.form, c.expiry.deadline(), len(b.scratch)
 	b.scratch = append(b.scratch, c.value...)
 	e.to = len(b.scratch)
+}
+
+// noteEffects notes what an operation on one key has done to its shard.
+func (e *Engine) noteEffects(b *Batch, s *shard, h hash, op *Op) {
+	e.noteEvicted(b, s, h>>e.shift)
+	if op.Status.changes() {
+		b.recordChange(s, h>>e.shift, h, op)
+	}
 }
 
 // recordChange notes what an operation on one key has changed. It copies a value that is

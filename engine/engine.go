@@ -19,9 +19,12 @@ type Engine struct {
 	closed atomic.Bool
 
 	recordEffects bool      // Options.RecordEffects
+	evicts        bool      // Options.Evict isn't EvictNone
+	touches       bool      // slots have states: it is EvictAll
 	merge         MergeFunc // Options.Merge
 	simulated     bool      // Maintain is called, instead of a goroutine
 
+	outside    atomic.Uint64 // the shard that was last asked to evict for another
 	secrets    secrets
 	sampler    sampler // of the invariants build: nothing in others
 	pool       pool
@@ -41,6 +44,8 @@ func New(opts Options) (*Engine, error) {
 		hash:   opts.hash,
 
 		recordEffects: opts.RecordEffects,
+		evicts:        opts.Evict != EvictNone,
+		touches:       opts.Evict == EvictAll,
 		merge:         opts.Merge,
 		secrets:       newSecrets(),
 	}
@@ -55,6 +60,7 @@ func New(opts Options) (*Engine, error) {
 		return nil, err
 	}
 	*(*entry)(e.pool.mem.at(emptyDir.ref())) = emptyEntry // the rest of page 0 is zero
+	e.pool.initEvictors(opts.Evict, opts.Shards, opts.RecordEffects)
 	for i := range e.shards {
 		e.shards[i].init(&e.pool, i, (opts.InitialCapacity+opts.Shards-1)/opts.Shards)
 	}
@@ -143,6 +149,9 @@ func (e *Engine) execute(b *Batch, op *Op, h hash) {
 	switch op.Kind {
 	case Set:
 		slot, rec := s.table.find(h, op.Key)
+		if rec != nil && e.touches {
+			slot.touch()
+		}
 		if rec != nil && op.args == 0 {
 			if at, ok := rec.plainValue(len(op.Value), op.Form); ok {
 				copyTo(at, op.Value)
@@ -159,6 +168,9 @@ func (e *Engine) execute(b *Batch, op *Op, h hash) {
 		if rec == nil {
 			op.Value, op.Status = nil, NotFound
 			break
+		}
+		if e.touches {
+			slot.touch()
 		}
 		from := len(b.scratch)
 		if at, n, ok := rec.shortValue(); ok {
@@ -180,10 +192,13 @@ func (e *Engine) execute(b *Batch, op *Op, h hash) {
 		s.mu.Unlock()
 		panic("BUG: engine: an operation of unknown kind")
 	}
-	if e.recordEffects && op.Status.changes() {
-		b.recordChange(s, h>>e.shift, h, op)
+	if e.recordEffects {
+		e.noteEffects(b, s, h, op)
 	}
 	s.mu.Unlock()
+	if e.evicts && op.Status == OutOfMemory && !b.retrying {
+		e.retryFull(b, op, h)
+	}
 }
 
 // Len returns the number of keys.

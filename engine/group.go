@@ -11,13 +11,17 @@ import (
 //	               full, on the way from the group that is theirs (255: lost
 //	               count, stays). Bytes 0 to 6: for each slot 0, which is empty,
 //	               or its tag.
-//	slot:          28 bits of hash (the position), 36 bits of reference to the record.
+//	slot:          26 bits of hash (the position), 2 bits that eviction has (the state),
+//	               36 bits of reference to the record.
 const (
 	groupSlots = 7
 	groupBytes = 64
 	groupWords = groupBytes / 8
-	refBits    = 64 - posBits
+	refBits    = 36
 	refMask    = 1<<refBits - 1
+	stateBits  = 64 - posBits - refBits
+	stateShift = refBits
+	slotShift  = refBits + stateBits
 
 	lowBytes   = 0x0101010101010101
 	slotHighs  = 0x0080808080808080 // the high bit of each slot's control byte
@@ -37,12 +41,15 @@ func (r ref) page() uint64    { return uint64(r) / pageWords }
 // slot is what a group keeps of a key.
 type slot uint64
 
-func makeSlot(p position, r ref) slot { return slot(p)<<refBits | slot(r) }
-func (s slot) position() position     { return position(s >> refBits) }
-func (s slot) ref() ref               { return ref(s & refMask) }
+func makeSlot(p position, st state, r ref) slot {
+	return slot(p)<<slotShift | slot(st)<<stateShift | slot(r)
+}
+func (s slot) position() position { return position(s >> slotShift) }
+func (s slot) state() state       { return state(s >> stateShift & (1<<stateBits - 1)) }
+func (s slot) ref() ref           { return ref(s & refMask) }
 
 // dirPosition is the part of the position that the directory is asked with.
-func (s slot) dirPosition() uint64 { return uint64(s) >> (refBits + groupBits) }
+func (s slot) dirPosition() uint64 { return uint64(s) >> (slotShift + groupBits) }
 
 // pointTo has a slot refer to another record of its key.
 func (s *slot) pointTo(r ref) { *s = *s&^refMask | slot(r) }

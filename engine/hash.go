@@ -8,15 +8,15 @@ import (
 
 // The bits of a hash, from the top:
 //
-//	63                48 47      36 35              15 14      8 7 6       0
-//	shard (as many as       unused    position: 21 bits  group:   -  tag:
+//	63                48 47      34 33              15 14      8 7 6       0
+//	shard (as many as       unused    position: 19 bits  group:   -  tag:
 //	there are shards)                 of directory       7 bits      7 bits
 //
 // No bit is used twice, as long as a segment has at most 128 groups.
 const (
 	tagBits    = 7
 	groupBits  = 7
-	dirBits    = 21
+	dirBits    = 19
 	posBits    = dirBits + groupBits
 	posShift   = 8
 	posMask    = 1<<posBits - 1

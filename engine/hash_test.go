@@ -160,8 +160,8 @@ func TestStructuredKeysSpread(t *testing.T) {
 		var home, byShard [groups]float64
 		for _, key := range keys {
 			shard, group, directory, _ := engine.HashBits(hash(key))
-			home[directory>>17<<7|group]++
-			byShard[shard<<3|directory>>18]++
+			home[directory>>15<<7|group]++
+			byShard[shard<<3|directory>>16]++
 		}
 		for what, count := range map[string]*[groups]float64{"groups": &home, "shards": &byShard} {
 			chi2, mean := 0.0, float64(len(keys))/groups

@@ -18,10 +18,13 @@ func (e *Engine) executeOther(b *Batch, op *Op, h hash) {
 		s := e.shardOf(h)
 		s.mu.Lock()
 		op.Status = s.operateLocked(b, op, h)
-		if e.recordEffects && op.Status.changes() {
-			b.recordChange(s, h>>e.shift, h, op)
+		if e.recordEffects {
+			e.noteEffects(b, s, h, op)
 		}
 		s.mu.Unlock()
+		if e.evicts && op.Status == OutOfMemory && !b.retrying {
+			e.retryFull(b, op, h)
+		}
 	default:
 		panic("BUG: engine: an operation of unknown kind")
 	}
@@ -30,6 +33,9 @@ func (e *Engine) executeOther(b *Batch, op *Op, h hash) {
 // operateLocked executes an operation on one key.
 func (s *shard) operateLocked(b *Batch, op *Op, h hash) Status {
 	slot, rec := s.lookup(h, op.Key, b.Now)
+	if rec != nil && s.pool.evictors != nil && op.Kind != Deadline {
+		slot.touch()
+	}
 	args := b.argsOf(op)
 	if args == nil {
 		args = new(Args)
@@ -180,6 +186,7 @@ func (e *Engine) rename(b *Batch, h hash, from, to []byte) Status {
 		defer e.shards[second].mu.Unlock()
 	}
 	st := renameLocked(&e.shards[src], &e.shards[dst], h, toHash, from, to, b.Now)
+	e.noteEvicted(b, &e.shards[dst], dst)
 	if e.recordEffects && st == Renamed && !bytes.Equal(from, to) {
 		b.record(&e.shards[src], src, effectGone)
 		_, rec := e.shards[dst].table.find(toHash, to)
@@ -220,8 +227,8 @@ func (e *Engine) mergeInto(b *Batch, op *Op, h hash) {
 			} else {
 				op.Status = s.insertLocked(h, op.Key, &c)
 			}
-			if e.recordEffects && op.Status.changes() {
-				b.recordChange(s, h>>e.shift, h, op)
+			if e.recordEffects {
+				e.noteEffects(b, s, h, op)
 			}
 		}
 		s.mu.Unlock()

@@ -33,6 +33,10 @@ type Options struct {
 	// bound but the most that an Engine can name: 512 GiB.
 	MaxBytes int
 
+	// Evict says which keys are dropped to make room when MaxBytes is reached, which must
+	// be set then.
+	Evict Evict
+
 	// RecordEffects has every batch note what it changes, for Batch.Effects.
 	RecordEffects bool
 
@@ -125,6 +129,12 @@ func (o Options) validate() error {
 	}
 	if most := o.MaxBytes / minKeyBytes; o.MaxBytes > 0 && o.InitialCapacity > most {
 		fault("InitialCapacity", o.InitialCapacity, "at most %d, what MaxBytes of %d has room for", most, o.MaxBytes)
+	}
+	switch {
+	case o.Evict > EvictAll:
+		faults = append(faults, &OptionError{"Evict", o.Evict, "none, volatile or all"})
+	case o.Evict != EvictNone && o.MaxBytes == 0:
+		faults = append(faults, &OptionError{"Evict", o.Evict, "none while there is no ceiling"})
 	}
 	return errors.Join(faults...)
 }

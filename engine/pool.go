@@ -49,10 +49,17 @@ type pool struct {
 
 	expired atomic.Uint64 // records that were dropped because they were dead
 
+	evictors    []evictor    // of the shards; nil: nothing is evicted
+	filterPages int          // what their filters have
+	shareBytes  int          // of the ceiling, for each shard
+	forCopies   atomic.Int64 // pages that the compaction that runs may still need; 0: none runs
+	lentBeside  atomic.Int64 // pages that were lent while it ran
+
 	mu          sync.Mutex
 	chunks      []chunkState
 	maxChunks   int             // the ceiling
 	reserve     int             // pages below it that only a compaction may take
+	loan        int             // pages above those that only evicting inserts may take
 	committed   int             // chunks that have memory
 	prefaulting int             // the one of them that is chunkPrefaulting; 0: none
 	ready       int             // usable chunks with all pages free

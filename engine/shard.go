@@ -15,7 +15,7 @@ type shard struct {
 
 	allocator
 	calendar    *calendar   // nil until something expires
-	epoch       uint64      // counts Clears, for walks in steps
+	epoch       uint64      // counts Clears and compactions given up, for walks in steps
 	effects     uint64      // counts changes, if they are recorded
 	wantCompact atomic.Bool // the maintainer is to come by
 	stagger     uint32      // decides the directory's first size
@@ -75,12 +75,11 @@ func (s *shard) setLocked(slot *slot, rec *record, h hash, b *Batch, op *Op) Sta
 
 // insertLocked stores a key that isn't there.
 func (s *shard) insertLocked(h hash, key []byte, c *content) Status {
-	if c.expiry != 0 {
-		at := c.expiry.tick()
-		if !s.roomToRemind(at) {
-			return s.refuse()
-		}
-		c.expiry = c.expiry.remindedAt(at)
+	if s.pool.evictors != nil {
+		return s.insertEvicting(h, key, c, nil)
+	}
+	if !s.scheduleNew(c) {
+		return s.refuse()
 	}
 	n, _ := recordBytes(len(key), c.bytes())
 	r, class, ok := s.alloc(n)
@@ -89,7 +88,7 @@ func (s *shard) insertLocked(h hash, key []byte, c *content) Status {
 	}
 	rec := s.recordAt(r)
 	rec.write(class, key, c)
-	if !s.table.insert(&s.allocator, int(s.stagger), h, r) {
+	if ok, _ := s.table.insert(&s.allocator, int(s.stagger), h, newcomer, r); !ok {
 		s.release(r, rec)
 		return s.refuse()
 	}
@@ -116,6 +115,17 @@ func (s *shard) replaceLocked(slot *slot, rec *record, key []byte, c *content) S
 		s.noteExpiry(had, c.expiry, pos, isNew)
 	}
 	return st
+}
+
+// scheduleNew gives the expiry of a record that is to come its reminder, if it has one, and
+// makes room for that. It reports false if there is no memory for it.
+func (s *shard) scheduleNew(c *content) bool {
+	if c.expiry == 0 {
+		return true
+	}
+	at := c.expiry.tick()
+	c.expiry = c.expiry.remindedAt(at)
+	return s.roomToRemind(at)
 }
 
 // scheduleLocked finds out which reminder a record is to have whose expiry is x and was
@@ -159,6 +169,9 @@ func (s *shard) rewriteLocked(slot *slot, rec *record, key []byte, c *content) S
 		return Updated
 	}
 	r, class, ok := s.alloc(n)
+	if !ok && !fits && s.pool.evictors != nil {
+		r, class, ok = s.makeRoomLocked(n, slot)
+	}
 	if !ok {
 		if fits {
 			rec.write(rec.class(), key, c)
@@ -220,7 +233,7 @@ func (s *shard) dropLocked(slot *slot, rec *record) {
 // renameLocked moves what a key has from one shard to another, or within one; both
 // must be locked. Renaming a key to itself succeeds when it exists.
 func renameLocked(src, dst *shard, fromHash, toHash hash, from, to []byte, now int64) Status {
-	_, rec := src.lookup(fromHash, from, now)
+	old, rec := src.lookup(fromHash, from, now)
 	if rec == nil {
 		return NotFound
 	}
@@ -232,7 +245,13 @@ func renameLocked(src, dst *shard, fromHash, toHash hash, from, to []byte, now i
 	}
 	// The record stays where it is while the new one is written.
 	c := rec.content()
-	if st := dst.insertLocked(toHash, to, &c); st != Created {
+	st := Pending
+	if dst.pool.evictors != nil {
+		st = dst.insertEvicting(toHash, to, &c, old)
+	} else {
+		st = dst.insertLocked(toHash, to, &c)
+	}
+	if st != Created {
 		return st
 	}
 	slot, rec := src.table.find(fromHash, from) // the index may have grown
@@ -354,6 +373,9 @@ func (s *shard) clearLocked() (*detached, int) {
 	s.allocator, s.calendar = allocator{pool: s.pool}, nil
 	s.keys.Store(0)
 	s.epoch++
+	if ev := s.evictor(); ev != nil {
+		ev.clear()
+	}
 	return d, n
 }
 

@@ -12,6 +12,7 @@ type Stats struct {
 	KeysInLeast   int // and in the one that holds fewest
 	Compactions   int // of a shard, since the start
 	Reverts       int // compactions that ran out of memory, and put back what they had moved
+	Evicted       int // keys that were dropped to make room, since the start
 	Postponed     int // compactions put off until there is more memory, or more garbage
 	LockWaits     int // how often somebody had to wait for a shard; 0 where the lock doesn't tell
 
@@ -45,6 +46,9 @@ func (e *Engine) Stats() Stats {
 		st.Keys += n
 		st.KeysInLargest = max(st.KeysInLargest, n)
 		st.KeysInLeast = min(st.KeysInLeast, n)
+		if ev := s.evictor(); ev != nil {
+			st.Evicted += ev.evicted
+		}
 		st.LockWaits += s.mu.waitsLocked()
 		st.LiveBytes += s.liveBytes + s.largeBytes
 		st.FreeBytes += s.freeBytes

@@ -111,12 +111,13 @@ func (t *table) find(h hash, key []byte) (*slot, *record) {
 	}
 }
 
-// insert adds a slot for a key that isn't there. It reports false if there is
-// neither a free slot nor memory for more.
-func (t *table) insert(a *allocator, stagger int, h hash, r ref) bool {
+// insert adds a slot for a key that isn't there. It reports !ok if there is neither a free
+// slot nor memory for more, and crowded if there was a slot, but no memory for a segment
+// that had better grow.
+func (t *table) insert(a *allocator, stagger int, h hash, st state, r ref) (ok, crowded bool) {
 	pos := h.position()
 	if t.directory() == emptyDir && !t.start(a, stagger, 0) {
-		return false
+		return false, false
 	}
 	for {
 		seg := t.segment(t.entryOf(pos))
@@ -129,11 +130,12 @@ func (t *table) insert(a *allocator, stagger int, h hash, r ref) bool {
 				continue
 			}
 			if far > seg.mask {
-				return false
+				return false, true
 			}
+			crowded = true
 		}
-		seg.place(makeSlot(pos, r), h.tag())
-		return true
+		seg.place(makeSlot(pos, st, r), h.tag())
+		return true, crowded
 	}
 }
 

@@ -77,6 +77,8 @@ var metrics = []Metric{
 		func(st *Stats) int { return st.Store.FreeBytes }),
 	number("store_index_bytes", "", KindGauge, "Memory in the index.",
 		func(st *Stats) int { return st.Store.IndexBytes }),
+	number("evicted_keys_total", "evicted", KindCounter, "Keys dropped to make room, see --evict.",
+		func(st *Stats) int { return st.Store.Evicted }),
 	number("input_bytes", "inputBytes", KindGauge, "Memory that connections hold of input: commands of which the end has not come, or whose turn has not.",
 		func(st *Stats) int { return st.InputBytes }),
 	number("output_bytes", "outputBytes", KindGauge, "Memory that connections hold of answers that clients have not read.",

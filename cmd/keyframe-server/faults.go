@@ -30,6 +30,7 @@ var (
 	}
 	storeFlags = map[string]string{
 		"MaxBytes": "max-memory",
+		"Evict":    "evict",
 	}
 )
 

@@ -59,11 +59,9 @@ func TestFieldsAndFlags(t *testing.T) {
 		"handshake-timeout": {"7s", 7 * time.Second, "-2s", "--handshake-timeout is -2s, want more than 0"},
 		"output-timeout":    {"7s", 7 * time.Second, "-3s", "--output-timeout is -3s, want more than 0"},
 		"max-memory":        {"64MiB", 64 << 20, "1KiB", "--max-memory is 1 KiB, want " + memoryWanted(t)},
+		"evict":             {"volatile", engine.EvictVolatile, "all", "--evict is all, want none while there is no ceiling"},
 	}
-	defaults, err := parseFlags(nil, nil, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	with := map[string][]string{"evict": {"--max-memory", "64MiB"}} // without which the good value isn't one
 	check := func(options any, of func(*config) any, flags map[string]string) {
 		fields := reflect.TypeOf(options)
 		for i := range fields.NumField() {
@@ -77,7 +75,11 @@ func TestFieldsAndFlags(t *testing.T) {
 				t.Errorf("%v.%s has no flag, or --%s no test", fields, field.Name, flag)
 				continue
 			}
-			cfg, err := parseFlags([]string{"--" + flag, tt.good}, nil, io.Discard)
+			defaults, err := parseFlags(with[flag], nil, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := parseFlags(append(with[flag], "--"+flag, tt.good), nil, io.Discard)
 			if err != nil {
 				t.Errorf("--%s %s: %v", flag, tt.good, err)
 				continue

@@ -92,7 +92,8 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	recovery := choice{value: "refuse", choices: []string{"refuse", "truncate"}}
 	fs.Var(&recovery, "recover", "what to do when the journal in --data-dir is damaged: refuse to start, or truncate it there")
 	fs.IntVar(&o.MinKeyChars, "min-key", codec.DefaultMinKeyChars, "how many characters a key must have, 1 to 1024")
-	fs.Var(sizeOrAuto{newSize(&cfg.store.MaxBytes, 0), &cfg.autoMemory}, "max-memory", "what the store may take: a SET that needs more gets status 14 (0: no limit; auto: what the container or the machine has, less --max-buffers and a margin for the process)")
+	fs.Var(sizeOrAuto{newSize(&cfg.store.MaxBytes, 0), &cfg.autoMemory}, "max-memory", "what the store may take: a SET that needs more gets status 14, or see --evict (0: no limit; auto: what the container or the machine has, less --max-buffers and a margin for the process)")
+	fs.TextVar(&cfg.store.Evict, "evict", engine.EvictNone, "the `policy` of what may go to make room when --max-memory is reached: none, volatile (keys with a deadline, the next ones first) or all (keys that are asked for least)")
 	fs.Var(newSize(&o.MaxFrameBytes, netio.DefaultMaxFrameBytes), "max-frame", "the longest command, as a message or a line")
 	fs.IntVar(&o.MaxConns, "max-conns", netio.DefaultMaxConns, "how many connections may be open at once")
 	fs.Var(newSize(&o.MaxOutputBytes, netio.DefaultMaxOutputBytes), "max-output", "responses that one client may leave unread: at so many the server stops reading from it until it has read half")

@@ -40,7 +40,7 @@ func (measured) Stats() netio.Stats {
 		Loops:  []netio.LoopStats{{Conns: 11, Counters: counters(1000)}, {Conns: 20, Counters: counters(2000)}},
 		Total:  counters(3000),
 		Keys:   10_000_000,
-		Store:  engine.Stats{Shards: 512, ReservedBytes: 1 << 40, LiveBytes: 42, FreeBytes: 43, IndexBytes: 44},
+		Store:  engine.Stats{Shards: 512, ReservedBytes: 1 << 40, LiveBytes: 42, FreeBytes: 43, IndexBytes: 44, Evicted: 45},
 		Uptime: 90*time.Second + 999*time.Millisecond,
 
 		InputBytes: 51, OutputBytes: 52, MaxBufferBytes: 53, RestBytes: 54,

@@ -328,3 +328,31 @@ func TestGhost(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkStore runs traces through the engine itself, with a ceiling that about a tenth
+// of the keys fit under, and says what LRU, otter and the model have with as many keys as
+// it holds in the end.
+func BenchmarkStore(b *testing.B) {
+	for _, t := range theTraces(b) {
+		b.Run("trace="+t.Name, func(b *testing.B) {
+			for b.Loop() {
+				s, err := newStore(max(t.Keys/10*(storeRecordBytes+64)*11/10, 8<<20))
+				if err != nil {
+					b.Fatal(err)
+				}
+				ratio := Ratio(s, t)
+				st := s.e.Stats()
+				if err := s.e.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(ratio, "hit-%")
+				b.ReportMetric(float64(st.Keys), "keys")
+				b.ReportMetric(float64(s.refused), "refused")
+				b.ReportMetric(float64(st.Compactions), "compactions")
+				b.ReportMetric(float64(st.FreeBytes)/float64(st.BlockBytes)*100, "free-%")
+				b.ReportMetric(Ratio(newLRU(st.Keys, t.Keys), t), "lru-hit-%")
+				b.ReportMetric(Ratio(newModel(st.Keys, t.Keys), t), "model-hit-%")
+			}
+		})
+	}
+}

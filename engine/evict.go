@@ -1,0 +1,613 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+)
+
+// Evict says which keys a store at its ceiling may drop to make room for others.
+type Evict uint8
+
+// The policies.
+const (
+	EvictNone     Evict = iota // none: what finds no room is refused with OutOfMemory
+	EvictVolatile              // those that have a deadline; of a sample, the one whose is next
+	EvictAll                   // all; those that are asked for least
+)
+
+var evictNames = [...]string{"none", "volatile", "all"}
+
+func (p Evict) String() string {
+	if int(p) < len(evictNames) {
+		return evictNames[p]
+	}
+	return strconv.Itoa(int(p))
+}
+
+// MarshalText makes none, volatile or all of it.
+func (p Evict) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText takes none, volatile or all.
+func (p *Evict) UnmarshalText(text []byte) error {
+	for i, name := range evictNames {
+		if string(text) == name {
+			*p = Evict(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("want one of %v", evictNames)
+}
+
+// With EvictAll a slot has a state. A key that comes when the shard is full is a newcomer.
+// If it is asked for again it is one of the main keys; each time that one of those is
+// asked for its state rises. Newcomers are a tenth of the keys: when there are more, the
+// one that came first is evicted, and remembered in the ghost. Otherwise a hand goes through
+// the table, lowers the states of main keys by one, and evicts the first whose is the
+// lowest. A key that comes while the ghost remembers it is a main key at once.
+//
+// It is S3-FIFO (Yang and others, SOSP 2023) without its queues: the order of the main keys
+// is that of their hashes, which is no order at all, and which loops that don't fit like
+// better than any. bench/rivals/eviction compares it with others.
+type state uint64
+
+const (
+	newcomer  state = 0
+	mainFirst state = 1
+	mainLast  state = 1<<stateBits - 1
+)
+
+const (
+	newcomersPart = 10 // newcomers are one in so many of the keys
+	filterPart    = 32 // of the ceiling, one byte in so many is the filters'
+)
+
+// Bounds on what one insert does. Not yet measured against others.
+const (
+	maxVictims    = 64  // keys that it evicts, of its own shard
+	maxPaid       = 8   // of them for what earlier ones have borrowed
+	maxSwept      = 128 // groups that the hand goes through for one victim
+	maxStale      = 64  // newcomers that have gone or are main keys, and reminders, for one victim
+	sampledKeys   = 5   // with a deadline, for one victim of EvictVolatile
+	maxSampled    = 16  // groups that are looked through for them
+	maxNear       = 32  // groups that are looked through for a key of a segment
+	outsideShards = 64  // other shards that are looked into for large records
+)
+
+// At the ceiling evicting inserts may borrow from a part of memory that others have to
+// leave. So what is freed in one size makes room for another before the shard is
+// compacted. What is borrowed is paid for by evicting as much, a few keys an insert.
+const (
+	loanPart    = 32 // of the ceiling, one in so many
+	garbagePart = 32 // while others borrow, a shard with more garbage than that is compacted
+)
+
+// touch notes that a key was asked for.
+func (s *slot) touch() {
+	if s.state() != mainLast {
+		*s += 1 << stateShift
+	}
+}
+
+// evictor is a shard's part in eviction; the shard's lock guards it.
+type evictor struct {
+	policy   Evict
+	recorded bool // the keys that are evicted are kept for the batch's effects
+
+	full     bool // the shard has been full: keys that come are newcomers
+	hand     position
+	handSlot uint64 // in the hand's group
+	filter   filter
+	debt     int // bytes that were borrowed and not paid for
+	evicted  int // keys, since the start
+
+	gone [][]byte // the evicted keys that no batch has noted yet
+}
+
+// evictor returns the shard's, nil if nothing is evicted.
+func (s *shard) evictor() *evictor {
+	if s.pool.evictors == nil {
+		return nil
+	}
+	return &s.pool.evictors[s.stagger]
+}
+
+// initEvictors makes what eviction needs, before any shard has memory.
+func (p *pool) initEvictors(policy Evict, shards int, recorded bool) {
+	if policy == EvictNone {
+		return
+	}
+	p.evictors = make([]evictor, shards)
+	p.loan = p.maxChunks * chunkPages / loanPart
+	each := 0
+	if policy == EvictAll {
+		each = p.maxChunks * chunkBytes / filterPart / shards &^ 63
+	}
+	var base ref
+	if each > 0 {
+		p.filterPages = (each*shards + pageBytes - 1) / pageBytes
+		page, ok := p.alloc(p.filterPages, 0)
+		if !ok {
+			p.filterPages, each = 0, 0 // the states alone have to do
+		}
+		base = pageRef(page)
+	}
+	p.shareBytes = (p.maxChunks*chunkPages - p.filterPages - p.reserve - p.loan) * pageBytes / shards
+	for i := range p.evictors {
+		p.evictors[i] = evictor{policy: policy, recorded: recorded, filter: filter{
+			mem: p.mem, base: base + wordsOf(each*i), bytes: each,
+		}}
+	}
+}
+
+// firstState is that of a key that comes.
+func (ev *evictor) firstState(h hash) state {
+	if ev.policy != EvictAll {
+		return newcomer
+	}
+	if !ev.full || ev.filter.recall(h.position(), h.tag()) || ev.filter.newcomers == ev.filter.ringSize() {
+		return mainFirst
+	}
+	return newcomer
+}
+
+// clear forgets what was known of the keys of a shard that has none any more.
+func (ev *evictor) clear() {
+	ev.full, ev.debt, ev.hand, ev.handSlot = false, 0, 0, 0
+	ev.filter.oldest, ev.filter.newcomers = 0, 0
+}
+
+// insertEvicting is insertLocked of a store that evicts; it never evicts the key of the
+// slot keep, which may be nil.
+func (s *shard) insertEvicting(h hash, key []byte, c *content, keep *slot) Status {
+	ev := s.evictor()
+	if !s.scheduleNew(c) && !s.evictReminded(ev, c.expiry.tick(), keep) {
+		return s.refuse()
+	}
+	st := ev.firstState(h)
+	if ev.full {
+		s.payLocked(ev, keep)
+	}
+	n, _ := recordBytes(len(key), c.bytes())
+	r, class, ok := s.alloc(n)
+	if !ok {
+		if r, class, ok = s.makeRoomLocked(n, keep); !ok {
+			return s.refuse()
+		}
+	}
+	rec := s.recordAt(r)
+	rec.write(class, key, c)
+	index := s.table.bytes
+	s.borrowing = ev.full // the index grows seldom, and for all
+	ok, crowded := s.table.insert(&s.allocator, int(s.stagger), h, st, r)
+	s.borrowing = false
+	if crowded {
+		// A segment that can't grow must not become full: every lookup would go through it.
+		s.evictNear(ev, h.position(), r, keep)
+		if !ok {
+			ok, _ = s.table.insert(&s.allocator, int(s.stagger), h, st, r)
+		}
+	}
+	if !ok {
+		s.release(r, rec)
+		return s.refuse()
+	}
+	s.keys.Store(s.keys.Load() + 1)
+	if c.expiry != 0 {
+		s.calendar.records++
+		s.remind(c.expiry.tick(), h.position())
+	}
+	if ev.full {
+		ev.debt += max(s.table.bytes-index, 0)
+	}
+	if st == newcomer && ev.policy == EvictAll {
+		ev.filter.pushNewcomer(h.position())
+	}
+	return Created
+}
+
+// makeRoomLocked finds room for a record of n bytes after alloc could not, by evicting. It
+// never evicts the key of the slot keep, which may be nil.
+func (s *shard) makeRoomLocked(n int, keep *slot) (r ref, class int, ok bool) {
+	ev := s.evictor()
+	if !ev.full {
+		ev.full = true
+		if ev.policy == EvictAll {
+			ev.filter.reset(int(s.keys.Load()))
+		}
+	}
+	if s.isSmall() {
+		if r, class, ok = s.borrow(n); ok {
+			return r, class, true // which the larger shards pay for
+		}
+	}
+	freed := 0
+	for range maxVictims {
+		room := s.evictLocked(ev, keep)
+		if room == 0 {
+			break
+		}
+		if r, class, ok = s.allocFreed(n); ok {
+			return r, class, true
+		}
+		if freed += room; freed >= n {
+			break
+		}
+	}
+	had := s.blockBytes + s.largeBytes
+	if r, class, ok = s.borrow(n); ok {
+		ev.debt += max(s.blockBytes+s.largeBytes-had-freed, 0)
+	} else {
+		if s.oldBlocks > 0 {
+			s.giveUpLocked()
+		}
+		for i := 0; !ok && i < maxVictims && s.evictLocked(ev, keep) > 0; i++ {
+			r, class, ok = s.allocFreed(n)
+		}
+	}
+	s.checkLent()
+	return r, class, ok
+}
+
+// payLocked evicts a few keys for what was borrowed, or if the shard has more than its
+// share.
+func (s *shard) payLocked(ev *evictor, keep *slot) {
+	for range maxPaid {
+		if ev.debt <= 0 && !s.isLarge() {
+			break
+		}
+		room := s.evictLocked(ev, keep)
+		if room == 0 {
+			break
+		}
+		ev.debt = max(ev.debt-room, 0)
+	}
+	s.checkLent()
+}
+
+// isSmall and isLarge compare what a shard holds with the same part for each.
+func (s *shard) isSmall() bool {
+	return (s.blockBytes+s.largeBytes+s.table.bytes)/3*4 < s.pool.shareBytes
+}
+
+func (s *shard) isLarge() bool {
+	return (s.blockBytes+s.largeBytes+s.table.bytes-s.freeBytes)/9*8 > s.pool.shareBytes
+}
+
+// checkLent has the shard compacted for less than otherwise while memory is lent.
+func (s *shard) checkLent() {
+	garbage := s.freeBytes - s.restBytes
+	if s.oldBlocks == 0 && garbage > 2*pageBytes && garbage*garbagePart > s.blockBytes && s.freeBytes > s.retryAboveBytes &&
+		!s.wantCompact.Load() && s.pool.isLending() {
+		s.wantCompact.Store(true)
+		s.pool.wake()
+	}
+}
+
+// spareOfLoans is what a loan has to leave: the reserve, or, while it is used, what is
+// still needed of it. But little is lent then, since the next compaction needs it, too.
+func (p *pool) spareOfLoans() int {
+	if n := p.forCopies.Load(); n > 0 && p.lentBeside.Load() < 3*maxBlockPages {
+		return int(n) + 2*maxBlockPages
+	}
+	return p.reserve
+}
+
+// isLending reports whether more than half of what may be lent is.
+func (p *pool) isLending() bool { return p.left() < p.reserve+p.loan/2 }
+
+// borrow is alloc out of what only inserts may have that have evicted something.
+func (s *shard) borrow(n int) (r ref, class int, ok bool) {
+	s.borrowing = true
+	had := s.blockBytes + s.largeBytes
+	r, class, ok = s.alloc(n)
+	s.borrowing = false
+	if s.pool.forCopies.Load() > 0 {
+		s.pool.lentBeside.Add(int64((s.blockBytes + s.largeBytes - had) / pageBytes))
+	}
+	return r, class, ok
+}
+
+// evictLocked evicts one key and returns how many bytes its record had; 0 if there is none
+// to evict.
+func (s *shard) evictLocked(ev *evictor, keep *slot) (room int) {
+	if s.keys.Load() == 0 {
+		return 0
+	}
+	var at *slot
+	if ev.policy == EvictVolatile {
+		at = s.soonest(ev, keep)
+	} else if at = s.oldestNewcomer(ev, keep); at == nil {
+		at = s.sweep(ev, keep)
+	}
+	if at == nil {
+		return 0
+	}
+	return s.evictSlot(ev, at)
+}
+
+// evictNear evicts the key whose state is the lowest of those that are in the group of a
+// position, or in the groups after it, except the keys of a record and of a slot.
+func (s *shard) evictNear(ev *evictor, p position, r ref, keep *slot) {
+	seg := s.table.segment(s.table.entryOf(p))
+	group := seg.home(p)
+	for range min(seg.groups(), maxNear) {
+		var lowest *slot
+		for from := range seg.slots(group, group+1) {
+			if from.slot == keep || from.ref() == r || ev.policy == EvictVolatile && !s.table.record(*from.slot).head.expires() {
+				continue
+			}
+			if lowest == nil || from.state() < lowest.state() {
+				lowest = from.slot
+			}
+		}
+		if lowest != nil {
+			s.evictSlot(ev, lowest)
+			return
+		}
+		group = seg.after(group)
+	}
+}
+
+// evictSlot evicts the key of a slot and returns how many bytes its record had.
+func (s *shard) evictSlot(ev *evictor, at *slot) (room int) {
+	rec := s.table.record(*at)
+	if ev.recorded {
+		ev.gone = append(ev.gone, bytes.Clone(rec.key()))
+	}
+	if ev.policy == EvictAll {
+		g, n := groupOf(at)
+		ev.filter.remember(at.position(), g.control.tag(n))
+	}
+	room = s.room(at.ref(), rec)
+	s.dropLocked(at, rec)
+	ev.evicted++
+	return room
+}
+
+// oldestNewcomer returns the newcomer that came first, if there are too many.
+func (s *shard) oldestNewcomer(ev *evictor, keep *slot) *slot {
+	f := &ev.filter
+	for range maxStale {
+		if f.newcomers <= int(s.keys.Load())/newcomersPart {
+			return nil
+		}
+		if at := s.table.findNewcomer(f.popNewcomer()); at != nil && at != keep {
+			return at
+		}
+	}
+	return nil
+}
+
+// findNewcomer returns the slot of a newcomer of a position. Two keys of the same position
+// are one as good as the other.
+func (t *table) findNewcomer(p position) *slot {
+	seg := t.segment(t.entryOf(p))
+	group := seg.home(p)
+	for range seg.groups() {
+		g := seg.group(group)
+		for m := g.control.occupied(); m != 0; m = m.rest() {
+			if at := g.slot(m.first()); at.position() == p && at.state() == newcomer {
+				return at
+			}
+		}
+		if g.control < onePassed {
+			return nil
+		}
+		group = seg.after(group)
+	}
+	return nil
+}
+
+// walk goes through groups from the hand on, at most so many, until look returns false.
+func (s *shard) walk(ev *evictor, groups int, look func(*slot) bool) {
+	at, group := uint64(ev.hand)>>groupBits, uint64(ev.hand)&(1<<groupBits-1)
+	for ; groups > 0; groups-- {
+		seg, in := s.table.segmentAt(at)
+		if group < seg.groups() {
+			g := seg.group(group)
+			for m := g.control.occupied() &^ (1<<(ev.handSlot*8) - 1); m != 0; m = m.rest() {
+				if n := m.first(); !look(g.slot(n)) {
+					ev.hand, ev.handSlot = position(at<<groupBits|group), n+1
+					return
+				}
+			}
+		}
+		ev.handSlot = 0
+		// In segments with more groups than a hand can name the rest is left out.
+		if group++; group >= min(seg.groups(), 1<<groupBits) {
+			if at, group = in.next(), 0; at >= maxDirSize {
+				at = 0
+				ev.filter.resizeGhost(int(s.keys.Load()))
+			}
+		}
+	}
+	ev.hand = position(at<<groupBits | group)
+}
+
+// sweep returns the first main key from the hand on whose state is the lowest, after it has
+// lowered those of the others. If there is none near, it returns the last key that it
+// has seen.
+func (s *shard) sweep(ev *evictor, keep *slot) (found *slot) {
+	var last *slot
+	s.walk(ev, maxSwept, func(at *slot) bool {
+		if at == keep {
+			return true
+		}
+		last = at
+		switch at.state() {
+		case newcomer:
+		case mainFirst:
+			found = at
+			return false
+		default:
+			*at -= 1 << stateShift
+		}
+		return true
+	})
+	if found == nil {
+		return last
+	}
+	return found
+}
+
+// soonest returns the key with the next deadline of a few that have one: of those that the
+// hand meets, or, if they are so few that it meets none, of those that the calendar has.
+func (s *shard) soonest(ev *evictor, keep *slot) (found *slot) {
+	if s.calendar == nil || s.calendar.records == 0 {
+		return nil
+	}
+	var next int64
+	seen := 0
+	s.walk(ev, maxSampled, func(at *slot) bool {
+		rec := s.table.record(*at)
+		if at == keep || !rec.head.expires() {
+			return true
+		}
+		if deadline := rec.expiry().deadline(); found == nil || deadline < next {
+			found, next = at, deadline
+		}
+		seen++
+		return seen < sampledKeys
+	})
+	if found == nil {
+		return s.soonestReminded(keep)
+	}
+	return found
+}
+
+// soonestReminded looks at the last ones of the first bands of the calendar. On its way it takes reminders out that are left over; sheets stay, since one may
+// have been made sure of for a reminder to come.
+func (s *shard) soonestReminded(keep *slot) (found *slot) {
+	c := s.calendar
+	var next int64
+	seen, looked := 0, 0
+	for _, first := range c.bands {
+		for r := first; r != 0 && looked < maxStale; r = s.sheetAt(r).head.next() {
+			p := s.sheetAt(r)
+			for i := p.head.len() - 1; i >= 0 && looked < maxStale && seen < sampledKeys; i-- {
+				looked++
+				m := *p.at(i)
+				at := s.remindedBy(m)
+				if at == nil {
+					s.takeOut(p, i)
+					continue
+				}
+				seen++
+				if deadline := s.table.record(*at).expiry().deadline(); at != keep && (found == nil || deadline < next) {
+					found, next = at, deadline
+				}
+			}
+		}
+		if found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// dropLeftOver takes a reminder that is left over out of a sheet, and reports whether it
+// found one: evictions leave theirs, and at the ceiling there may be no room for others.
+func (s *shard) dropLeftOver(r ref) bool {
+	if r == 0 {
+		return false
+	}
+	p := s.sheetAt(r)
+	for i := p.head.len() - 1; i >= max(0, p.head.len()-maxStale); i-- {
+		if s.remindedBy(*p.at(i)) == nil {
+			s.takeOut(p, i)
+			return true
+		}
+	}
+	return false
+}
+
+// evictReminded evicts the key of a reminder in the band of a tick, so that another has room
+// there, and reports whether there was one.
+func (s *shard) evictReminded(ev *evictor, t tick, keep *slot) bool {
+	first := s.calendar.bands[s.calendar.bandOf(t)]
+	if first == 0 {
+		return false
+	}
+	p := s.sheetAt(first)
+	for i := p.head.len() - 1; i >= 0; i-- {
+		if at := s.remindedBy(*p.at(i)); at != nil && at != keep {
+			s.evictSlot(ev, at)
+			return s.dropLeftOver(first)
+		}
+	}
+	return false
+}
+
+// takeOut takes a reminder out of a sheet.
+func (s *shard) takeOut(p *sheet, i int) {
+	p.head--
+	*p.at(i) = *p.at(p.head.len())
+	s.calendar.reminders--
+}
+
+// remindedBy returns the slot of a record whose reminder this is, nil if there is none.
+func (s *shard) remindedBy(m reminder) *slot {
+	for at := range s.table.slotsOf(m.position()) {
+		if rec := s.table.record(*at); rec.head.expires() && rec.expiry().isRemindedAt(m.tick()) {
+			return at
+		}
+	}
+	return nil
+}
+
+// evictOutside evicts large records of other shards until there are n bytes more in the
+// pool, and reports whether there are. The shards take turns.
+func (e *Engine) evictOutside(b *Batch, n int) bool {
+	left := e.pool.left()
+	for range min(outsideShards, len(e.shards)) {
+		i := e.outside.Add(1) % uint64(len(e.shards))
+		s := &e.shards[i]
+		s.mu.Lock()
+		for range maxVictims {
+			if s.large == 0 || s.evictLocked(s.evictor(), nil) == 0 {
+				break
+			}
+		}
+		e.noteEvicted(b, s, hash(i))
+		s.mu.Unlock()
+		if (e.pool.left()-left)*pageBytes >= n {
+			return true
+		}
+	}
+	return false
+}
+
+// retryFull executes an operation again that has found no room in its own shard.
+func (e *Engine) retryFull(b *Batch, op *Op, h hash) {
+	n := largePrefix + longHeader + len(op.Key) + len(op.Value) + expiryBytes
+	if n <= maxSmall || n > e.pool.maxChunks*chunkBytes/4 {
+		return // large records alone give pages back at once
+	}
+	b.retrying = true
+	for range 2 {
+		if !e.evictOutside(b, n) {
+			break
+		}
+		if e.execute(b, op, h); op.Status != OutOfMemory {
+			break
+		}
+	}
+	b.retrying = false
+}
+
+// noteEvicted notes the effects of evictions from a shard, which must be locked.
+func (e *Engine) noteEvicted(b *Batch, s *shard, shard hash) {
+	ev := s.evictor()
+	if ev == nil || len(ev.gone) == 0 {
+		return
+	}
+	for _, gone := range ev.gone {
+		effect := b.record(s, shard, effectEvicted)
+		effect.from = len(b.scratch)
+		b.scratch = append(b.scratch, gone...)
+		effect.to = len(b.scratch)
+	}
+	clear(ev.gone)
+	ev.gone = ev.gone[:0]
+}

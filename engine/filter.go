@@ -1,0 +1,108 @@
+package engine
+
+import "math/bits"
+
+// filter is what a shard's policy of eviction knows beside the states of its slots: which
+// keys are newcomers, in the order of their arrival, and which ones were evicted lately.
+// Both are parts of a fixed run of bytes, of which as much is used as the keys that the
+// shard has are worth. The shard's lock guards it.
+type filter struct {
+	mem   memory // a copy
+	base  ref
+	bytes int
+
+	// newcomers is a ring of positions, 4 bytes each. A key that has gone meanwhile, or is
+	// no newcomer any more, is still in it.
+	oldest, newcomers int
+	// ghost is buckets of five fingerprints of 12 bits, the newest lowest.
+	buckets int
+}
+
+const (
+	ringPart       = 5 // of the bytes, one in so many is the ring's
+	ghostWays      = 5
+	ghostPrintBits = 12
+	ghostBits      = ghostWays * ghostPrintBits
+)
+
+// A position must fit an element of the ring.
+var _ [32 - posBits]struct{}
+
+// ringSize is how many newcomers the ring holds at most.
+func (f *filter) ringSize() int { return f.bytes / ringPart / 4 }
+
+// mostBuckets is how many buckets there is room for.
+func (f *filter) mostBuckets() int { return (f.bytes - f.ringBytes()) / 8 }
+func (f *filter) ringBytes() int   { return (f.ringSize()*4 + 7) &^ 7 }
+
+func (f *filter) at(i int) *uint32 {
+	return half(add(f.mem.at(f.base), uint64(i%f.ringSize()*4)))
+}
+
+func (f *filter) bucket(i uint64) *uint64 {
+	return word(add(f.mem.at(f.base), uint64(f.ringBytes())+i*8))
+}
+
+// reset forgets everything, and sets the ghost's length for a number of keys: as many are
+// remembered as there are, if there is room.
+func (f *filter) reset(keys int) {
+	f.oldest, f.newcomers = 0, 0
+	f.resizeGhost(keys)
+}
+
+// resizeGhost forgets the evicted keys if their number doesn't suit that of the keys.
+func (f *filter) resizeGhost(keys int) {
+	want := min(max(keys/ghostWays, 1), f.mostBuckets())
+	if d := want - f.buckets; d*4 <= f.buckets && d*4 >= -f.buckets && f.buckets > 0 {
+		return
+	}
+	f.buckets = want
+	for i := range f.buckets {
+		*f.bucket(uint64(i)) = 0
+	}
+}
+
+// pushNewcomer notes a key that has come. There must be room.
+func (f *filter) pushNewcomer(p position) {
+	*f.at(f.oldest + f.newcomers) = uint32(p)
+	f.newcomers++
+}
+
+// popNewcomer returns the position of the one that has come first.
+func (f *filter) popNewcomer() position {
+	p := position(*f.at(f.oldest))
+	f.oldest = (f.oldest + 1) % f.ringSize()
+	f.newcomers--
+	return p
+}
+
+// remember puts a key that is evicted into the ghost, in place of the oldest of its bucket.
+func (f *filter) remember(p position, t tag) {
+	if f.buckets > 0 {
+		b, print := f.printOf(p, t)
+		*b = (*b<<ghostPrintBits | print) & (1<<ghostBits - 1)
+	}
+}
+
+// recall reports whether the ghost has a key, and has it forget it.
+func (f *filter) recall(p position, t tag) bool {
+	if f.buckets == 0 {
+		return false
+	}
+	b, print := f.printOf(p, t)
+	for i := uint(0); i < ghostBits; i += ghostPrintBits {
+		if *b>>i&(1<<ghostPrintBits-1) == print {
+			newer := *b & (1<<i - 1)
+			*b = *b>>(i+ghostPrintBits)<<i | newer
+			return true
+		}
+	}
+	return false
+}
+
+// printOf returns the bucket of a key and its fingerprint, which isn't 0.
+func (f *filter) printOf(p position, t tag) (*uint64, uint64) {
+	mixed := (uint64(p)<<tagBits | uint64(t)&(1<<tagBits-1)) * prime1
+	i, low := bits.Mul64(mixed, uint64(f.buckets))
+	return f.bucket(i), max(low*prime2>>(64-ghostPrintBits), 1)
+}
