@@ -156,3 +156,31 @@ func expire(b *testing.B, n int, dies bool) {
 	b.ReportMetric(float64(full.ReservedBytes)/float64(n), "bytes/key")
 	b.ReportMetric(float64(full.CalendarBytes)/float64(n), "calendar-bytes/key")
 }
+
+// BenchmarkScan goes through a whole store, in calls that ask for a thousand keys.
+func BenchmarkScan(b *testing.B) {
+	for _, values := range []bool{false, true} {
+		b.Run(fmt.Sprintf("values=%v", values), func(b *testing.B) {
+			sizes(b, func(b *testing.B, n int) {
+				e, _ := filledEngine(b, n)
+				for b.Loop() {
+					seen, longest := 0, time.Duration(0)
+					for cursor, done := engine.Cursor(0), false; !done; {
+						start := time.Now()
+						if values {
+							cursor, done = e.Scan(cursor, nil, 1000, 0, func(_, _ []byte, _ engine.Form, _ int64) bool { seen++; return true })
+						} else {
+							cursor, done = e.ScanKeys(cursor, nil, 1000, 0, func([]byte) bool { seen++; return true })
+						}
+						longest = max(longest, time.Since(start))
+					}
+					if seen != n {
+						b.Fatalf("%d keys, want %d", seen, n)
+					}
+					b.ReportMetric(float64(longest.Microseconds()), "longest-us")
+				}
+				b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "keys/s")
+			})
+		})
+	}
+}

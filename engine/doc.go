@@ -167,6 +167,15 @@
 // work on the copy without the lock, and stores what that has made if the value is the same
 // still; or it starts again. [Engine.ClearSet] holds every lock until its batch is stored.
 //
+// # Scans
+//
+// A scan goes through a shard in the order of positions, which are a key's own: they stay
+// what they are when segments split and merge, directories double and records move. So how
+// far it has come is a number, [Cursor], that needs no snapshot and nothing kept between the
+// calls, and what exists throughout is seen exactly once. A step copies up to 256 keys of one
+// segment under the lock. To find those of the next positions it sorts slots, not records;
+// keys that share a position are not told apart, and come together.
+//
 // # Deadlines
 //
 // A dead key exists for no operation. The first that meets one drops its record and goes on

@@ -114,3 +114,16 @@ func (b *Batch) recordChange(s *shard, shard, h hash, op *Op) {
 		b.recordCopy(s, shard, effectCopied, rec)
 	}
 }
+
+// Sequences appends, for each shard, the number of the last effect that it has had, in the
+// order of the shards: a copy of a shard that is begun now has to have the effects from the
+// next one on. They are read one shard after the other.
+func (e *Engine) Sequences(dst []uint64) []uint64 {
+	for i := range e.shards {
+		s := &e.shards[i]
+		s.mu.Lock()
+		dst = append(dst, s.effects)
+		s.mu.Unlock()
+	}
+	return dst
+}

@@ -42,6 +42,21 @@ func (e *Engine) Settle() {
 	e.maintainer.round(&resting)
 }
 
+// ScanStep is the first step of a scan of the first shard: how many keys it has copied, and
+// how many bytes.
+func (e *Engine) ScanStep(most int) (keys, bytes int) {
+	sc := scan{values: true}
+	sc.step(&e.shards[0], 0, most)
+	return len(sc.found), len(sc.buf)
+}
+
+// ScanBytes and ScanKeys are what a step copies, and MaxVisits what a call looks at.
+const (
+	ScanBytes    = scanBytes
+	ScanStepKeys = scanKeys
+	MaxVisits    = maxVisits
+)
+
 // Sweep is a pass of the sweeper.
 func (e *Engine) Sweep() { e.sweeper.pass() }
 

@@ -296,61 +296,6 @@ func (s *shard) hasMemory() bool {
 	return s.table.directory() != emptyDir || len(s.blocks) > 0 || s.large != 0
 }
 
-// snapshot is what Each copies of a segment under the lock: keys and values, one
-// after the other, and where each ends, with its form and deadline. Of a large record it
-// has the key only, and readLater as the value's end: copying large values would hold the
-// lock for too long.
-type snapshot struct {
-	buf     []byte
-	records []recordCopy
-}
-
-type recordCopy struct {
-	key, value int // where they end
-	form       Form
-	expiry     expiry
-}
-
-const readLater = -1
-
-// take fills the snapshot with the segment at a directory position, and returns the
-// position after it. It leaves out what an earlier step saw: a merge may have made the
-// segment begin before at.
-func (snap *snapshot) take(s *shard, at uint64) (next uint64) {
-	snap.buf, snap.records = snap.buf[:0], snap.records[:0]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	seg, in := s.table.segmentAt(at)
-	for from := range seg.slots(0, seg.groups()) {
-		if from.dirPosition() < at {
-			continue
-		}
-		rec := s.table.record(*from.slot)
-		snap.buf = append(snap.buf, rec.key()...)
-		c := rec.content()
-		to := recordCopy{key: len(snap.buf), value: readLater, form: c.form, expiry: c.expiry}
-		if rec.class() != largeClass {
-			snap.buf = append(snap.buf, c.value...)
-			to.value = len(snap.buf)
-		}
-		snap.records = append(snap.records, to)
-	}
-	return in.next()
-}
-
-// read appends the value of a key to dst, if it is there, and returns what else is known of
-// it in c.
-func (s *shard) read(dst []byte, h hash, key []byte) (_ []byte, c content, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, rec := s.table.find(h, key)
-	if rec == nil {
-		return dst, c, false
-	}
-	c = rec.content()
-	return append(dst, c.value...), c, true
-}
-
 // detached is what a Clear takes out of a shard.
 type detached struct {
 	table table

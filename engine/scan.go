@@ -1,0 +1,211 @@
+package engine
+
+import (
+	"bytes"
+	"math"
+	"slices"
+)
+
+// Cursor is how far a scan has come, in the order of shards and of positions: the position
+// to go on at, below its shard. 0 is the beginning. Every key has its place in that order,
+// whatever becomes of segments and records, so a Cursor holds for as long as its Engine.
+type Cursor uint64
+
+func makeCursor(shard int, p position) Cursor { return Cursor(shard)<<posBits | Cursor(p) }
+func (c Cursor) shard() uint64                { return uint64(c >> posBits) }
+func (c Cursor) position() position           { return position(c & posMask) }
+
+// What a step of a scan does with a shard's lock held: 256 keys take some 20 µs. A position
+// isn't cut: it may be more by the keys that share one, and by one value.
+const (
+	scanKeys  = 256
+	scanBytes = 64 << 10
+)
+
+// maxVisits bounds a call, in records looked at; a shard counts as some, and so do the groups
+// of a segment. So a call takes a tenth of a millisecond, or two, however rare the prefix is.
+const (
+	maxVisits      = 2048
+	shardVisits    = 4
+	groupsPerVisit = 8
+)
+
+// Scan calls fn for keys that begin with prefix and are alive at now, with what they have,
+// until there are limit of them, or fn returns false, or it has done a bounded amount of
+// work, which may be in vain. It returns where to go on; done says that this was the end.
+//
+// A key that exists from the first call of a scan to the last is seen exactly once, unless a
+// rename moves it; one that comes or goes may be seen. Keys that share a position, which
+// next to none do, come together, even if that is more than limit, or fn has returned false.
+//
+// The slices are valid during the call of fn only. fn runs without a lock and may use the
+// Engine. What is copied at one moment is a part of a shard; large values are read one by
+// one.
+func (e *Engine) Scan(cursor Cursor, prefix []byte, limit int, now int64, fn func(key, value []byte, form Form, deadline int64) bool) (next Cursor, done bool) {
+	sc := scan{prefix: prefix, now: now, values: true}
+	return sc.run(e, cursor, limit, fn)
+}
+
+// ScanKeys is Scan without the values.
+func (e *Engine) ScanKeys(cursor Cursor, prefix []byte, limit int, now int64, fn func(key []byte) bool) (next Cursor, done bool) {
+	sc := scan{prefix: prefix, now: now}
+	return sc.run(e, cursor, limit, func(key, _ []byte, _ Form, _ int64) bool { return fn(key) })
+}
+
+// Each is a whole Scan: it calls fn for each key, with what it has, until fn returns false.
+// A key whose time is over may be among them.
+func (e *Engine) Each(fn func(key, value []byte, form Form, deadline int64) bool) {
+	sc, stopped := scan{values: true}, false
+	for cursor, done := Cursor(0), false; !done && !stopped; {
+		cursor, done = sc.run(e, cursor, math.MaxInt, func(key, value []byte, form Form, deadline int64) bool {
+			stopped = stopped || !fn(key, value, form, deadline)
+			return !stopped
+		})
+	}
+}
+
+// Range is Each for those that ask for no more.
+func (e *Engine) Range(fn func(key, value []byte) bool) {
+	e.Each(func(key, value []byte, _ Form, _ int64) bool { return fn(key, value) })
+}
+
+// scan is what a call of Scan carries: what it looks for, and scratch.
+type scan struct {
+	prefix []byte
+	now    int64
+	values bool
+
+	visits int
+
+	slots []slot  // of a step, in the order of their positions
+	buf   []byte  // keys and values, one after the other
+	found []found // where each is in buf
+	large []byte
+}
+
+// found is a key of a step.
+type found struct {
+	position   position
+	key, value int // where they end
+	form       Form
+	readLater  bool // a large value: copying it would hold the lock for too long
+	deadline   int64
+}
+
+func (sc *scan) run(e *Engine, cursor Cursor, limit int, fn func(key, value []byte, form Form, deadline int64) bool) (next Cursor, done bool) {
+	i, pos := cursor.shard(), cursor.position()
+	sc.visits = 0
+	for i < uint64(len(e.shards)) {
+		if limit <= 0 || sc.visits >= maxVisits {
+			return makeCursor(int(i), pos), false
+		}
+		s := &e.shards[i]
+		after := position(1 << posBits)
+		sc.visits += shardVisits
+		sc.found = sc.found[:0]
+		if s.keys.Load() > 0 {
+			after = sc.step(s, pos, min(limit, scanKeys))
+		}
+		from, goOn := 0, true
+		for j := range sc.found {
+			f := &sc.found[j]
+			if !goOn && f.position != sc.found[j-1].position {
+				return makeCursor(int(i), f.position), false
+			}
+			key, value := sc.buf[from:f.key:f.key], sc.buf[f.key:f.value:f.value]
+			from = f.value
+			if f.readLater {
+				if !sc.readLarge(s, e.hashOf(key), key, f) {
+					continue // it has gone meanwhile
+				}
+				value = sc.large[:len(sc.large):len(sc.large)]
+			}
+			limit--
+			goOn = fn(key, value, f.form, f.deadline) && goOn
+		}
+		if pos = after; pos == 1<<posBits {
+			i, pos = i+1, 0
+		}
+		if !goOn {
+			return makeCursor(int(i), pos), i == uint64(len(e.shards))
+		}
+	}
+	return 0, true
+}
+
+// step copies what it looks for from the positions of a shard from one on, some keys of one
+// segment at most, and returns the position after them.
+func (sc *scan) step(s *shard, from position, most int) (after position) {
+	sc.slots, sc.buf = sc.slots[:0], sc.buf[:0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seg, in := s.table.segmentAt(uint64(from >> groupBits))
+	start, end := in.positions()
+	if keys := seg.countKeys(); keys > most {
+		// So many positions as have the keys that are wanted, as a rule.
+		end = min(end, from+max(1, (end-start)*position(most)/position(keys)))
+	}
+	for at := range seg.slots(0, seg.groups()) {
+		// Left out is also what an earlier step has seen: a merge may have made the segment
+		// begin before it.
+		if p := at.position(); p >= from && p < end {
+			sc.slots = append(sc.slots, makeSlot(p, 0, at.ref()))
+		}
+	}
+	sc.visits += len(sc.slots) + int(seg.groups())/groupsPerVisit
+	slices.Sort(sc.slots)
+	sum := uint64(0)
+	for _, slot := range sc.slots[:min(len(sc.slots), 2*scanKeys)] { // so that their misses overlap
+		sum += *word(s.table.mem.at(slot.ref()))
+	}
+	sink.Store(sum)
+	last := from
+	for _, slot := range sc.slots {
+		p := slot.position()
+		if p != last && (len(sc.found) >= most || len(sc.buf) >= scanBytes) {
+			return p
+		}
+		last = p
+		sc.take(s.table.record(slot), p)
+	}
+	return end
+}
+
+// positions returns the first position of a span's entries, and the one after the last.
+func (in span) positions() (first, after position) {
+	size := in.dir.size()
+	return position((in.lo<<dirBits+size-1)/size) << groupBits, position(in.next()) << groupBits
+}
+
+// take copies a record if it is one that is looked for.
+func (sc *scan) take(rec *record, p position) {
+	if rec.isDead(sc.now) || !bytes.HasPrefix(rec.key(), sc.prefix) {
+		return
+	}
+	f := found{position: p, form: rec.head.form(), deadline: rec.expiry().deadline()}
+	sc.buf = append(sc.buf, rec.key()...)
+	f.key = len(sc.buf)
+	switch {
+	case !sc.values:
+	case rec.class() == largeClass:
+		f.readLater = true
+	default:
+		sc.buf = append(sc.buf, rec.value()...)
+	}
+	f.value = len(sc.buf)
+	sc.found = append(sc.found, f)
+}
+
+// readLarge reads what a key has now, if it is there.
+func (sc *scan) readLarge(s *shard, h hash, key []byte, f *found) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, rec := s.table.find(h, key)
+	if rec == nil || rec.isDead(sc.now) {
+		return false
+	}
+	c := rec.content()
+	sc.large = append(sc.large[:0], c.value...)
+	f.form, f.deadline = c.form, c.expiry.deadline()
+	return true
+}
