@@ -120,22 +120,19 @@ type Batch struct {
 }
 
 // Add appends an operation. Its form is 0, and so are its Args.
-func (b *Batch) Add(kind Kind, key, value []byte) {
+func (b *Batch) Add(kind Kind, key, value []byte) { b.AddForm(kind, key, value, 0) }
+
+// AddForm appends an operation whose value has a form.
+func (b *Batch) AddForm(kind Kind, key, value []byte, form Form) {
 	n := len(b.Ops)
 	if n == cap(b.Ops) {
-		b.Ops = append(b.Ops, Op{Key: key, Value: value, Kind: kind})
+		b.Ops = append(b.Ops, Op{Key: key, Value: value, Kind: kind, Form: form})
 		return
 	}
 	// Field by field: append would build the Op aside and copy it.
 	b.Ops = b.Ops[:n+1]
 	op := &b.Ops[n]
-	op.Key, op.Value, op.Kind, op.Status, op.Form, op.args = key, value, kind, Pending, 0, 0
-}
-
-// AddForm appends an operation whose value has a form.
-func (b *Batch) AddForm(kind Kind, key, value []byte, form Form) {
-	b.Add(kind, key, value)
-	b.Ops[len(b.Ops)-1].Form = form
+	op.Key, op.Value, op.Kind, op.Status, op.Form, op.args = key, value, kind, Pending, form, 0
 }
 
 // AddArgs appends an operation that carries more.

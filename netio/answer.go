@@ -38,7 +38,7 @@ func (p *pipeline) countCommand() {
 // the first operation that the engine has not executed.
 func (p *pipeline) answerBatch() bool {
 	args := p.args
-	index, executed := p.answered, p.batch.Executed()
+	ops := p.batch.Ops[p.answered:p.batch.Executed()]
 	refusals, extras := p.refusals, p.extras
 	f := p.framing
 	out := p.out // a local stays in registers: 1 ns a response
@@ -56,15 +56,21 @@ func (p *pipeline) answerBatch() bool {
 			p.countCommand()
 			p.count.Commands[q.op]++
 		}
-		var extra *codec.Extra
-		start := len(out)
-		if q.extra != noExtra {
-			extra, extras = extras[0], extras[1:]
-			if extra.ID != nil {
-				f = &identified{framing: p.framing, id: extra.ID, text: &p.text}
+		if q.other != 0 {
+			var extra *codec.Extra
+			if q.other&hasExtra != 0 {
+				extra, extras = extras[0], extras[1:]
 			}
+			left, stopped := 0, 0
+			if out, left, stopped = p.answerOther(out, q, extra, args[:q.args], len(ops)); stopped >= 0 {
+				p.stopAt(i, stopped, q, extra, &args[stopped])
+				p.out = out
+				return false
+			}
+			ops = ops[len(ops)-left:]
+			args = args[q.args:]
+			continue
 		}
-		values, answers, quiet := q.op.Values(), q.op.Answers(), q.op.Quiet()
 		for j := range args[:q.args] {
 			arg := &args[j]
 			if arg.Status != codec.StatusOK {
@@ -72,51 +78,81 @@ func (p *pipeline) answerBatch() bool {
 				out = f.appendStatus(out, q.op, arg, arg.Status)
 				continue
 			}
-			if index == executed {
-				if extra != nil {
-					extra.Answered = extra.Answered || len(out) > start
-				}
-				p.resume = codec.Command{Op: q.op, More: true, Next: arg.Pos, Extra: extra.Clone()}
-				p.resumeAt = q.at
-				p.stoppedAt = stop{i, j}
+			if len(ops) == 0 {
+				p.stopAt(i, j, q, nil, arg)
 				p.out = out
-				for _, before := range p.blanks {
-					if before > i { // the next turn goes back to this command, and comes by it once more
-						p.count.Frames--
-					}
-				}
 				return false
 			}
-			op := &p.batch.Ops[index]
-			index++
+			op := &ops[0]
+			ops = ops[1:]
 			switch {
-			case values == 0:
-				st := statuses[op.Status]
-				if quiet && !answers.Has(st) {
+			case op.Status == engine.Found && q.op.Values() != 0:
+				if op.Form == engine.Form(codec.FormBytes) && !codec.IsText(op.Value, codec.FormBytes) {
+					p.countFailure(codec.StatusTypeInvalid)
+					out = f.appendStatus(out, q.op, arg, codec.StatusTypeInvalid)
 					continue
 				}
-				if failures>>op.Status&1 != 0 {
-					p.countFailure(st)
-				}
-				out = f.appendStatus(out, q.op, arg, st)
-			case op.Status == engine.Found && q.op.Effect() == codec.EffectRead && op.Form != engine.Form(codec.FormBytes):
 				out = f.appendValue(out, q.op, arg, codec.StatusOK, op.Value, codec.Form(op.Form))
+			case q.op.Quiet() && !q.op.Answers().Has(statuses[op.Status]):
 			default:
-				out = p.appendFound(out, f, q.op, arg, index-1)
+				if failures>>op.Status&1 != 0 {
+					p.countFailure(statuses[op.Status])
+				}
+				out = f.appendStatus(out, q.op, arg, statuses[op.Status])
 			}
 		}
 		args = args[q.args:]
-		if extra != nil {
-			if extra.Answered = extra.Answered || len(out) > start; extra.ID != nil {
-				if !extra.Answered && q.extra == wholeEnds {
-					out = f.appendText(out, codec.AppendDone(p.text[:0], q.op))
-				}
-				f = p.framing
-			}
-		}
 	}
 	p.out = out
 	return true
+}
+
+// stopAt notes the first element that has not been executed: of command i the argument j.
+func (p *pipeline) stopAt(i, j int, q *queued, extra *codec.Extra, arg *codec.Arg) {
+	p.resume = codec.Command{Op: q.op, More: true, Next: arg.Pos, Extra: extra.Clone()}
+	p.resumeAt = q.at
+	p.stoppedAt = stop{i, j}
+}
+
+// answerOther appends the responses to a command with an extra, or with values; unanswered
+// is how many of the executed operations have not been answered yet, and left how many are
+// left after it. stopped is the first argument that has not been executed, -1 if all have.
+func (p *pipeline) answerOther(out []byte, q *queued, extra *codec.Extra, args []codec.Arg, unanswered int) (_ []byte, left, stopped int) {
+	f, start := p.framing, len(out)
+	if extra != nil && extra.ID != nil {
+		f = &identified{framing: f, id: extra.ID, text: &p.text}
+	}
+	left, stopped = unanswered, -1
+	for j := range args {
+		arg := &args[j]
+		if arg.Status != codec.StatusOK {
+			p.count.Errors[elementKind(arg.Status)]++
+			out = f.appendStatus(out, q.op, arg, arg.Status)
+			continue
+		}
+		if left == 0 {
+			stopped = j
+			break
+		}
+		index := p.batch.Executed() - left
+		left--
+		st := statuses[p.batch.Ops[index].Status]
+		switch {
+		case q.op.Values() != 0:
+			out = p.appendFound(out, f, q.op, arg, index)
+		case q.op.Quiet() && !q.op.Answers().Has(st):
+		default:
+			p.countFailure(st)
+			out = f.appendStatus(out, q.op, arg, st)
+		}
+	}
+	if extra == nil {
+		return out, left, stopped
+	}
+	if extra.Answered = extra.Answered || len(out) > start; extra.ID != nil && !extra.Answered && stopped < 0 && q.other&hasMore == 0 {
+		out = f.appendText(out, codec.AppendDone(p.text[:0], q.op))
+	}
+	return out, left, stopped
 }
 
 // failures are the outcomes that are counted as errors.

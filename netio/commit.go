@@ -189,7 +189,7 @@ func (w *waiting) dropAnswered(at stop) {
 		if q.refused {
 			w.refusals = w.refusals[1:]
 		}
-		if q.extra != noExtra {
+		if q.other&hasExtra != 0 {
 			w.extras = w.extras[1:]
 		}
 	}

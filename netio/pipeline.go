@@ -106,16 +106,16 @@ type queued struct {
 	op      codec.Opcode
 	refused bool // the next of the refusals says why; then it has no arguments
 	resumed bool // an earlier batch held its first part
-	extra   extraKind
+	other   otherSet
 }
 
-// extraKind says whether the next of the extras is a command's.
-type extraKind uint8
+// otherSet says what is not as in most commands.
+type otherSet uint8
 
 const (
-	noExtra   extraKind = iota
-	wholeEnds           // it is, and the command ends in this batch
-	partEnds            // it is, and more of the command is to come
+	hasExtra  otherSet = 1 << iota // the next of the extras is its
+	hasMore                        // a later batch holds its next part
+	hasValues                      // it answers with values, and is no GET
 )
 
 // kinds are the engine's operations for what commands do to a key. What is 0 is
@@ -375,12 +375,23 @@ func (p *pipeline) enqueue(cmd codec.Command, at, before int, resumed bool) {
 	// Field by field, into its place: a composite literal is built aside,
 	// and reading it back in wider pieces waits for the stores to finish.
 	q := &p.queue[n]
-	q.at, q.args, q.op, q.refused, q.resumed, q.extra = at, int32(len(args)), cmd.Op, false, resumed, noExtra
-	if cmd.Extra != nil {
-		p.extras = append(p.extras, cmd.Extra)
-		if q.extra = wholeEnds; cmd.More {
-			q.extra = partEnds
-		}
+	q.at, q.args, q.op, q.refused, q.resumed, q.other = at, int32(len(args)), cmd.Op, false, resumed, 0
+	if cmd.Extra != nil || effect > codec.EffectRename {
+		p.noteOther(q, cmd)
+	}
+}
+
+// noteOther notes what is special about a command in the queue.
+func (p *pipeline) noteOther(q *queued, cmd codec.Command) {
+	if cmd.Op.Values() != 0 && cmd.Op.Effect() != codec.EffectRead {
+		q.other |= hasValues
+	}
+	if cmd.Extra == nil {
+		return
+	}
+	p.extras = append(p.extras, cmd.Extra)
+	if q.other |= hasExtra; cmd.More {
+		q.other |= hasMore
 	}
 }
 
