@@ -1,6 +1,8 @@
 package netio
 
 import (
+	"context"
+
 	"keyframe/engine"
 	"keyframe/engine/journal"
 )
@@ -10,4 +12,9 @@ func ApplyLogged(log *journal.Journal, e *engine.Engine, b *engine.Batch) {
 	c := &journaled{store: e, log: log, lane: log.NewLane(func(uint64, error) {}), settling: true}
 	c.apply(b)
 	_, _ = c.lane.Done(log.Position())
+}
+
+// StartLog begins a run of the journal of a store.
+func StartLog(log *journal.Journal, e *engine.Engine) error {
+	return log.Start(journalStore{e, context.Background()})
 }

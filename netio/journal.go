@@ -75,7 +75,7 @@ func mayChange(b *engine.Batch) bool {
 func appendEffects(dst []byte, b *engine.Batch) []byte {
 	for e := range b.Effects() {
 		switch {
-		case e.Gone && b.Ops[e.Op].Kind == engine.Rename:
+		case e.Gone && !e.Evicted && b.Ops[e.Op].Kind == engine.Rename:
 			dst = journal.AppendRename(dst, e.Shard, e.Seq, e.Key) // that of the new key follows
 		case e.Gone:
 			dst = journal.AppendGone(dst, e.Shard, e.Seq, e.Key)
@@ -98,11 +98,11 @@ func (c *journaled) clear(b *engine.Batch) (keys int, now bool) {
 		*to = journal.AppendClear(*to, c.seqs)
 	} else {
 		keys, c.seqs = c.store.ClearSet(b, c.seqs[:0])
-		stored := 0 // of some there may have been no room
+		effects := 0 // for some there may have been no room, or others had to make it
 		for range b.Effects() {
-			stored++
+			effects++
 		}
-		*to = appendEffects(journal.AppendClearSet(*to, c.seqs, stored), b)
+		*to = appendEffects(journal.AppendClearSet(*to, c.seqs, effects), b)
 	}
 	c.lane.End()
 	c.settleSoon()

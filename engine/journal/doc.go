@@ -51,7 +51,7 @@
 //	kind 3  more than one part, by the bits of the form:
 //	     0  rename: the old key, of sequence and shard; then the new key as a part of kind 0 or 1
 //	     1  clear: no key; the value is the sequence of the clear in each shard, 8 bytes each
-//	     2  clear and set: as clear; then as many parts of kind 0 or 1 as the sequence says
+//	     2  clear and set: as clear; then as many parts of kind 0 to 2 as the sequence says
 //	     3  start: as clear, with the sequences that the shards have had. The first record
 //	        of a run, and nowhere else
 //

@@ -59,9 +59,9 @@ func AppendClear(dst []byte, seqs []uint64) []byte {
 }
 
 // AppendClearSet appends the record that all keys are gone and others have values, at
-// once. The sets of these keys, what AppendSet appends, must follow.
-func AppendClearSet(dst []byte, seqs []uint64, sets int) []byte {
-	return appendSeqs(dst, otherClearSet, uint64(sets), seqs)
+// once. As many effects on these, as AppendSet and AppendGone append them, must follow.
+func AppendClearSet(dst []byte, seqs []uint64, effects int) []byte {
+	return appendSeqs(dst, otherClearSet, uint64(effects), seqs)
 }
 
 func appendStart(dst []byte, seqs []uint64) []byte {
@@ -137,12 +137,12 @@ func readRecord(b []byte) (r record, n int, ok bool) {
 	if !ok || r.first.kind != kindOther {
 		return r, n, ok && (r.first.kind != kindGone || len(r.first.value) == 0)
 	}
-	follow := 0
+	follow, last := 0, uint8(kindSetDeadline) // how many parts, of kinds up to which
 	switch r.first.form {
 	case otherRename:
 		follow = 1
 	case otherClearSet:
-		follow = int(r.first.seq)
+		follow, last = int(r.first.seq), kindGone
 		fallthrough
 	default:
 		if r.seqs = r.first.value; len(r.seqs)%8 != 0 || len(r.first.key) != 0 {
@@ -152,7 +152,7 @@ func readRecord(b []byte) (r record, n int, ok bool) {
 	from := n
 	for range follow {
 		p, size, ok := readPart(b[n:])
-		if !ok || p.kind > kindSetDeadline {
+		if !ok || p.kind > last || p.kind == kindGone && len(p.value) > 0 {
 			return r, 0, false
 		}
 		n += size
