@@ -23,6 +23,7 @@ type Decoder struct {
 	has    extraSet // what of the following the payload has
 	id     [2]int   // where its id begins and ends
 	nameAt int      // where its command's name begins, if that is none of the usual
+	top    *Refusal
 	extra  Extra
 
 	// Of a long payload; see check.go.
@@ -72,17 +73,17 @@ func (d *Decoder) Decode(payload []byte, args []Arg, max int) ([]Arg, Command, e
 	d.begin(len(args), max, false)
 	scratch := len(d.scratch)
 	out, op, refusal := d.payload(payload, args)
+	if d.has != 0 {
+		refusal = d.settle(payload, refusal)
+	}
 	if refusal != nil {
 		d.scratch = d.scratch[:scratch]
 		clear(out[min(len(args), len(out)):]) // they must not keep the payload alive
-		if d.has&hasID != 0 {
-			refusal.ID = string(payload[d.id[0]:d.id[1]])
-		}
 		return args, Command{}, refusal
 	}
 	cmd := d.command(op)
 	if d.has != 0 {
-		cmd.Extra = d.extras(payload)
+		cmd.Extra = &d.extra
 	}
 	return out, cmd, nil
 }
@@ -161,12 +162,11 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 			op = usual(uncheckedLoad64(b, i))
 		}
 	}
-	// refusal is what is wrong with the command, if its text turns out to be right; top is
-	// what is wrong with the members before it, which goes before that.
-	var refusal, fault, top *Refusal
+	// refusal is what is wrong with the command, if its text turns out to be right.
+	var refusal, fault *Refusal
 	if op != 0 {
 		i = skipSpace(b, i+nameBytes)
-	} else if i, op, top, err = d.name(b); err != nil {
+	} else if i, op, err = d.name(b); err != nil {
 		return args, op, err
 	}
 	s := op.Shape()
@@ -198,15 +198,12 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 	if fault != nil {
 		return args, op, fault
 	}
-	if top != nil {
-		refusal = top
-	}
 	i = skipSpace(b, i)
 	if i+1 == len(b) && b[i] == '}' {
 		return args, op, refusal
 	}
 	if i < len(b) && b[i] == ',' {
-		return args, op, d.members(b, i, top, refusal)
+		return args, op, d.members(b, i, refusal)
 	}
 	if i >= len(b) || b[i] != '}' {
 		return args, op, syntaxAt(b, i, "',' or '}'")
@@ -215,44 +212,40 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 }
 
 // name decodes the beginning of any payload: the brace, an id if there is one, the
-// command's name and the colon. It returns the index of the argument, and top if there is
-// something wrong with the id.
-func (d *Decoder) name(b []byte) (argument int, op Opcode, top, _ *Refusal) {
+// command's name and the colon. It returns the index of the argument.
+func (d *Decoder) name(b []byte) (argument int, op Opcode, _ *Refusal) {
 	i := skipSpace(b, 0)
 	if i >= len(b) || b[i] != '{' {
-		return 0, 0, nil, d.refuseTop(b, i)
+		return 0, 0, d.refuseTop(b, i)
 	}
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
-		return 0, 0, nil, atEnd(b, i+1, refusedTop(i, noCommand))
+		return 0, 0, atEnd(b, i+1, refusedTop(i, noCommand))
 	}
 	for {
 		if i >= len(b) || b[i] != '"' {
-			return 0, 0, nil, syntaxAt(b, i, "a command's name in quotes")
+			return 0, 0, syntaxAt(b, i, "a command's name in quotes")
 		}
 		d.nameAt = i
 		end, kind, err := d.scanString(b, i+1)
 		if err != nil {
-			return 0, 0, nil, err
+			return 0, 0, err
 		}
 		name := b[i+1 : end]
 		if i, err = d.colon(b, end+1); err != nil {
-			return 0, 0, nil, err
+			return 0, 0, err
 		}
 		if !isIDName(name) {
-			return i, d.lookup(name, kind), top, nil
+			return i, d.lookup(name, kind), nil
 		}
-		if i, top, err = d.takeID(b, i, top); err != nil {
-			return 0, 0, nil, err
+		if i, err = d.takeID(b, i); err != nil {
+			return 0, 0, err
 		}
 		if i = skipSpace(b, i); i < len(b) && b[i] == '}' {
-			if top == nil {
-				top = refusedTop(i, noCommand)
-			}
-			return 0, 0, nil, atEnd(b, i+1, top)
+			return 0, 0, atEnd(b, i+1, refusedTop(i, noCommand))
 		}
 		if i >= len(b) || b[i] != ',' {
-			return 0, 0, nil, syntaxAt(b, i, "',' or '}'")
+			return 0, 0, syntaxAt(b, i, "',' or '}'")
 		}
 		i = skipSpace(b, i+1)
 	}
@@ -298,8 +291,8 @@ func (d *Decoder) refuseTop(b []byte, i int) *Refusal {
 }
 
 // members decodes what follows the command, from the comma on: an id, or members that are
-// too many. It returns top, or what is wrong with them, or else refusal.
-func (d *Decoder) members(b []byte, comma int, top, refusal *Refusal) *Refusal {
+// too many. It returns what is wrong with them, or else refusal.
+func (d *Decoder) members(b []byte, comma int, refusal *Refusal) *Refusal {
 	for {
 		i := skipSpace(b, comma+1)
 		if i >= len(b) || b[i] != '"' {
@@ -314,11 +307,9 @@ func (d *Decoder) members(b []byte, comma int, top, refusal *Refusal) *Refusal {
 			return err
 		}
 		if id {
-			i, top, err = d.takeID(b, i, top)
+			i, err = d.takeID(b, i)
 		} else {
-			if top == nil {
-				top = refusedTop(comma, oneCommand)
-			}
+			d.refuseTopLevel(refusedTop(comma, oneCommand))
 			i, _, err = d.value(b, i)
 		}
 		if err != nil {
@@ -332,8 +323,5 @@ func (d *Decoder) members(b []byte, comma int, top, refusal *Refusal) *Refusal {
 			break
 		}
 	}
-	if top == nil {
-		top = refusal
-	}
-	return atEnd(b, comma+1, top)
+	return atEnd(b, comma+1, refusal)
 }

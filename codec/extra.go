@@ -36,6 +36,7 @@ const (
 	hasID extraSet = 1 << iota
 	hasTTL
 	hasQuery
+	hasFault // its object has members that it may not have
 )
 
 // maxIDText is how many bytes of text an id may have: the inside of a string.
@@ -52,24 +53,36 @@ func isID(text []byte) bool {
 	return (isDigit(text[0]) || text[0] == '-') && len(text) <= maxIDText
 }
 
-// takeID decodes the id at i. It returns the index after it, and what is wrong with the
-// members so far: top, if that is something.
-func (d *Decoder) takeID(b []byte, i int, top *Refusal) (end int, _, err *Refusal) {
+// takeID decodes the id at i, and returns the index after it.
+func (d *Decoder) takeID(b []byte, i int) (end int, err *Refusal) {
 	if end, _, err = d.value(b, i); err != nil {
-		return 0, top, err
+		return 0, err
 	}
-	switch {
-	case d.has&hasID == 0 && isID(b[i:end]):
-		d.has |= hasID
-		d.id = [2]int{i, end}
-	case top == nil:
-		top = refusedTop(i, oneID)
+	if d.has&hasID != 0 || !isID(b[i:end]) {
+		d.refuseTopLevel(refusedTop(i, oneID))
+		return end, nil
 	}
-	return end, top, nil
+	d.has |= hasID
+	d.id = [2]int{i, end}
+	return end, nil
 }
 
-// extras returns what the payload has of them.
-func (d *Decoder) extras(b []byte) *Extra {
+// refuseTopLevel notes what is wrong with the members of the command's object, if it is the
+// first fault there.
+func (d *Decoder) refuseTopLevel(r *Refusal) {
+	if d.has&hasFault == 0 {
+		d.has |= hasFault
+		d.top = r
+	}
+}
+
+// settle makes the extra of a payload that has one. It returns refusal, or what goes before
+// that, with the id.
+func (d *Decoder) settle(b []byte, refusal *Refusal) *Refusal {
+	if d.has&hasFault != 0 && (refusal == nil || refusal.Code != RefusedSyntax) {
+		refusal = d.top
+	}
+	d.top = nil
 	if d.has&hasQuery == 0 {
 		d.extra.Query = nil
 	}
@@ -77,10 +90,14 @@ func (d *Decoder) extras(b []byte) *Extra {
 		d.extra.TTL = 0
 	}
 	d.extra.ID, d.extra.Answered = nil, false
-	if d.has&hasID != 0 {
-		d.extra.ID = b[d.id[0]:d.id[1]:d.id[1]]
+	if d.has&hasID == 0 {
+		return refusal
 	}
-	return &d.extra
+	d.extra.ID = b[d.id[0]:d.id[1]:d.id[1]]
+	if refusal != nil {
+		refusal.ID = string(d.extra.ID)
+	}
+	return refusal
 }
 
 // serves reports whether commands with the shape are served with these options.
