@@ -68,7 +68,7 @@ var oracleCommands = map[string]int{
 	"EXPIRE": oracleTimes, "EXPIREQ": oracleTimes, "TTL": oracleKeys, "INCR": oracleNumbers, "INCRQ": oracleNumbers,
 	"CAS": oracleComparisons, "CAD": oracleExpected, "TAKE": oracleKeys, "SWAP": oraclePairs, "RMVQ": oracleKeys,
 	"APPEND": oracleAppends, "APPENDQ": oracleAppends, "UPDATE": oracleUpdates, "UPDATEQ": oracleUpdates,
-	"CLEAR_SET": oraclePairs,
+	"KEYS": oracleQuery, "FIND": oracleSearch, "CLEAR_SET": oraclePairs,
 }
 
 // member is a member of an object, as text; name is unescaped.

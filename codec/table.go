@@ -42,10 +42,12 @@ const (
 	OpTake
 	OpSwap
 	OpRemoveQ
+	OpKeys
 	OpAppend
 	OpAppendQ
 	OpUpdate
 	OpUpdateQ
+	OpFind
 	OpClearSet
 	OpSave
 
@@ -134,6 +136,7 @@ var table = [NumOpcodes]row{
 		answers: invalid | keySet | outOfMemory, values: keyUpdated},
 	OpRemoveQ: {name: "RMVQ", shape: ShapeKeys, effect: EffectRemove, quiet: true,
 		answers: invalid | keyNotExist},
+	OpKeys: {name: "KEYS", shape: ShapeQuery, effect: EffectKeys, reply: ReplyPage},
 	OpAppend: {name: "APPEND", shape: ShapeAppends, effect: EffectAppend,
 		answers: invalid | keySet | keyUpdated | outOfMemory},
 	OpAppendQ: {name: "APPENDQ", shape: ShapeAppends, effect: EffectAppend, quiet: true,
@@ -142,6 +145,7 @@ var table = [NumOpcodes]row{
 		answers: invalid | keyUpdated | keyNotExist | outOfMemory},
 	OpUpdateQ: {name: "UPDATEQ", shape: ShapeUpdates, effect: EffectUpdate, quiet: true,
 		answers: invalid | keyNotExist | outOfMemory},
+	OpFind: {name: "FIND", shape: ShapeSearch, effect: EffectKeys, reply: ReplyPage},
 	OpClearSet: {name: "CLEAR_SET", shape: ShapePairs, effect: EffectClearSet, reply: ReplyCountElements,
 		answers: invalid | keySet | keyUpdated | outOfMemory},
 	OpSave: {name: "SAVE", shape: ShapeNothing, effect: EffectSave, reply: ReplyMembers},

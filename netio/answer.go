@@ -171,6 +171,8 @@ func (p *pipeline) answerStoreCommand(payload []byte, at, next int, cmd codec.Co
 		return true
 	}
 	switch effect {
+	case codec.EffectKeys:
+		return p.answerScan(at, cmd)
 	case codec.EffectClearSet:
 		return p.answerClearSet(payload, next, cmd)
 	case codec.EffectClear:

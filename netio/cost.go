@@ -69,11 +69,11 @@ const (
 // shares are the sizes that the work of a loop is cut into. They are a server's and not
 // constants so that a simulation, with small ones, meets their ends all the time.
 type shares struct {
-	batchOps, turnCost, lookEvery, turnOutputBytes, checkBytes, bigPayload, parkBytes int
-	turnTime, readyTime                                                               time.Duration
+	batchOps, turnCost, lookEvery, turnOutputBytes, checkBytes, bigPayload, parkBytes, scanKeys int
+	turnTime, readyTime                                                                         time.Duration
 }
 
-var defaultShares = shares{batchOps, turnCost, lookEvery, turnOutputBytes, checkBytes, bigPayload, parkBytes, turnTime, readyTime}
+var defaultShares = shares{batchOps, turnCost, lookEvery, turnOutputBytes, checkBytes, bigPayload, parkBytes, scanKeys, turnTime, readyTime}
 
 // costs is what a turn has done so far.
 type costs struct {

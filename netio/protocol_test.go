@@ -8,7 +8,7 @@ import (
 	"keyframe/netio"
 )
 
-// TestProtocolExamples runs the examples of PROTOCOL.md: each group of lines that begin
+// TestProtocolExamples runs the examples of PROTOCOL.md and README.md: each group of lines that begin
 // with > or < is what one client of a new server sends and gets. After a sentence that ends
 // with «with `--values any`:» the server has that option.
 func TestProtocolExamples(t *testing.T) {
@@ -16,6 +16,11 @@ func TestProtocolExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, readme...)
 	var blocks [][]string
 	anyValues := map[int]bool{}
 	inBlock, announced := false, false

@@ -231,7 +231,7 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 func drawShares(r *rand.Rand) shares {
 	return shares{
 		batchOps: 1 + r.IntN(40), turnCost: 20 << r.IntN(12), turnOutputBytes: 100 << r.IntN(8),
-		checkBytes: 30 + r.IntN(10<<r.IntN(10)), bigPayload: 50 << r.IntN(8), parkBytes: 500 << r.IntN(6),
+		checkBytes: 30 + r.IntN(10<<r.IntN(10)), bigPayload: 50 << r.IntN(8), parkBytes: 500 << r.IntN(6), scanKeys: 1 + r.IntN(40),
 		lookEvery: 10 << r.IntN(12), turnTime: time.Duration(r.IntN(500_000)), readyTime: time.Duration(r.IntN(2_000_000)),
 	}
 }

@@ -1,0 +1,101 @@
+package netio
+
+import (
+	"strconv"
+
+	"keyframe/codec"
+	"keyframe/engine"
+)
+
+// This file is the road of KEYS and FIND: a walk through the store, in steps. A turn's share
+// ends it like any other work, and the next turn goes on with what has been found so far.
+
+const (
+	// scanKeys is how many keys a step looks at: 256 take 10 to 50 µs, after which the
+	// clock is looked at. Not yet measured against others.
+	scanKeys = 256
+
+	// A key costs costScanned to walk past. Not yet measured.
+	costScanned = 60
+)
+
+// scan is a page that is being made.
+type scan struct {
+	cursor engine.Cursor
+	page   []byte // the answer so far
+	keys   int    // in it
+}
+
+// cursorBase is the base in which a cursor is written.
+const cursorBase = 36
+
+func parseCursor(text []byte) (engine.Cursor, bool) {
+	n, err := strconv.ParseUint(string(text), cursorBase, 64)
+	return engine.Cursor(n), err == nil && n != 0
+}
+
+// begun is the scan that the turn before has begun, nil if there is none.
+func (p *pipeline) begun() (s *scan) {
+	if p.resume.Extra != nil {
+		s, _ = p.resume.Extra.State.(*scan)
+	}
+	p.resume = codec.Command{}
+	return s
+}
+
+// answerScan answers a KEYS or FIND. It returns false if the turn is over before that.
+func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
+	q := cmd.Extra.Query
+	s := p.begun()
+	if s == nil {
+		s = &scan{page: codec.AppendPageOpen(nil, cmd.Op, q.Values)}
+		if q.Cursor != nil {
+			var ok bool
+			if s.cursor, ok = parseCursor(q.Cursor); !ok {
+				p.countCommand()
+				p.count.Errors[ErrorArgumentType]++
+				p.text = codec.AppendError(p.text[:0], &codec.Refusal{Code: codec.RefusedArgument, Op: cmd.Op, Text: "takes the cursor of an earlier page", ID: string(cmd.Extra.ID)})
+				p.out = p.appendText(p.out)
+				return true
+			}
+		}
+	}
+	done := false
+	for !done && s.keys < q.Limit && len(s.page) < p.shares.turnOutputBytes {
+		seen, before := 0, len(s.page)
+		add := func(key, value []byte, form engine.Form, _ int64) bool {
+			seen++
+			if !codec.ValidUTF8(key) || value != nil && !q.Matches(value, codec.Form(form)) {
+				return true
+			}
+			s.keys++
+			switch {
+			case !q.Values:
+				s.page = codec.AppendPageKey(s.page, key)
+			case codec.IsText(value, codec.Form(form)):
+				s.page = codec.AppendPagePair(s.page, key, value, codec.Form(form))
+			default:
+				s.page = codec.AppendPagePair(s.page, key, []byte("null"), codec.FormJSON)
+			}
+			return s.keys < q.Limit && len(s.page) < p.shares.turnOutputBytes
+		}
+		if most := min(p.shares.scanKeys, q.Limit-s.keys); q.Values || cmd.Op.Shape() == codec.ShapeSearch {
+			s.cursor, done = p.store.Scan(s.cursor, q.Prefix, most, p.batch.Now, add)
+		} else {
+			s.cursor, done = p.store.ScanKeys(s.cursor, q.Prefix, most, p.batch.Now, func(key []byte) bool { return add(key, nil, 0, 0) })
+		}
+		p.cost.spent += costScanned * (seen + 1)
+		p.cost.bytes(len(s.page) - before)
+		if p.cost.mustLook(); !done && s.keys < q.Limit && p.cost.isOver(len(p.out)) {
+			p.resume, p.resumeAt = codec.Command{Op: cmd.Op, Extra: &codec.Extra{State: s}}, at
+			return false
+		}
+	}
+	var cursor []byte
+	if !done {
+		cursor = strconv.AppendUint(nil, uint64(s.cursor), cursorBase)
+	}
+	p.countStoreCommand(cmd.Op)
+	p.answerText(codec.AppendPageClose(s.page, q.Values, cursor), cmd.Extra)
+	return true
+}
