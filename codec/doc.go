@@ -13,15 +13,20 @@
 //
 // # Grammar
 //
-//	payload  = ws "{" ws name ws ":" ws argument ws "}" ws
+//	payload  = ws "{" ws name ws ":" ws argument ws "}" ws            and "#" ":" id, before or after
 //	pairs    = "{" [ key ":" value *( "," key ":" value ) ] "}"       SET SETQ ADD ADDQ
 //	keys     = "[" [ key *( "," key ) ] "]"                           GET RMV CONTAINS
 //	renames  = "[" [ rename *( "," rename ) ] "]"                     RNM_KEY
 //	rename   = "{" key ":" key "}"
-//	nothing  = "{" "}"                                                COUNT CLEAR SERVER_INFO
+//	nothing  = "{" "}"                                                COUNT CLEAR SERVER_INFO PING
+//	timed    = "{" "ttl" ":" ms "," "pairs" ":" pairs "}"             SETEX ADDEX, in any order
+//	query    = "{" options "}"                                        KEYS FIND
 //
 // with white space wherever JSON allows it. A key is a string; a value is a
 // string, a number or a boolean, and with Options.AnyValues any JSON value.
+//
+// The members of EXPIRE, INCR, CAS, CAD, APPEND and UPDATE are decoded as pairs, and their
+// values are judged afterwards (judge.go).
 //
 // table.go has a row for each command: its name, which of these it takes, its answers
 // and what it does to the store. All else about commands is made from the rows.
