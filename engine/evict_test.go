@@ -240,6 +240,32 @@ func TestEvictAllKeepsWhatIsUsed(t *testing.T) {
 	}
 }
 
+// TestEvictForgets: keys that were asked for often, and are not any more, make room for keys
+// that are asked for now.
+func TestEvictForgets(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 4, MaxBytes: 4 << 20, Evict: engine.EvictAll})
+	var b engine.Batch
+	const once = 2000
+	for range 5 {
+		for i := range once {
+			set(e, &b, i, 100, 0)
+		}
+	}
+	for i := once; i < 150_000; i++ {
+		set(e, &b, i, 100, 0)
+		set(e, &b, i, 100, 0) // it is asked for again
+	}
+	n := 0
+	for i := range once {
+		if has(e, &b, i) {
+			n++
+		}
+	}
+	if n > once/20 {
+		t.Errorf("%d of %d keys that nobody has asked for since are there", n, once)
+	}
+}
+
 // TestEvictGhost: a key that comes again soon after it was evicted is a main key at once, and
 // stays longer than those that came with it.
 func TestEvictGhost(t *testing.T) {
