@@ -26,9 +26,8 @@ import (
 // disk is a directory whose syncs and writes a test can hold back, or have fail.
 type disk struct {
 	journal.FS
-	mu      sync.Mutex
-	before  func(op string) error
-	reading chan struct{} // opens wait until it is closed; nil: they don't
+	mu     sync.Mutex
+	before func(op string) error
 }
 
 func (d *disk) do(op string) error {
