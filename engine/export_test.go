@@ -242,3 +242,18 @@ func (e *Engine) ScatteredPages() int {
 
 // Wake calls the maintainer.
 func (e *Engine) Wake() { e.maintainer.wake() }
+
+// AllocIndex takes a piece or pages of index for the first shard, and returns the page and
+// the unit of it; ReleaseIndex gives it back.
+func (e *Engine) AllocIndex(bytes int) (page uint64, unit int, ok bool) {
+	r, ok := e.shards[0].allocIndex(bytes)
+	return r.page(), int(r-pageRef(r.page())) / int(wordsOf(1<<pieceShift)), ok
+}
+func (e *Engine) ReleaseIndex(page uint64, unit, bytes int) {
+	e.pool.releaseIndex(pageRef(page)+wordsOf(unit<<pieceShift), bytes)
+}
+
+// FreePages is how many pages there are below the ceiling, Reserve how many of them only a
+// compaction may have.
+func (e *Engine) FreePages() int { return e.pool.left() }
+func (e *Engine) Reserve() int   { return e.pool.reserve }
