@@ -257,3 +257,6 @@ func (e *Engine) ReleaseIndex(page uint64, unit, bytes int) {
 // compaction may have.
 func (e *Engine) FreePages() int { return e.pool.left() }
 func (e *Engine) Reserve() int   { return e.pool.reserve }
+
+// DirSize is how many entries the first shard's directory has.
+func (e *Engine) DirSize() int { return int(e.shards[0].table.directory().size()) }

@@ -135,3 +135,43 @@ func TestPoolWakes(t *testing.T) {
 		t.Error("as many as are waited for are free already, and the maintainer is not woken")
 	}
 }
+
+// TestAddressSpaceEnds: where no chunks lie side by side any more for a run it is refused,
+// although as many are left, and what was given back is found again.
+func TestAddressSpaceEnds(t *testing.T) {
+	if !engine.OffHeap {
+		t.Skip("on the heap each chunk has memory from the start")
+	}
+	e := newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{}})
+	chunks := e.FreePages() / engine.ChunkPages
+	take := func(n int) uint64 {
+		t.Helper()
+		page, ok := e.AllocPages(n * engine.ChunkPages)
+		if !ok {
+			t.Fatalf("no run of %d chunks, %d are left", n, e.FreePages()/engine.ChunkPages)
+		}
+		return page
+	}
+	runs := map[uint64]int{}
+	below := take(2)
+	middle := chunks - 5
+	runs[take(middle)] = middle
+	if left := e.FreePages() / engine.ChunkPages; left != 3 {
+		t.Fatalf("%d of %d chunks are left", left, chunks)
+	}
+	e.ReleasePages(below, 2*engine.ChunkPages)
+	if page, ok := e.AllocPages(4 * engine.ChunkPages); ok {
+		t.Fatalf("a run of 4 chunks at page %d, past the end", page)
+	}
+	runs[take(3)] = 3
+	if page := take(2); page != below {
+		t.Errorf("two chunks at page %d, want %d", page, below)
+	}
+	if page, ok := e.AllocPages(2 * engine.ChunkPages); ok {
+		t.Fatalf("two more chunks, at page %d", page)
+	}
+	e.ReleasePages(below, 2*engine.ChunkPages)
+	for page, n := range runs {
+		e.ReleasePages(page, n*engine.ChunkPages)
+	}
+}

@@ -179,6 +179,33 @@ func TestCollisions(t *testing.T) {
 	}
 }
 
+// TestLargeSegmentLeavesTheDirectory: a segment of keys that no split separates grows by
+// itself. A directory of twice the size would be of no use to it.
+func TestLargeSegmentLeavesTheDirectory(t *testing.T) {
+	hash := func(key []byte) uint64 {
+		var n uint64
+		fmt.Sscan(string(key[1:]), &n)
+		h := n * 0x9E37_79B9_7F4A_7C15 >> 30
+		if key[0] == 'h' {
+			h &= 1<<15 - 1 // all in the first entry of any directory
+		}
+		return h
+	}
+	e := newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{}}.WithHash(hash))
+	setAll(t, e, "h", 1200, nil)
+	setAll(t, e, "o", 20_000, nil)
+	before, size := e.Stats(), e.DirSize()
+	if most := 8*before.Segments + 64; 2*size > most {
+		t.Fatalf("a directory of %d entries for %d segments can't double", size, before.Segments)
+	}
+	setAll(t, e, "h", 6000, nil)
+	after := e.Stats()
+	if got := e.DirSize(); got != size || after.Segments != before.Segments || after.IndexBytes <= before.IndexBytes {
+		t.Errorf("%d entries for %d segments, %d bytes; before %d, %d, %d",
+			got, after.Segments, after.IndexBytes, size, before.Segments, before.IndexBytes)
+	}
+}
+
 // TestKeysDifferInOneByte has keys of one hash and one length that differ in a single byte,
 // whichever it is, with values as long as their keys.
 func TestKeysDifferInOneByte(t *testing.T) {
