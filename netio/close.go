@@ -66,6 +66,7 @@ func (l *loop) onClose(c *conn, err error) {
 	// The client has shut down its sending side only, as far as can be
 	// known, and has a right to the answers of what it sent.
 	c.gc, c.detached = nil, true
+	c.pinged = false // it can't answer any more
 	if c.phase == phaseOpen {
 		l.reschedule(c)
 	}

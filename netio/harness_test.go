@@ -143,9 +143,19 @@ func (h *harness) runEvents(wait bool) {
 // finish ends the connection as a client does that shuts its side down, and
 // returns all that the server sent.
 func (h *harness) finish() []byte {
+	h.shutSide()
+	return h.awaitEnd()
+}
+
+// shutSide is what the loop sees when the client shuts its sending side down.
+func (h *harness) shutSide() {
 	h.loop.onClose(h.conn, io.EOF)
 	_ = unix.Close(h.socket)
 	h.runReady()
+}
+
+// awaitEnd waits for the connection's end and returns all that the server sent.
+func (h *harness) awaitEnd() []byte {
 	for h.conn.phase != phaseClosed {
 		select {
 		case f := <-h.events:

@@ -314,7 +314,9 @@ func (s *sim) act() {
 	case n < 970:
 		s.rejoin(s.pick())
 	case n < 980:
-		s.sweep()
+		for s.sweep(); s.rng.IntN(3) == 0; { // more of them, before the client has done anything
+			s.sweep()
+		}
 	case n < 984:
 		s.halfClose(s.pick())
 	case n < 986:
@@ -674,9 +676,10 @@ func (s *sim) sweep() {
 				s.slow(c)
 			case el.loop.count.Errors[ErrorIdleTimeout] > idle:
 				unanswered := pinged[c] && s.now.Sub(c.moved) > s.opts.PingInterval
-				idle := s.opts.IdleTimeout > 0 && s.now.Sub(c.moved) >= s.opts.IdleTimeout
-				if !unanswered && !idle {
-					s.fatalf("client %d: closed as idle after %v", c.id, s.now.Sub(c.moved))
+				// The server knows when it has last seen a client, which may be some time after it moved.
+				idle := s.opts.IdleTimeout > 0 && min(s.now.Sub(c.moved), s.now.Sub(c.conn.lastSeen)) >= s.opts.IdleTimeout
+				if !idle && (!unanswered || c.halved) { // who has shut its side down can't answer
+					s.fatalf("client %d: closed as idle after %v, pinged %v, halved %v", c.id, s.now.Sub(c.moved), pinged[c], c.halved)
 				}
 				if !c.conn.detached && c.conn.phase != phaseClosed && !c.conn.paused && !c.conn.parked {
 					s.mustBeServed(c)

@@ -425,7 +425,7 @@ func (c *simClient) receive(b []byte) {
 	for at < len(c.got) {
 		rest := c.got[at:]
 		if len(c.want) == 0 {
-			if len(rest) < 4 && (c.farewell != nil && rest[0] == 0x88 || c.pings > 0 && rest[0] == 0x89) {
+			if len(rest) < 4 && c.farewell != nil && rest[0] == 0x88 || len(rest) < 2 && c.pings > 0 && rest[0] == 0x89 {
 				break // the rest of a close frame, or of a ping, has to come
 			}
 			if c.farewell != nil && bytes.HasPrefix(c.farewell, rest[:min(len(rest), len(c.farewell))]) {

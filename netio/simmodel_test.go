@@ -104,7 +104,7 @@ func (s *sim) executed(op *engine.Op) {
 		}
 	}
 	if op.Status == engine.OutOfMemory {
-		if !s.full && !s.refusing || e.kind == engine.Set && ok && len(e.value) <= len(old) || st != "1" && st != "2" {
+		if !s.full && !s.refusing || e.kind == engine.Set && ok && len(asKept(e.value)) <= len(asKept(old)) || st != "1" && st != "2" {
 			s.fatalf("client %d: kind %d of %q, %d bytes for %d, is refused for want of memory", c.id, e.kind, key, len(e.value), len(old))
 		}
 		if s.full {

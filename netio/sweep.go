@@ -76,6 +76,9 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 	// Nor is one whose answers are held back.
 	active := c.active || unread != c.lastUnread || c.commit.exists()
 	c.active, c.lastUnread = false, unread
+	if active {
+		c.pinged, c.lastSeen = false, now
+	}
 	silent := now.Sub(c.lastSeen)
 	l.account(c)
 	switch {
@@ -95,7 +98,6 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 	case l.tooSlow(c, unread, now):
 		l.slowConsumer(c, "it is too far behind for too long")
 	case active:
-		c.pinged, c.lastSeen = false, now
 	case opts.IdleTimeout > 0 && silent >= opts.IdleTimeout && c.detached:
 		l.count.Errors[ErrorIdleTimeout]++
 		l.closeUnsent(c)
@@ -114,6 +116,7 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 			if l.send(c) != nil {
 				l.drop(c)
 			}
+			c.lastUnread = c.out.unread.Load() // the ping itself is no sign of life
 		}
 	}
 }

@@ -47,6 +47,51 @@ func TestPingsArePaced(t *testing.T) {
 	}
 }
 
+// TestPingBesideUnreadAnswers: a client that reads nothing and has answers to read is pinged
+// once, as others are, and closed when no pong comes. One that has shut its sending side
+// down can't answer: the ping that is on its way does not cut it off from its answers, and
+// no other follows.
+func TestPingBesideUnreadAnswers(t *testing.T) {
+	value := strings.Repeat("v", 900<<10) // more than the socket takes
+	for _, shut := range []bool{false, true} {
+		h := newHarness(t, Options{})
+		now := time.Now()
+		h.srv.now = func() time.Time { return now }
+		sweepAfterPing := func() {
+			now = now.Add(h.srv.opts.PingInterval + time.Second)
+			h.loop.sweep()
+		}
+		h.conn.framing = newWSFraming(&h.srv.opts)
+		h.feed(textFrame(`{"SET":{"unread":"` + value + `"}}`))
+		h.feed(textFrame(`{"GET":["unread"]}`))
+		h.loop.sweep()
+		h.conn.gc = &simConn{client: &simClient{}} // only those that gnet knows are pinged
+		sweepAfterPing()
+		if !h.conn.pinged || !h.conn.out.writing.Load() {
+			t.Fatalf("pinged %v, its answers wait %v", h.conn.pinged, h.conn.out.writing.Load())
+		}
+		end := "close 1001: no answer to a ping"
+		if shut {
+			h.shutSide()
+			end = "ping"
+			sweepAfterPing()
+			sweepAfterPing()
+		}
+		sweepAfterPing()
+		if ended := h.conn.phase != phaseOpen; ended == shut {
+			t.Fatalf("shut %v: phase %d", shut, h.conn.phase)
+		}
+		h.startReading()
+		if !shut {
+			h.shutSide()
+		}
+		got := serverMessages(t, h.awaitEnd())
+		if len(got) < 3 || got[1] != `{"GET_RSP":{"st":0,"unread":"`+value+`"}}` || got[2] != "ping" || got[len(got)-1] != end {
+			t.Errorf("shut %v: got %.100q, want the value, one ping and %s", shut, got, end)
+		}
+	}
+}
+
 // TestDrainIsShort: a stop begins without serving anything: a loop with thousands of
 // connections would be in that task past the stop's deadline. It doesn't begin at all once the
 // deadline is over.
