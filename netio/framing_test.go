@@ -194,6 +194,7 @@ func TestContract1StrictUpgrade(t *testing.T) {
 		{"control character in the target", replaced("GET /", "GET /\x01"), "control character"},
 		{"a body", header("Content-Length: 5") + "hello", "no body"},
 		{"a chunked body", header("Transfer-Encoding: chunked") + "0\r\n\r\n", "no body"},
+		{"Connection twice, without Upgrade", replaced("Connection: keep-alive, Upgrade", "Connection: keep-alive\r\nConnection: close"), "Connection"},
 		{"key of 24 other bytes", replaced("dGhlIHNhbXBsZSBub25jZQ==", "!!!!!!!!!!!!!!!!!!!!!!!!"), "16 bytes in base64"},
 		{"key of 18 bytes", replaced("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQaa"), "16 bytes in base64"},
 	} {
@@ -213,6 +214,8 @@ func TestContract1StrictUpgrade(t *testing.T) {
 		"a body of no bytes":         header("Content-Length: 0"),
 		"every letter of a name":     header("!#$%&'*+-.^_`|~09AZaz: x"),
 		"a header twice":             header("Cookie: a\r\nCookie: b"),
+		"Connection twice":           replaced("Connection: keep-alive, Upgrade", "Connection: keep-alive\r\nconnection: Upgrade"),
+		"Connection three times":     replaced("Connection: keep-alive, Upgrade", "Connection:\tUpgrade \r\nConnection:\r\nConnection: keep-alive, x"),
 	} {
 		if resp := upgradeWith(t, s, request); resp.StatusCode != 101 {
 			t.Errorf("%s: %s", name, resp.Status)

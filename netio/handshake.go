@@ -55,7 +55,7 @@ func upgrade(opts *Options, b []byte) (answer []byte, size int, err error) {
 		return httpError(http.StatusForbidden, err.Error()), size, err
 	}
 	var out bytes.Buffer
-	if _, err = upgrader.Upgrade(readWriter{bytes.NewReader(b[:size]), &out}); err != nil {
+	if _, err = upgrader.Upgrade(readWriter{bytes.NewReader(joinConnection(b[:size])), &out}); err != nil {
 		// The library has its own answers, some with other numbers. PROTOCOL.md
 		// section 1 has 426 for a wrong version and 400 for the rest.
 		status := http.StatusBadRequest
@@ -166,6 +166,25 @@ func checkRequest(text []byte) (req request, err error) {
 		}
 	}
 	return req, nil
+}
+
+// joinConnection returns a request whose Connection headers are one, as RFC 9110 section 5.3
+// has it for any list in several headers: the library wants each to have the word Upgrade.
+func joinConnection(request []byte) []byte {
+	var options [][]byte
+	joined := make([]byte, 0, len(request))
+	for line := range bytes.SplitSeq(bytes.TrimSuffix(request, []byte("\r\n\r\n")), []byte("\r\n")) {
+		if name, value, _ := bytes.Cut(line, []byte(":")); strings.EqualFold(string(name), "Connection") {
+			options = append(options, bytes.Trim(value, " \t"))
+			continue
+		}
+		joined = append(append(joined, line...), "\r\n"...)
+	}
+	if len(options) < 2 {
+		return request
+	}
+	joined = append(append(joined, "Connection: "...), bytes.Join(options, []byte(", "))...)
+	return append(joined, "\r\n\r\n"...)
 }
 
 var (
