@@ -13,21 +13,32 @@ import (
 	"keyframe/engine"
 )
 
-// hangFlag is many times what the slowest test takes on a busy machine.
-var hangFlag = flag.Duration("hang", time.Minute, "how long a test may take; TestSoak takes its time")
+// hangFlag is many times what the slowest test takes with one store on a busy machine.
+var hangFlag = flag.Duration("hang", time.Minute, "how long a test may take with one store; TestSoak takes its time")
 
-// watch ends the process, with the stacks of all goroutines, if the test isn't over in
-// time: a test that spins or waits forever would never fail. Every test that has a store is
-// watched.
+// watchdogs are the timers of the tests that are watched, by their testing.TB.
+var watchdogs sync.Map
+
+// watch ends the process, with the stacks of all goroutines, if the test neither ends nor
+// makes its next store in time: a test that spins or waits forever would never fail. Every
+// test that has a store is watched.
 func watch(t testing.TB) {
 	limit := *hangFlag + *soakFlag
+	if timer, ok := watchdogs.Load(t); ok {
+		timer.(*time.Timer).Reset(limit)
+		return
+	}
 	timer := time.AfterFunc(limit, func() {
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
-		fmt.Fprintf(os.Stderr, "--- FAIL: %s\n    hangs: not over after %v\n\n%s\n", t.Name(), limit, stacks)
+		fmt.Fprintf(os.Stderr, "--- FAIL: %s\n    hangs: neither over nor at its next store after %v\n\n%s\n", t.Name(), limit, stacks)
 		os.Exit(1)
 	})
-	t.Cleanup(func() { timer.Stop() })
+	watchdogs.Store(t, timer)
+	t.Cleanup(func() {
+		timer.Stop()
+		watchdogs.Delete(t)
+	})
 }
 
 // A crew is goroutines that use a store while the test does. They end before the store is
