@@ -112,6 +112,11 @@ func (p *pipeline) stopAt(i, j int, q *queued, extra *codec.Extra, arg *codec.Ar
 	p.resume = codec.Command{Op: q.op, More: true, Next: arg.Pos, Extra: extra.Clone()}
 	p.resumeAt = q.at
 	p.stoppedAt = stop{i, j}
+	for _, before := range p.blanks {
+		if before > i { // the next turn goes back to this command, and comes by it once more
+			p.count.Frames--
+		}
+	}
 }
 
 // answerOther appends the responses to a command with an extra, or with values; unanswered

@@ -517,7 +517,7 @@ func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 // TestContract6SteadyReaderIsNotBehind: a client that keeps reading, no faster than it is
 // answered, always has much unread, and isn't closed for that.
 func TestContract6SteadyReaderIsNotBehind(t *testing.T) {
-	s := startServer(t, netio.Options{MaxOutputBytes: 1 << 20, OutputTimeout: 300 * time.Millisecond})
+	s := startServer(t, netio.Options{MaxOutputBytes: 1 << 20, OutputTimeout: time.Second})
 	c := dialLines(t, "tcp", s.tcp)
 	value := strings.Repeat("v", 60_000)
 	c.send(`{"SET":{"steady_reader":"` + value + `"}}`)

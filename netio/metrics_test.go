@@ -56,8 +56,7 @@ func TestServerInfoText(t *testing.T) {
 		commands = append(commands, fmt.Sprintf(`"%s":%d`, op, 3200+2*int(op)))
 	}
 	want := `{"SERVER_INFO_RSP":{"st":0,"keyCnt":10000000,"qryCnt":3004,"version":"9.8.7 \"<&>\"","uptimeSeconds":90,"loops":2,"shards":512,` +
-		`"storeBytes":1099511627776,"evicted":45,"connsNow":31,"connsTotal":9223372036854775808,"connsRefused":33,"slowConsumers":34,"acceptErrors":35,` +
-		`"storeBytes":1099511627776,"inputBytes":51,"outputBytes":52,"maxBufferBytes":53,"restBytes":54,"connsNow":31,"connsTotal":9223372036854775808,"connsRefused":33,"slowConsumers":34,"squeezed":3014,"cutOff":3016,"acceptErrors":35,` +
+		`"storeBytes":1099511627776,"evicted":45,"inputBytes":51,"outputBytes":52,"maxBufferBytes":53,"restBytes":54,"connsNow":31,"connsTotal":9223372036854775808,"connsRefused":33,"slowConsumers":34,"squeezed":3014,"cutOff":3016,"acceptErrors":35,` +
 		`"frames":3002,"bytesIn":3006,"bytesOut":3008,"commands":{` + strings.Join(commands, ",") + `},` +
 		`"errors":{"syntax":3400,"not_one_command":3402,"unknown_command":3404,"argument_type":3406,"key_length":3408,"value_type":3410,` +
 		`"out_of_memory":3412,"value_differs":3414,"not_an_integer":3416,"denied":3418,"unavailable":3420,"upgrade":3422,"protocol":3424,` +
