@@ -23,6 +23,7 @@ var (
 		"MaxFrameBytes":    "max-frame",
 		"MaxConns":         "max-conns",
 		"MaxOutputBytes":   "max-output",
+		"MaxBufferBytes":   "max-buffers",
 		"IdleTimeout":      "idle-timeout",
 		"PingInterval":     "ping-interval",
 		"HandshakeTimeout": "handshake-timeout",
@@ -36,7 +37,7 @@ var (
 
 // sizes are the flags that take units. Options count in bytes; faults of these flags are
 // told in the units that people write.
-var sizes = map[string]bool{"max-frame": true, "max-output": true, "max-memory": true}
+var sizes = map[string]bool{"max-frame": true, "max-output": true, "max-buffers": true, "max-memory": true}
 
 // oneLine is an error as one sentence in the words of the command line, whether it is
 // one fault or several that have been joined.

@@ -24,6 +24,7 @@ var flagless = map[string]bool{
 	"Simulation":      true, // for tests
 	"RecordEffects":   true, // --data-dir needs them
 	"Journal":         true, // it is what --data-dir opens
+	"Clock":           true, // the system's
 	"Merge":           true, // the codec's, for commands that change a part of a value
 }
 
@@ -54,6 +55,7 @@ func TestFieldsAndFlags(t *testing.T) {
 		"max-frame":         {"3MiB", 3 << 20, "63B", "--max-frame is 63 B, want 64 B to 256 MiB"},
 		"max-conns":         {"7", 7, "-1", "--max-conns is -1, want 1 to 1048576"},
 		"max-output":        {"3MiB", 3 << 20, "1023B", "--max-output is 1,023 B, want 1 KiB to 1 TiB"},
+		"max-buffers":       {"3GiB", 3 << 30, "1MiB", "--max-buffers is 1 MiB, want 65 MiB (for four frames) to 1 TiB"},
 		"idle-timeout":      {"7s", 7 * time.Second, "-1s", "--idle-timeout is -1s, want 0 or more"},
 		"ping-interval":     {"7s", 7 * time.Second, "-1s", "--ping-interval is -1s, want more than 0"},
 		"handshake-timeout": {"7s", 7 * time.Second, "-2s", "--handshake-timeout is -2s, want more than 0"},
