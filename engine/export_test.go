@@ -260,3 +260,11 @@ func (e *Engine) Reserve() int   { return e.pool.reserve }
 
 // DirSize is how many entries the first shard's directory has.
 func (e *Engine) DirSize() int { return int(e.shards[0].table.directory().size()) }
+
+// PackDirectory moves the first shard's directory to lower pages; DirectoryAt is its page
+// and unit.
+func (e *Engine) PackDirectory() { e.shards[0].packDirectory() }
+func (e *Engine) DirectoryAt() (page uint64, unit int) {
+	r := e.shards[0].table.directory().ref()
+	return r.page(), int(r-pageRef(r.page())) / int(wordsOf(1<<pieceShift))
+}

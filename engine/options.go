@@ -83,7 +83,7 @@ func (o Options) withDefaults() Options {
 
 // leastShardBytes is what a shard has of a ceiling, at least: 16 pages. A shard has blocks
 // and a small index of its own, rounded up to pages, and what they leave unused no other
-// shard may use.
+// shard may use. Not yet measured against other sizes.
 const leastShardBytes = 64 << 10
 
 // defaultShards is enough that two CPUs seldom ask for the same lock's cache line

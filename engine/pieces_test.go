@@ -142,3 +142,29 @@ func TestIndexLeavesWhatIsKept(t *testing.T) {
 		}
 	}
 }
+
+// TestDirectoryGoesDown: packing moves a directory to a lower piece if one is free, and
+// leaves it where it is if there is none.
+func TestDirectoryGoesDown(t *testing.T) {
+	e := newEngine(t, engine.Options{Shards: 1, Simulation: &engine.Simulation{}})
+	page, unit, ok := e.AllocIndex(512)
+	if !ok {
+		t.Fatal("no room")
+	}
+	one(e, engine.Set, "key", "value")
+	atPage, atUnit := e.DirectoryAt()
+	if e.PackDirectory(); atPage < page {
+		t.Fatalf("the directory is at page %d, below %d", atPage, page)
+	}
+	if p, u := e.DirectoryAt(); p != atPage || u != atUnit {
+		t.Errorf("the directory went from page %d, unit %d to %d, %d", atPage, atUnit, p, u)
+	}
+	e.ReleaseIndex(page, unit, 512)
+	e.PackDirectory()
+	if p, u := e.DirectoryAt(); p != page || u != unit {
+		t.Errorf("the directory is at page %d, unit %d; want %d, %d", p, u, page, unit)
+	}
+	if st, v := one(e, engine.Get, "key", ""); st != engine.Found || v != "value" {
+		t.Errorf("status %d, %q", st, v)
+	}
+}

@@ -368,3 +368,39 @@ func TestDefaultShards(t *testing.T) {
 		}
 	}
 }
+
+// TestScarceRoomIsGathered: a store at rest leaves a twentieth of garbage as it is where
+// there is room, and gathers it where it is much of what room there is.
+func TestScarceRoomIsGathered(t *testing.T) {
+	keys := 0
+	for _, mib := range []int{8, 10, 64} { // full, with some room, and with a lot
+		scarce := mib < 64
+		opts := engine.Options{Shards: 16, MaxBytes: mib << 20, Simulation: &engine.Simulation{}}
+		s := &roomStore{Engine: newEngine(t, opts), t: t}
+		if mib == 8 {
+			s.fill(100)
+			keys = len(s.sizes)
+		}
+		for key := len(s.sizes); key < keys; key++ {
+			s.set(key, 100)
+		}
+		s.rest()
+		for key := 0; key < keys; key += 21 {
+			if s.sizes[key] != noKey {
+				s.apply(engine.Remove, key, nil)
+			}
+		}
+		before := s.Stats()
+		s.Maintain(true)
+		after := s.Stats()
+		if garbage := before.FreeBytes * 100 / before.BlockBytes; garbage < 4 || garbage > 5 {
+			t.Errorf("%d MiB: %d %% of garbage", mib, garbage)
+		}
+		if compactions := after.Compactions - before.Compactions; scarce != (compactions > 0) {
+			t.Errorf("%d MiB: %d compactions", mib, compactions)
+		}
+		if scarce && after.FreeBytes > before.FreeBytes*2/3 {
+			t.Errorf("%d MiB: %d bytes are free, %d were", mib, after.FreeBytes, before.FreeBytes)
+		}
+	}
+}
