@@ -88,6 +88,40 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
+// FuzzMerge: what APPEND and UPDATE make of values that have been accepted is accepted.
+func FuzzMerge(f *testing.F) {
+	for _, c := range [][2]string{{`{"a":[1]}`, `{"/\ud800":1,"/a/-":{}}`}, {`["x"]`, `[{"~":1}, 2]`}, {`"\ud83d"`, `"\ude00"`}, {`{"a":1}`, `{"b":1,"\u0061":2}`}} {
+		f.Add(c[0], c[1])
+	}
+	d := newDecoder(f, codec.Options{AnyValues: true})
+	f.Fuzz(func(t *testing.T, old, arg string) {
+		for _, name := range []string{"APPEND", "UPDATE"} {
+			payload := []byte(`{"SET":{"abcdef":` + old + `}}`)
+			olds, _, err := d.Decode(payload, nil, 2)
+			if err != nil || len(olds) != 1 || len(payload) > 4096 {
+				return
+			}
+			args, _, err := d.Decode([]byte(`{"`+name+`":{"abcdef":`+arg+`}}`), nil, 2)
+			if err != nil || len(args) != 1 || args[0].Status != codec.StatusOK {
+				continue
+			}
+			form := args[0].Form
+			if name == "UPDATE" {
+				form = codec.FormUpdate
+			}
+			value, form, st := codec.Merge(nil, olds[0].Value, olds[0].Form, true, args[0].Value, form)
+			if st != codec.StatusKeyUpdated {
+				continue
+			}
+			payload = []byte(`{"SET":{"abcdef":` + textOf(value, form) + `}}`)
+			news, _, err := d.Decode(payload, nil, 2)
+			if err != nil || len(news) != 1 || news[0].Status != codec.StatusOK || news[0].Form != form {
+				t.Fatalf("%s of %s with %s makes %q, form %d: %v", name, old, arg, value, form, err)
+			}
+		}
+	})
+}
+
 // FuzzScan holds the fast paths against the slow ones.
 func FuzzScan(f *testing.F) {
 	addPayloads(f)

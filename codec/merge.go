@@ -1,6 +1,9 @@
 package codec
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // This file is what APPEND and UPDATE make of a value. Both are pure functions, which a
 // store may call as often as it likes.
@@ -23,11 +26,12 @@ func Merge(dst, old []byte, oldForm Form, exists bool, arg []byte, argForm Form)
 	case !exists:
 		return append(dst, arg...), argForm, StatusKeySet
 	}
-	from := len(dst)
 	oldKind, argKind := kindOf(old, oldForm), kindOf(arg, argForm)
 	switch {
 	case oldKind != argKind:
 		return dst, 0, StatusTypeInvalid
+	case oldForm == FormBytes && argForm == FormJSON && loneSurrogate(arg, 1, len(arg)-1) >= 0:
+		return dst, 0, StatusTypeInvalid // as bytes, it has no text
 	case oldKind == '"':
 		dst, form = appendStrings(dst, old, oldForm, arg, argForm)
 	case oldKind == '[':
@@ -36,9 +40,6 @@ func Merge(dst, old []byte, oldForm Form, exists bool, arg []byte, argForm Form)
 		dst = appendMembers(dst, old, arg)
 	default:
 		return dst, 0, StatusTypeInvalid
-	}
-	if form == FormBytes && !ValidUTF8(dst[from:]) && oldForm != FormBytes {
-		return dst[:from], 0, StatusTypeInvalid // arg has half a surrogate pair
 	}
 	return dst, form, StatusKeyUpdated
 }
@@ -194,9 +195,23 @@ func (p pointer) set(text, value []byte) ([]byte, bool) {
 		more = append(more, ',')
 	}
 	if text[from] == '{' {
-		more = append(appendEscaped(append(more, '"'), token), `":`...)
+		more = append(appendName(append(more, '"'), token), `":`...)
 	}
 	return slices.Insert(text, from+at, append(more, value...)...), true
+}
+
+// appendName appends the text that appendText has made of a name as the inside of a string.
+// Its unpaired surrogates, which UTF-8 hasn't, become escapes again.
+func appendName(dst, text []byte) []byte {
+	from := 0
+	for i := 0; i+2 < len(text); i++ {
+		if text[i] == 0xED && text[i+1] >= 0xA0 {
+			dst = appendEscaped(dst, text[from:i])
+			dst = fmt.Appendf(dst, `\u%04x`, 0xD000|int(text[i+1]&0x3F)<<6|int(text[i+2]&0x3F))
+			from = i + 3
+		}
+	}
+	return appendEscaped(dst, text[from:])
 }
 
 // nesting is how deep the arrays and objects of a value are nested.

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"keyframe/codec"
 )
@@ -45,7 +46,7 @@ func merge(t *testing.T, old, arg string, update bool) string {
 		t.Errorf("%s and %s: status %d", old, arg, st)
 	}
 	text := textOf(got[len("before"):], gotForm)
-	if !json.Valid([]byte(text)) {
+	if !json.Valid([]byte(text)) || !utf8.ValidString(text) {
 		t.Fatalf("%s and %s make %s", old, arg, text)
 	}
 	return text
@@ -70,7 +71,7 @@ func TestAppend(t *testing.T) {
 		old, arg, want string
 		st             codec.Status
 	}{
-		{"a\"\xff", `"b"`, "a\"\xffb", codec.StatusKeyUpdated}, {"a\n", `"\u0062\""`, "a\nb\"", codec.StatusKeyUpdated}, {"", `[1]`, "", codec.StatusTypeInvalid},
+		{"a\"\xff", `"b"`, "a\"\xffb", codec.StatusKeyUpdated}, {"a\n", `"\u0062\""`, "a\nb\"", codec.StatusKeyUpdated}, {"a\n", `"\ud800"`, "", codec.StatusTypeInvalid}, {"a\xff", `"\ud83d\ude00"`, "a\xff😀", codec.StatusKeyUpdated}, {"", `[1]`, "", codec.StatusTypeInvalid},
 	} {
 		value, form := kept(c.arg)
 		got, gotForm, st := codec.Merge(nil, []byte(c.old), codec.FormBytes, true, value, form)
@@ -121,6 +122,8 @@ func TestUpdate(t *testing.T) {
 		{`{"a":1,"a":2}`, `{"/a":3}`, `{"a":3,"a":2}`}, {`{"\u0061":1}`, `{"/a":2}`, `{"\u0061":2}`}, {`{}`, `{"/a\"b\n":2}`, `{"a\"b\n":2}`}, {`{"-":1}`, `{"/-":2}`, `{"-":2}`},
 		{`{"a":[{"b":1}, 2.0 ],"c":"\u0041"}`, `{"/a/0/b":[],"/a/0/b/0":"x"}`, `{"a":[{"b":["x"]}, 2.0 ],"c":"\u0041"}`},
 		{`{"a":1}`, `{"/a":2,"/b/c":3}`, `7`},
+		// Half a surrogate pair stays an escape.
+		{`{"a":1}`, `{"/\ud800":1}`, `{"a":1,"\ud800":1}`}, {`{}`, `{"/é\udfff\ud800\n":1}`, `{"é\udfff\ud800\n":1}`}, {`{"\uD800":1}`, `{"/\ud800":2}`, `{"\uD800":2}`}, {`{}`, `{"/\ud83d\ude00":1,"/\ud7ff\ue000":2}`, "{\"😀\":1,\"\ud7ff\ue000\":2}"},
 	} {
 		if got := merge(t, c[0], c[1], true); got != c[2] {
 			t.Errorf("%s and %s make %s, want %s", c[0], c[1], got, c[2])
