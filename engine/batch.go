@@ -107,7 +107,8 @@ type Batch struct {
 	// Apply reads less than ReadLimit plus one value. 0 means no bound.
 	ReadLimit int
 	// Now is the time for which the operations are executed, in milliseconds since 1970:
-	// a key whose deadline is Now or earlier doesn't exist. At 0 no deadline is over.
+	// a key whose deadline is Now or earlier doesn't exist. At 0 no deadline is over; that
+	// will do for operations without one while Engine.Expires reports false.
 	Now int64
 
 	next     int    // the first operation not executed yet

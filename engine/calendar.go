@@ -109,6 +109,7 @@ func (c *calendar) bandOf(t tick) int {
 func (s *shard) roomToRemind(t tick) bool {
 	if s.calendar == nil {
 		s.calendar = new(calendar)
+		s.pool.expires.Store(true)
 	}
 	s.borrowing = s.pool.evictors != nil // a sheet is seldom new, and for many
 	ok := s.roomInBand(s.calendar, s.calendar.bandOf(t), s.spare())

@@ -201,6 +201,10 @@ func (e *Engine) execute(b *Batch, op *Op, h hash) {
 	}
 }
 
+// Expires reports whether any key has ever had a deadline. Reading the clock takes more time
+// than anything else that a batch of few operations does for its deadlines.
+func (e *Engine) Expires() bool { return e.pool.expires.Load() }
+
 // Len returns the number of keys.
 func (e *Engine) Len() int {
 	n := 0

@@ -44,6 +44,7 @@ type pool struct {
 	wake     func()      // tells the maintainer that there is work; never blocks
 	sweep    func()      // tells the sweeper that something expires; never blocks
 	step     func()      // called between the steps of maintenance; nil: see Simulation
+	expires  atomic.Bool // a key has had a deadline
 	hintsPay atomic.Bool // more pages than hintPages have been in use
 	refused  atomic.Bool // an operation was refused since the latest round at rest
 

@@ -26,6 +26,10 @@ const (
 	// lookEvery is after how much cost the clock is looked at. Looking takes 30 ns.
 	lookEvery = 50_000
 
+	// A turn that begins with clockedBytes of input notes when. One of less is over before
+	// the clock is looked at, or has begun lookEvery before that.
+	clockedBytes = 4 << 10
+
 	// A turn also ends after turnOutputBytes of answers. They cost half of that in
 	// nanoseconds; it bounds what one batch may read from the store, and so what a
 	// connection has unread.
@@ -81,12 +85,15 @@ type costs struct {
 	now    func() time.Time
 	spent  int // without the answers
 	lookAt int // what must have been spent, with the answers, before the share may be over
-	began  time.Time
+	began  time.Time // zero: it was not noted
 }
 
-// begin begins a turn.
-func (c *costs) begin(now time.Time) {
-	c.spent, c.lookAt, c.began = 0, min(c.shares.lookEvery, c.shares.turnCost), now
+// begin begins a turn, for so many bytes of input.
+func (c *costs) begin(input int) {
+	c.spent, c.lookAt, c.began = 0, min(c.shares.lookEvery, c.shares.turnCost), time.Time{}
+	if input >= clockedBytes {
+		c.began = c.now()
+	}
 }
 
 // isOver reports whether the turn has used its share, with so many bytes of answers.
@@ -100,7 +107,11 @@ func (c *costs) isOverSlow(spent, output int) bool {
 		return true
 	}
 	c.lookAt = min(spent+c.shares.lookEvery, c.shares.turnCost)
-	return c.now().Sub(c.began) >= c.shares.turnTime
+	now := c.now()
+	if c.began.IsZero() {
+		c.began = now.Add(-time.Duration(spent))
+	}
+	return now.Sub(c.began) >= c.shares.turnTime
 }
 
 // bytes adds the cost of scanning n bytes. It takes nothing away if a check has gone back.

@@ -317,3 +317,33 @@ func TestEnrollOfAGoneClient(t *testing.T) {
 		t.Error("it does not fail")
 	}
 }
+
+// TestClockIsReadForDeadlines: a short turn reads the clock for the time only once a key has
+// had a deadline, or if a command of its own needs it, and then once.
+func TestClockIsReadForDeadlines(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.conn.framing = &lineFraming{maxBytes: 1 << 20}
+	reads, now := 0, time.UnixMilli(1_000_000)
+	h.loop.pipe.now = func() time.Time { reads++; return now }
+	turn := func(want int, commands string) {
+		t.Helper()
+		reads = 0
+		if used, more := h.loop.turn(h.conn, []byte(commands)); used != len(commands) || more {
+			t.Fatal("the turn is not over")
+		}
+		if reads != want {
+			t.Errorf("%q reads the clock %d times, want %d", commands, reads, want)
+		}
+	}
+	turn(0, "{\"SET\":{\"key-01\":1}}\n{\"GET\":[\"key-01\"]}\n{\"COUNT\":{}}\n")
+	turn(1, "{\"TTL\":[\"key-01\"]}\n{\"TTL\":[\"key-02\"]}\n")
+	turn(0, "{\"KEYS\":{}}\n")
+	turn(1, "{\"SETEX\":{\"ttl\":5,\"pairs\":{\"key-02\":1}}}\n{\"EXPIRE\":{\"key-01\":5}}\n")
+	turn(1, "{\"GET\":[\"key-01\"]}\n{\"GET\":[\"key-02\"]}\n")
+	h.loop.pipe.out = h.loop.pipe.out[:0]
+	now = now.Add(5 * time.Millisecond)
+	turn(1, "{\"GET\":[\"key-01\",\"key-02\"]}\n")
+	if got, want := string(h.loop.pipe.out), "{\"GET_RSP\":{\"st\":3,\"k\":\"key-01\"}}\n{\"GET_RSP\":{\"st\":3,\"k\":\"key-02\"}}\n"; got != want {
+		t.Errorf("at their deadline: %s", got)
+	}
+}

@@ -14,7 +14,7 @@ import (
 func (p *pipeline) addOthers(cmd codec.Command, args []codec.Arg) {
 	effect := cmd.Op.Effect()
 	kind := kinds[effect]
-	now := p.batch.Now
+	now := p.time()
 	var timed engine.Args
 	if cmd.Extra != nil && cmd.Extra.TTL != 0 {
 		timed.Deadline = now + cmd.Extra.TTL

@@ -145,9 +145,11 @@ var kinds = [codec.NumEffects]engine.Kind{
 // goes on. With an error the connection is to be closed: the client has been told why.
 func (p *pipeline) run(f framing, src []byte, lasting bool, from unfinished) (t turn, _ framing, end error) {
 	p.framing, p.lasting, p.unfinished, p.end = f, lasting, from, nil
-	now := p.now()
-	p.batch.Now = now.UnixMilli() // one time for all of the turn: keys expire between turns
-	p.cost.begin(now)
+	p.cost.begin(len(src))
+	p.batch.Now = 0
+	if p.commit != nil || p.store.Expires() {
+		p.time()
+	}
 	if p.commit != nil {
 		p.waits = nil
 		p.refusing, p.refusedBy = p.commit.refuses()
@@ -155,6 +157,15 @@ func (p *pipeline) run(f framing, src []byte, lasting bool, from unfinished) (t 
 	used, more := p.units(src)
 	p.framing.done(used)
 	return turn{used, more, p.unfinished, p.waits}, p.framing, p.end
+}
+
+// time is the turn's one time, so that keys expire between turns: milliseconds since 1970.
+// Reading the clock is a third of a turn of one SET, so turns without deadlines don't.
+func (p *pipeline) time() int64 {
+	if p.batch.Now == 0 {
+		p.batch.Now = p.now().UnixMilli()
+	}
+	return p.batch.Now
 }
 
 // units serves one unit after the other.
