@@ -83,8 +83,8 @@ var defaultShares = shares{batchOps, turnCost, lookEvery, turnOutputBytes, check
 type costs struct {
 	shares *shares
 	now    func() time.Time
-	spent  int // without the answers
-	lookAt int // what must have been spent, with the answers, before the share may be over
+	spent  int       // without the answers
+	lookAt int       // what must have been spent, with the answers, before the share may be over
 	began  time.Time // zero: it was not noted
 }
 

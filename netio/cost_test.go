@@ -110,8 +110,7 @@ func TestClockEndsTurns(t *testing.T) {
 	}
 }
 
-// TestShortTurnsReadNoClock: a turn of one command doesn't pay for the share. The time for
-// which it is executed is read all the same, once.
+// TestShortTurnsReadNoClock: a turn of one command doesn't pay for the share.
 func TestShortTurnsReadNoClock(t *testing.T) {
 	h := newHarness(t, Options{})
 	h.startDiscarding()
