@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"testing"
 
 	"keyframe/codec"
 	"keyframe/engine"
@@ -33,6 +34,9 @@ func asKept(text string) string {
 	}
 	return text
 }
+
+// outgrows reports whether a value takes more room than the one that it replaces.
+func outgrows(text, old string) bool { return len(asKept(text)) > len(asKept(old)) }
 
 // textOf is the text of a value in the store.
 func textOf(value []byte, form engine.Form) string {
@@ -104,8 +108,8 @@ func (s *sim) executed(op *engine.Op) {
 		}
 	}
 	if op.Status == engine.OutOfMemory {
-		if !s.full && !s.refusing || e.kind == engine.Set && ok && len(asKept(e.value)) <= len(asKept(old)) || st != "1" && st != "2" {
-			s.fatalf("client %d: kind %d of %q, %d bytes for %d, is refused for want of memory", c.id, e.kind, key, len(e.value), len(old))
+		if !s.full && !s.refusing || e.kind == engine.Set && ok && !outgrows(e.value, old) || st != "1" && st != "2" {
+			s.fatalf("client %d: kind %d of %q, %.100s for %.100s, is refused for want of memory", c.id, e.kind, key, e.value, old)
 		}
 		if s.full {
 			s.reach("the store is full")
@@ -166,4 +170,46 @@ func (s *sim) executedWhole(n int, clears bool) {
 		}
 	}
 	c.done(1)
+}
+
+// TestModelOutgrows: a full store may refuse what outgrows the value in its place, and that
+// is a matter of how both are kept: a number of 19 digits outgrows a string of 17 letters,
+// though both are 19 bytes of JSON.
+func TestModelOutgrows(t *testing.T) {
+	const number, letters = "8859596124585529298", `"sssssssssssssssss"`
+	for _, tt := range []struct {
+		text, old string
+		want      bool
+	}{
+		{number, letters, true}, {letters, number, false}, {letters, letters, false}, {number, number, false},
+		{`"\\n` + letters[1:], letters, true}, {letters, `"\\n` + letters[1:], false},
+		{`"1234"`, "1234", false}, {"1234", `"1234"`, false}, {"12345", `"1234"`, true},
+	} {
+		if got := outgrows(tt.text, tt.old); got != tt.want {
+			t.Errorf("%s for %s: %v", tt.text, tt.old, got)
+		}
+		// The store itself, when it may have no further memory.
+		full := false
+		e, err := engine.New(engine.Options{Shards: 1, Simulation: &engine.Simulation{Refuse: func() bool { return full }}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		set := func(key, text string) engine.Status {
+			form := engine.Form(0)
+			if kept := asKept(text); kept != text {
+				text, form = kept, engine.Form(codec.FormString)
+			}
+			b := engine.Batch{Ops: []engine.Op{{Kind: engine.Set, Key: []byte(key), Value: []byte(text), Form: form}}}
+			e.Apply(&b)
+			return b.Ops[0].Status
+		}
+		set("the_key", tt.old)
+		full = true
+		for i := 0; set(fmt.Sprintf("other%03d", i), tt.text) != engine.OutOfMemory; i++ {
+		}
+		if st := set("the_key", tt.text); st == engine.OutOfMemory && !tt.want {
+			t.Errorf("%s for %s is refused", tt.text, tt.old)
+		}
+	}
 }
