@@ -269,6 +269,37 @@ func TestBudgetOfReaders(t *testing.T) {
 	}
 }
 
+// TestSqueezedIsNotIdle: a connection that sent something, was made to wait and is relieved
+// by the sweep has been silent since then at most, not since it was last seen before.
+func TestSqueezedIsNotIdle(t *testing.T) {
+	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20, IdleTimeout: time.Hour}, 1)
+	now := b.conns[0].lastSeen
+	b.srv.now = func() time.Time { return now }
+	c := b.conns[0]
+	b.serve(c, []byte("{\"COUNT\":{}}\n"))
+	b.loop.sweep()
+	now = now.Add(50 * time.Minute)
+	others := b.srv.budget.left()
+	b.srv.budget.used.Add(others)
+	b.loop.serve(c, bytes.Repeat([]byte("["), 20<<10))
+	if !c.squeezed {
+		t.Fatal("it does not have to wait")
+	}
+	b.srv.budget.used.Add(-others)
+	b.loop.sweep()
+	if c.squeezed {
+		t.Fatal("it still has to wait")
+	}
+	now = now.Add(59 * time.Minute)
+	if b.loop.sweep(); c.phase != phaseOpen {
+		t.Error("it is closed 59 minutes after it has sent something")
+	}
+	now = now.Add(time.Minute)
+	if b.loop.sweep(); c.phase == phaseOpen {
+		t.Error("it is never idle")
+	}
+}
+
 // TestBudgetSpent: when even what is set aside is used up, the largest holder goes, at once
 // and whoever has had the turn.
 func TestBudgetSpent(t *testing.T) {
