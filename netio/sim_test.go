@@ -104,6 +104,7 @@ type sim struct {
 	loops   []*simLoop
 	opts    Options
 	serving *simClient // whose turn it is
+	overdue *simClient // whose time is over, if it holds too much
 
 	cutUnsent int64 // connections that were cut off for what they hold, with answers unread
 	clients   []*simClient
@@ -545,8 +546,11 @@ func (s *sim) onOutbox(c *simClient, e outboxEvent) {
 	if e == outboxFailed && !c.sock.dead && before != phaseClosed {
 		s.fatalf("client %d: its outbox failed", c.id)
 	}
+	if e == outboxStalled {
+		s.overdue = c
+	}
 	c.conn.loop.onOutbox(c.conn, e)
-	s.serving = nil
+	s.serving, s.overdue = nil, nil
 	slowNow, cutNow := s.ends()
 	if slowNow > slow {
 		s.slow(c)
@@ -573,7 +577,7 @@ func (s *sim) cutOff(id int) {
 	told := c.conn.phase == phaseOpen && !c.conn.out.writing.Load() && !c.conn.commit.exists()
 	for _, el := range s.loops {
 		for _, other := range el.loop.conns {
-			if el.loop == c.conn.loop && other.charge > c.conn.charge && s.srv.budget.isSpent() && !other.commit.exists() {
+			if c != s.overdue && el.loop == c.conn.loop && other.charge > c.conn.charge && s.srv.budget.isSpent() && !other.commit.exists() {
 				s.fatalf("client %d is cut off, though client %d holds more", id, s.clientOf(other).id)
 			}
 		}
@@ -708,8 +712,9 @@ func (s *sim) sweep() {
 		}
 		if c := el.loop.longSqueezed(); c != nil {
 			s.serving = s.clientOf(c)
+			s.overdue = s.serving
 			el.loop.relieveOrCutOff(c)
-			s.serving = nil
+			s.serving, s.overdue = nil, nil
 		}
 		el.loop.limitTurns()
 		s.checkBudget()
