@@ -9,7 +9,7 @@
 //     append has been copied five times, 14 MiB of it at once, and leaves what it grew out
 //     of to the garbage collector.
 //   - Queue is output: it is put in at one end and taken in chunks at the other. The chunks
-//     come from a pool, and go back to it as they are sent.
+//     come from a pool, and go back to it as they are sent. It keeps a few MiB of them.
 //
 // Both say how much memory they hold, slack included. Nothing here is for concurrent use,
 // except the pool.

@@ -61,3 +61,61 @@ func TestQueueOfLittle(t *testing.T) {
 		q.Release()
 	}
 }
+
+// TestPoolIsBounded: what was freed is used again, and the pool keeps no more than maxIdle.
+func TestPoolIsBounded(t *testing.T) {
+	idle := func() (n int) {
+		for _, c := range pool.free {
+			for ; c != nil; c = c.next {
+				if !c.idle || len(c.b) != 0 {
+					t.Fatalf("a chunk of %d bytes in the pool", len(c.b))
+				}
+				n += c.Held()
+			}
+		}
+		if n != pool.idle {
+			t.Fatalf("%d bytes are idle, %d are counted", n, pool.idle)
+		}
+		return n
+	}
+	for _, size := range []int{1, smallest, smallest + 1, 64 << 10, MaxChunk} {
+		var q Queue
+		for q.Held() < 3*maxIdle {
+			q.Append(make([]byte, size))
+		}
+		q.Release()
+		if n := idle(); n > maxIdle || n < maxIdle/2 {
+			t.Errorf("%d bytes are idle, want up to %d", n, maxIdle)
+		}
+		var chunks [2]*Chunk
+		for i := range chunks {
+			q.Append(make([]byte, MaxChunk))
+			chunks[i] = q.Take()
+			if idle(); chunks[i].idle {
+				t.Error("a chunk is in use and idle")
+			}
+		}
+		if chunks[0] == chunks[1] {
+			t.Error("a chunk is in use twice")
+		}
+		chunks[1].Free()
+		q.Append(make([]byte, MaxChunk))
+		if again := q.Take(); again != chunks[1] {
+			t.Error("a chunk that was freed is not used again")
+		}
+	}
+}
+
+// TestFreedTwice: two Queues must never write to one chunk.
+func TestFreedTwice(t *testing.T) {
+	var q Queue
+	q.Append([]byte("text"))
+	c := q.Take()
+	c.Free()
+	defer func() {
+		if r := recover(); r != "BUG: buffer: a chunk is freed twice" {
+			t.Errorf("it ends in %v", r)
+		}
+	}()
+	c.Free()
+}
