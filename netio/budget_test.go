@@ -365,3 +365,64 @@ func TestTurnsShrink(t *testing.T) {
 	}
 	b.srv.budget.used.Add(60 << 20)
 }
+
+// TestNonReadersKeepToTheirLimit: what 16 clients that read nothing have the server hold is
+// their limit, and with it a turn's answers and a chunk. An output that grew by append held
+// 157 MB at a limit of 64 MiB.
+func TestNonReadersKeepToTheirLimit(t *testing.T) {
+	const limit, value = 8 << 20, 60_000
+	b := newBudgetTest(t, Options{MaxOutputBytes: limit, MaxBufferBytes: 1 << 30}, 16)
+	b.feed([]byte(`{"SETQ":{"value_key":"` + strings.Repeat("v", value) + "\"}}\n"))
+	ask := bytes.Repeat([]byte("{\"GET\":[\"value_key\"]}\n"), 1000)
+	for _, c := range b.conns {
+		b.serve(c, ask)
+	}
+	for open := len(b.conns); open > 0; {
+		b.runReady()
+		open = 0
+		for _, c := range b.conns {
+			b.loop.account(c)
+			if !c.paused {
+				open++
+			}
+			held := c.usage()
+			if most := limit + b.srv.shares.turnOutputBytes + 2*value + buffer.MaxChunk; held.output > most {
+				t.Fatalf("%d bytes are held, want %d", held.output, most)
+			}
+		}
+	}
+	if b.loop.count.CutOff+b.loop.count.Squeezed > 0 {
+		t.Error("it was the budget that bound them")
+	}
+	b.check()
+}
+
+// TestLeft: of the limit are taken what is set aside, each connection's share, and what is
+// charged.
+func TestLeft(t *testing.T) {
+	b := newBudgetTest(t, Options{MaxBufferBytes: 128 << 20, MaxFrameBytes: 1 << 20, MaxConns: 1000}, 9)
+	budget := &b.srv.budget
+	if budget.share != bufferShare || budget.setAside != 1<<20 {
+		t.Fatalf("shares of %d, %d set aside", budget.share, budget.setAside)
+	}
+	if want := int64(127<<20 - 10*bufferShare); budget.left() != want {
+		t.Errorf("%d are left, want %d", budget.left(), want)
+	}
+	budget.used.Store(127<<20 - 10*bufferShare - 100)
+	if !budget.isOver(101) || budget.isOver(100) || budget.isOver(0) || budget.isSpent() {
+		t.Errorf("100 are left, and over is 101 %v, 100 %v, 0 %v; spent %v", budget.isOver(101), budget.isOver(100), budget.isOver(0), budget.isSpent())
+	}
+	budget.used.Add(100 + 1<<20)
+	if budget.isSpent() || !budget.isOver(1) || budget.isOver(0) {
+		t.Error("what is set aside is used up to the last byte, and that is not said")
+	}
+	if budget.used.Add(1); !budget.isSpent() {
+		t.Error("all is spent")
+	}
+	budget.used.Store(0)
+	// Many connections: their shares are a quarter of the limit.
+	few := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20, MaxConns: 100_000}, 0)
+	if want := 20 << 20 / 100_000; few.srv.budget.share != want {
+		t.Errorf("shares of %d, want %d", few.srv.budget.share, want)
+	}
+}

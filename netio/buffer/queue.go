@@ -11,8 +11,8 @@ const (
 	// GETs of 60 KB values, MB/s: 64 KiB offered at a time 505, 256 KiB 590, 1 MiB 580.
 	MaxChunk = smallest << (2 * (classes - 1))
 
-	// maxIdle is how much of memory the pool keeps, in all classes: as much as a loop's turn
-	// makes of output. It is counted to no connection. Not yet measured.
+	// maxIdle is how much memory the pool keeps, in all classes: what four turns make of
+	// output. It is counted to no connection. Not yet measured.
 	maxIdle = 4 << 20
 )
 
