@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"keyframe/netio/frame"
@@ -61,6 +62,9 @@ func TestChooseFraming(t *testing.T) {
 		"Post / HTTP/1.1\r\n":              "lines",
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDE":  "unknown",
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF": "lines",
+
+		"POST /" + strings.Repeat("x", maxRequestBytes-7): "unknown",
+		"POST /" + strings.Repeat("x", maxRequestBytes-6): "handshake",
 	} {
 		got := "unknown"
 		if row := chooseFraming([]byte(first)); row != nil {

@@ -25,6 +25,7 @@ func TestOrigin(t *testing.T) {
 		{"https://example.com", "127.0.0.1:1987", nil, false},
 		{"http://evil.example:1987", "evil.example:1987", nil, false}, // DNS rebinding
 		{"http://s", "s", nil, false},
+		{"http:///s", "/s", nil, false}, // a path is no host
 		{"null", "127.0.0.1:1987", nil, false},
 		{"127.0.0.1:1987", "127.0.0.1:1987", nil, false},
 		{"http://127.0.0.1:1987", "", nil, false},

@@ -102,3 +102,21 @@ func TestUTF8CutAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// TestUnmaskedOnceAcrossTurns: a frame that has not come whole is unmasked as far as it has;
+// a turn that ends in the middle of the batch before it has the next one find it so.
+func TestUnmaskedOnceAcrossTurns(t *testing.T) {
+	h := newHarness(t, Options{})
+	h.startReading()
+	h.loop.pipe.shares.turnOutputBytes = 1000
+	h.feed([]byte(upgradeRequest))
+	h.feed(textFrame(`{"SET":{"unmasked":"` + strings.Repeat("v", 600) + `"}}`))
+	gets := bytes.Repeat(textFrame(`{"GET":["unmasked"]}`), 5)
+	last := textFrame(`{"SET":{"cut_in_two":1}}`)
+	h.feed(append(gets, last[:20]...))
+	h.feed(last[20:])
+	got := serverMessages(t, h.finish())
+	if len(got) != 7 || got[6] != `{"SET_RSP":{"st":1,"k":"cut_in_two"}}` {
+		t.Errorf("%d answers, the last %.100q", len(got), got[len(got)-1])
+	}
+}
