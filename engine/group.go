@@ -48,9 +48,6 @@ func (s slot) position() position { return position(s >> slotShift) }
 func (s slot) state() state       { return state(s >> stateShift & (1<<stateBits - 1)) }
 func (s slot) ref() ref           { return ref(s & refMask) }
 
-// dirPosition is the part of the position that the directory is asked with.
-func (s slot) dirPosition() uint64 { return uint64(s) >> (slotShift + groupBits) }
-
 // pointTo has a slot refer to another record of its key.
 func (s *slot) pointTo(r ref) { *s = *s&^refMask | slot(r) }
 
