@@ -25,6 +25,7 @@ func TestDivide(t *testing.T) {
 		fault          string
 	}{
 		{total: 300 * mib, args: "--max-memory auto", buffers: 75, store: 174},
+		{total: 301*mib + 12345, args: "--max-memory auto", buffers: 75, store: 174},
 		{total: 24 << 30, args: "--max-memory auto", buffers: 6 << 10, store: 16864},
 		{total: 300 * mib, args: "", buffers: 75},
 		{total: 300 * mib, args: "--max-memory auto --max-buffers 100MiB --max-buffers auto --max-memory 0 --max-memory auto", buffers: 75, store: 174},
@@ -53,6 +54,8 @@ func TestDivide(t *testing.T) {
 			t.Errorf("%d MiB, %q: %v", tt.total/mib, tt.args, err)
 		} else if b, s := cfg.server.MaxBufferBytes/mib, cfg.store.MaxBytes/mib; b != tt.buffers || s != tt.store {
 			t.Errorf("%d MiB, %q: %d MiB of buffers and %d of store, want %d and %d", tt.total/mib, tt.args, b, s, tt.buffers, tt.store)
+		} else if cfg.autoMemory && cfg.store.MaxBytes%(2*mib) != 0 {
+			t.Errorf("%d MiB, %q: %d bytes of store are not whole chunks", tt.total/mib, tt.args, cfg.store.MaxBytes)
 		}
 	}
 }
@@ -68,6 +71,7 @@ func TestLeastOf(t *testing.T) {
 		{[]memlimit.Provider{unknown, memlimit.Limit(5)}, 5},
 		{[]memlimit.Provider{memlimit.Limit(7), unknown, memlimit.Limit(0)}, 7},
 		{[]memlimit.Provider{memlimit.Limit(7), memlimit.Limit(6)}, 6},
+		{[]memlimit.Provider{memlimit.Limit(6), memlimit.Limit(7)}, 6},
 	} {
 		if got := leastOf(tt.sources...); got != tt.want {
 			t.Errorf("%d, want %d", got, tt.want)

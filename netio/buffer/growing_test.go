@@ -110,6 +110,12 @@ func TestGrowingHoldsWhatCame(t *testing.T) {
 	if g.Mapped() != 0 || g.Held() != First {
 		t.Errorf("100 bytes hold %d, %d of them mapped", g.Held(), g.Mapped())
 	}
+	g.Append(fill(0, 16<<20))
+	before = mappings(t)
+	g.Drop(g.Len())
+	if n := mappings(t)["kept"]; n >= before["kept"] {
+		t.Errorf("of %d long mappings %d are left", before["kept"], n)
+	}
 }
 
 // mappings are the sizes of this process's anonymous mappings that were written to; "kept"

@@ -78,10 +78,10 @@ func TestPoolIsBounded(t *testing.T) {
 		}
 		return n
 	}
-	for _, size := range []int{1, smallest, smallest + 1, 64 << 10, MaxChunk} {
+	for _, size := range []int{1000, smallest, smallest + 1, 64 << 10, MaxChunk} {
 		var q Queue
-		for q.Held() < 3*maxIdle {
-			q.Append(make([]byte, size))
+		for p := make([]byte, size); q.Held() < 3*maxIdle; {
+			q.Append(p)
 		}
 		q.Release()
 		if n := idle(); n > maxIdle || n < maxIdle/2 {
