@@ -63,7 +63,11 @@ func (s *store) answer(c net.Conn, _ int, line []byte) bool {
 	var out []byte
 	op := cmd.Op
 	for i := range args {
-		st, key, value := s.fault(s, op, string(args[i].Key), string(args[i].Value))
+		text := string(args[i].Value)
+		if args[i].Form == codec.FormString {
+			text = `"` + text + `"`
+		}
+		st, key, value := s.fault(s, op, string(args[i].Key), text)
 		if op == codec.OpGet && st == codec.StatusOK {
 			out = fmt.Appendf(out, `{"GET_RSP":{"st":0,"%s":%s}}`+"\n", key, value)
 		} else {
