@@ -2,7 +2,7 @@ package codec
 
 import (
 	"bytes"
-	"math/big"
+	"cmp"
 )
 
 // This file compares values: numbers as numbers, exactly, however they are written; strings
@@ -33,6 +33,22 @@ type operand struct {
 	json   []byte // its JSON text
 	text   []byte // of a string its text
 	number number
+
+	objects map[int]*object // those in the text, by where they begin, when they are needed
+	round   uint64          // of comparisons with an object
+	scratch []byte
+}
+
+// object is one in an operand. Of a name that is there twice, the first counts, as in a
+// pointer.
+type object struct {
+	members map[string]*operandMember
+	end     int
+}
+
+type operandMember struct {
+	from int    // of the value
+	seen uint64 // the round in which the other object had it
 }
 
 func newOperand(json []byte) (o operand) {
@@ -47,84 +63,116 @@ func newOperand(json []byte) (o operand) {
 }
 
 // matches reports whether a stored value compares with o like that.
-func (o *operand) matches(value []byte, form Form, want comparison, scratch *[]byte) bool {
-	return o.order(value, form, scratch)&want != 0
+func (o *operand) matches(value []byte, form Form, want comparison) bool {
+	return o.order(value, form)&want != 0
 }
 
 // order compares a stored value with o.
-func (o *operand) order(value []byte, form Form, scratch *[]byte) comparison {
+func (o *operand) order(value []byte, form Form) comparison {
 	isString := form != FormJSON || value[0] == '"'
 	if isString || o.json[0] == '"' {
 		if !isString || o.json[0] != '"' {
 			return isOther
 		}
 		if form == FormJSON {
-			value = value[1 : len(value)-1]
-			if hasBackslash(value) {
-				*scratch = appendText((*scratch)[:0], value)
-				value = *scratch
-			}
+			value = textOf(value[1:len(value)-1], &o.scratch)
 		}
 		return comparisonOf(bytes.Compare(value, o.text))
 	}
 	if isNumber(value) && isNumber(o.json) {
 		return comparisonOf(parseNumber(value).compare(o.number))
 	}
-	if equal(value, o.json) {
+	if value[0] != o.json[0] {
+		return isOther
+	}
+	if o.objects == nil {
+		o.objects = map[int]*object{}
+		o.findObjects(0)
+	}
+	if _, _, same := o.equal(value, 0, 0); same {
 		return isEqual
 	}
 	return isOther
 }
 
-// equal reports whether two JSON texts are the same value.
-func equal(a, b []byte) bool {
-	switch {
-	case a[0] == '"' && b[0] == '"':
-		return bytes.Equal(appendText(nil, a[1:len(a)-1]), appendText(nil, b[1:len(b)-1]))
-	case isNumber(a) && isNumber(b):
-		return parseNumber(a).compare(parseNumber(b)) == 0
-	case a[0] != b[0]:
-		return false
-	case a[0] == '[':
-		for i, j := 1, 1; ; {
-			fromA, endA, nextA, okA := elementAt(a, i)
-			fromB, endB, nextB, okB := elementAt(b, j)
-			if !okA || !okB {
-				return okA == okB
+// findObjects fills o.objects with those in the value at i, and returns the index after it.
+func (o *operand) findObjects(i int) (end int) {
+	switch b := o.json; b[i] {
+	case '[':
+		for i++; ; {
+			if i = skipSpace(b, i); b[i] == ']' {
+				return i + 1
 			}
-			if !equal(a[fromA:endA], b[fromB:endB]) {
-				return false
+			i = skipComma(b, o.findObjects(i))
+		}
+	case '{':
+		found := &object{members: map[string]*operandMember{}}
+		o.objects[i] = found
+		for i++; ; {
+			m, ok := nameAt(b, i)
+			if !ok {
+				found.end = skipSpace(b, i) + 1
+				return found.end
 			}
-			i, j = nextA, nextB
-		}
-	case a[0] == '{':
-		// Of a name that is there twice, the first counts, as in a pointer.
-		members, others := membersOf(a), membersOf(b)
-		if len(members) != len(others) {
-			return false
-		}
-		for name, value := range members {
-			other, ok := others[name]
-			if !ok || !equal(value, other) {
-				return false
+			i = skipComma(b, o.findObjects(m.from))
+			if name := textOf(m.name, &o.scratch); found.members[string(name)] == nil {
+				found.members[string(name)] = &operandMember{from: m.from}
 			}
 		}
-		return true
 	}
-	return a[0] == b[0] // true, false or null
+	return skipValue(o.json, i)
 }
 
-func membersOf(b []byte) map[string][]byte {
-	all := map[string][]byte{}
-	for i := 1; ; {
-		m, ok := memberAt(b, i)
+// equal reports whether the value at i of a text is the one at j of the operand, and returns
+// the indices after them. It goes through both once, up to the first difference, and takes no
+// memory for the text.
+func (o *operand) equal(b []byte, i, j int) (afterB, afterO int, same bool) {
+	switch c := o.json; {
+	case b[i] == '"' && c[j] == '"':
+		afterB, afterO = skipString(b, i), skipString(c, j)
+		return afterB, afterO, isText(b[i+1:afterB-1], textOf(c[j+1:afterO-1], &o.scratch))
+	case isNumber(b[i:]) && isNumber(c[j:]):
+		afterB, afterO = skipValue(b, i), skipValue(c, j)
+		return afterB, afterO, parseNumber(b[i:afterB]).compare(parseNumber(c[j:afterO])) == 0
+	case b[i] != c[j]:
+		return 0, 0, false
+	case b[i] == '[':
+		for i, j = i+1, j+1; ; i, j = skipComma(b, i), skipComma(c, j) {
+			i, j = skipSpace(b, i), skipSpace(c, j)
+			if b[i] == ']' || c[j] == ']' {
+				return i + 1, j + 1, b[i] == c[j]
+			}
+			if i, j, same = o.equal(b, i, j); !same {
+				return 0, 0, false
+			}
+		}
+	case b[i] == '{':
+		return o.equalObject(b, i, o.objects[j])
+	}
+	return skipValue(b, i), skipValue(o.json, j), true // true, false or null
+}
+
+// equalObject is equal for the object at i and one of the operand.
+func (o *operand) equalObject(b []byte, i int, other *object) (afterB, afterO int, same bool) {
+	o.round++
+	round, seen := o.round, 0
+	for i++; ; i = skipComma(b, i) {
+		m, ok := nameAt(b, i)
 		if !ok {
-			return all
+			return skipSpace(b, i) + 1, other.end, seen == len(other.members)
 		}
-		if name := string(appendText(nil, m.name)); all[name] == nil {
-			all[name] = b[m.from:m.end]
+		switch member := other.members[string(textOf(m.name, &o.scratch))]; {
+		case member == nil:
+			return 0, 0, false
+		case member.seen == round:
+			i = skipValue(b, m.from)
+		default:
+			member.seen = round
+			seen++
+			if i, _, same = o.equal(b, m.from, member.from); !same {
+				return 0, 0, false
+			}
 		}
-		i = m.next
 	}
 }
 
@@ -136,11 +184,21 @@ type number struct {
 	whole    []byte // its digits before the point, without leading zeros
 	fraction []byte // those after it; of 0.00… without these zeros
 	exponent int64
-	far      *big.Int // the exponent, if it may be too large for that
+
+	// The digits of what is to be added to the exponent, if that may be too large for it,
+	// without leading zeros, and whether it is to be taken away.
+	far         []byte
+	farNegative bool
 }
 
-// maxExponentDigits is how many digits an exponent may have that surely is not too large.
-const maxExponentDigits = 17
+const (
+	// maxExponentDigits is how many digits an exponent may have that surely is not too large.
+	maxExponentDigits = 17
+
+	// maxNearExponent is more than two numbers' exponents can differ by without their far
+	// digits: twice 10^17, and the lengths of their texts. Ten times that fits into 64 bits.
+	maxNearExponent = 1 << 59
+)
 
 func parseNumber(text []byte) (n number) {
 	if text[0] == '-' {
@@ -167,17 +225,19 @@ func parseNumber(text []byte) (n number) {
 		return number{}
 	}
 	if len(rest) > 0 {
-		e := rest[1:]
-		if e[0] == '+' {
-			e = e[1:]
+		e, negative := rest[1:], false
+		if e[0] == '+' || e[0] == '-' {
+			e, negative = e[1:], e[0] == '-'
 		}
-		if len(e) <= maxExponentDigits {
-			shift, _ := parseInt(e)
-			n.exponent += shift
+		if e = bytes.TrimLeft(e, "0"); len(e) > maxExponentDigits {
+			n.far, n.farNegative = e, negative
 			return n
 		}
-		n.far, _ = new(big.Int).SetString(string(e), 10)
-		n.far.Add(n.far, big.NewInt(n.exponent))
+		shift, _ := parseInt(e) // 0 of no digits
+		if negative {
+			shift = -shift
+		}
+		n.exponent += shift
 	}
 	return n
 }
@@ -212,23 +272,29 @@ func (n number) sign() int {
 	return 1
 }
 
+// compareExponents subtracts the far digits, from the first one on, and compares what comes
+// out with the difference of the rest. As soon as that can't make up for it any more, the
+// digits that follow can't either: the next difference is ten times as large, less 18.
 func (n number) compareExponents(o number) int {
-	if n.far == nil && o.far == nil {
-		switch {
-		case n.exponent < o.exponent:
-			return -1
-		case n.exponent > o.exponent:
-			return 1
+	difference := int64(0)
+	for i := max(len(n.far), len(o.far)); i > 0; i-- {
+		difference = 10*difference + n.farDigit(i) - o.farDigit(i)
+		if difference > maxNearExponent || difference < -maxNearExponent {
+			break
 		}
+	}
+	return cmp.Compare(difference, o.exponent-n.exponent)
+}
+
+// farDigit is the far digit of that place, 1 being the last, with its sign.
+func (n number) farDigit(place int) int64 {
+	switch {
+	case place > len(n.far):
 		return 0
+	case n.farNegative:
+		return -int64(n.far[len(n.far)-place] - '0')
 	}
-	far := func(n number) *big.Int {
-		if n.far != nil {
-			return n.far
-		}
-		return big.NewInt(n.exponent)
-	}
-	return far(n).Cmp(far(o))
+	return int64(n.far[len(n.far)-place] - '0')
 }
 
 // compareDigits compares the digits of two numbers of one exponent.

@@ -102,3 +102,24 @@ func ChainForTesting(name string) (n int) {
 
 // CompareNumbersForTesting compares two JSON numbers.
 func CompareNumbersForTesting(a, b []byte) int { return parseNumber(a).compare(parseNumber(b)) }
+
+// FindForTesting returns where in text the value begins that a JSON Pointer names.
+func FindForTesting(text, path []byte) (from int, ok bool) {
+	p, ok := parsePointer(nil, path)
+	if !ok {
+		return 0, false
+	}
+	return p.find(text)
+}
+
+// EqualForTesting compares a value with an operand of FIND, twice.
+func EqualForTesting(value, operand []byte) (first, second bool) {
+	o := newOperand(operand)
+	return o.order(value, FormJSON) == isEqual, o.order(value, FormJSON) == isEqual
+}
+
+// AllocsOfEqualForTesting returns the allocations of a comparison, after the first one.
+func AllocsOfEqualForTesting(value, operand []byte) float64 {
+	o := newOperand(operand)
+	return testing.AllocsPerRun(10, func() { o.order(value, FormJSON) })
+}

@@ -8,10 +8,16 @@ import (
 // This file is what APPEND and UPDATE make of a value. Both are pure functions, which a
 // store may call as often as it likes.
 
-// maxUpdateWork bounds what one UPDATE of a key may cost: its places, times the bytes that
-// are looked at for each. At a nanosecond a byte it keeps a loop for 33 ms. It is not yet
-// measured whether anybody needs more.
-const maxUpdateWork = 32 << 20
+const (
+	// maxMerged is how long a value may become. One that is longer than that already, since
+	// a server takes longer commands, may stay as long as it is.
+	maxMerged = 16 << 20
+
+	// maxUpdateWork bounds what one UPDATE of a key may cost: its places, times the bytes
+	// of the value, which for each are gone through and moved once. How long that takes is
+	// not yet measured, nor whether anybody needs more.
+	maxUpdateWork = 32 << 20
+)
 
 // Merge makes the new value of a key from the old one, if it exists, and the argument of an
 // APPEND or, with FormUpdate, an UPDATE. It appends the value to dst. The status is
@@ -21,11 +27,23 @@ func Merge(dst, old []byte, oldForm Form, exists bool, arg []byte, argForm Form)
 	switch {
 	case argForm == FormUpdate && !exists:
 		return dst, 0, StatusKeyNotExist
-	case argForm == FormUpdate:
-		return update(dst, old, oldForm, arg)
 	case !exists:
 		return append(dst, arg...), argForm, StatusKeySet
 	}
+	from := len(dst)
+	if argForm == FormUpdate {
+		dst, form, st = update(dst, old, oldForm, arg)
+	} else {
+		dst, form, st = appended(dst, old, oldForm, arg, argForm)
+	}
+	if n := len(dst) - from; n > maxMerged && n > max(len(old), len(arg)) {
+		return dst[:from], 0, StatusTypeInvalid
+	}
+	return dst, form, st
+}
+
+// appended appends old with arg after it.
+func appended(dst, old []byte, oldForm Form, arg []byte, argForm Form) (value []byte, form Form, st Status) {
 	oldKind, argKind := kindOf(old, oldForm), kindOf(arg, argForm)
 	switch {
 	case oldKind != argKind:
@@ -93,25 +111,40 @@ func appendJoined(dst, old, more []byte) []byte {
 	return append(dst, old[len(content):]...)
 }
 
-// appendMembers appends the object old with those members of arg that it hasn't.
+// appendMembers appends the object old with those members of arg that it hasn't. It takes
+// memory for the names of arg, and none for those of old, which may be many more.
 func appendMembers(dst, old, arg []byte) []byte {
-	there := map[string]bool{}
+	var scratch []byte
+	missing := map[string]int{} // the first member of each name, by where it begins
 	for i := 1; ; {
+		m, ok := memberAt(arg, i)
+		if !ok {
+			break
+		}
+		name := textOf(m.name, &scratch)
+		if _, twice := missing[string(name)]; !twice {
+			missing[string(name)] = m.begin
+		}
+		i = m.next
+	}
+	for i := 1; len(missing) > 0; {
 		m, ok := memberAt(old, i)
 		if !ok {
 			break
 		}
-		there[string(appendText(nil, m.name))] = true
+		name := textOf(m.name, &scratch)
+		if _, ok = missing[string(name)]; ok {
+			delete(missing, string(name))
+		}
 		i = m.next
 	}
 	var more []byte
-	for i := 1; ; {
+	for i := 1; len(missing) > 0; {
 		m, ok := memberAt(arg, i)
 		if !ok {
-			return appendJoined(dst, old, more)
+			break
 		}
-		if name := string(appendText(nil, m.name)); !there[name] {
-			there[name] = true
+		if begin, ok := missing[string(textOf(m.name, &scratch))]; ok && begin == m.begin {
 			if len(more) > 0 {
 				more = append(more, ',')
 			}
@@ -119,6 +152,7 @@ func appendMembers(dst, old, arg []byte) []byte {
 		}
 		i = m.next
 	}
+	return appendJoined(dst, old, more)
 }
 
 // isUpdate reports whether a value is the argument of an UPDATE: an object whose names are
@@ -127,12 +161,13 @@ func isUpdate(text []byte) bool {
 	if text[0] != '{' {
 		return false
 	}
+	var scratch []byte
 	for i := 1; ; {
 		m, ok := memberAt(text, i)
 		if !ok {
 			return true
 		}
-		if _, ok = parsePointer(appendText(nil, m.name)); !ok {
+		if !isPointer(textOf(m.name, &scratch)) {
 			return false
 		}
 		i = m.next
@@ -141,12 +176,13 @@ func isUpdate(text []byte) bool {
 
 // update appends old with the places set that arg names, or none of them.
 func update(dst, old []byte, oldForm Form, arg []byte) (_ []byte, form Form, st Status) {
-	var text []byte
+	var text, scratch []byte
 	if oldForm == FormJSON {
 		text = slices.Clone(old)
 	} else {
 		text = appendValue(nil, old, oldForm)
 	}
+	var p pointer
 	work := 0
 	for i := 1; ; {
 		m, ok := memberAt(arg, i)
@@ -157,8 +193,7 @@ func update(dst, old []byte, oldForm Form, arg []byte) (_ []byte, form Form, st 
 		if work += len(text); work > maxUpdateWork {
 			return dst, 0, StatusTypeInvalid
 		}
-		p, ok := parsePointer(appendText(nil, m.name))
-		if ok {
+		if p, ok = parsePointer(p[:0], textOf(m.name, &scratch)); ok {
 			text, ok = p.set(text, arg[m.from:m.end])
 		}
 		if !ok {
@@ -179,25 +214,25 @@ func (p pointer) set(text, value []byte) ([]byte, bool) {
 		return text, false
 	}
 	parent, token := p[:len(p)-1], p[len(p)-1]
-	from, end, ok := parent.find(text)
+	from, ok := parent.find(text)
 	if !ok {
 		return text, false
 	}
-	at, to, insertable, found := child(text[from:end], token)
+	at, insertable, found := child(text, from, token)
 	switch {
 	case found:
-		return slices.Replace(text, from+at, from+to, value...), true
+		return slices.Replace(text, at, skipValue(text, at), value...), true
 	case !insertable:
 		return text, false
 	}
 	more := make([]byte, 0, len(token)+len(value)+8)
-	if at > 1 {
+	if at > from+1 {
 		more = append(more, ',')
 	}
 	if text[from] == '{' {
 		more = append(appendName(append(more, '"'), token), `":`...)
 	}
-	return slices.Insert(text, from+at, append(more, value...)...), true
+	return slices.Insert(text, at, append(more, value...)...), true
 }
 
 // appendName appends the text that appendText has made of a name as the inside of a string.

@@ -3,7 +3,6 @@ package codec_test
 import (
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -271,48 +270,74 @@ func randomJSON(rnd *rand.Rand, depth int) string {
 	return s + "}"
 }
 
-// TestNumbersCompareExactly: against math/big.
-func TestNumbersCompareExactly(t *testing.T) {
-	rnd := newRand(t)
-	digits := func() string {
-		s := ""
-		for range rnd.IntN(4) {
-			s += [...]string{"0", "00", "1", "9", "10", "12345678901234567890"}[rnd.IntN(6)]
-		}
-		return s
-	}
-	number := func() string {
-		s := [...]string{"", "-"}[rnd.IntN(2)]
-		if whole := strings.TrimLeft(digits(), "0"); whole == "" {
-			s += "0"
-		} else {
-			s += whole
-		}
-		if rnd.IntN(2) == 0 {
-			s += "." + [...]string{"0", "5", "00", "10"}[rnd.IntN(4)] + digits()
-		}
-		if rnd.IntN(2) == 0 {
-			s += [...]string{"e", "E+", "e-", "e-0"}[rnd.IntN(4)] + fmt.Sprint(rnd.IntN(30))
-		}
-		return s
-	}
-	for range 20_000 {
-		a, b := number(), number()
-		x, _ := new(big.Rat).SetString(a)
-		y, _ := new(big.Rat).SetString(b)
-		if got, want := codec.CompareNumbersForTesting([]byte(a), []byte(b)), x.Cmp(y); got != want {
-			t.Fatalf("%s and %s: %d, want %d", a, b, got, want)
+// TestPlacesAreFoundInOnePass: the text may end where the place begins, so nothing has looked
+// for the ends of the values around it.
+func TestPlacesAreFoundInOnePass(t *testing.T) {
+	text, path := []byte{}, []byte{}
+	for i := range 60 {
+		text = append(text, `{"a":[], "b":[{"b":1}, `...)
+		path = append(path, "/b/1"...)
+		if from, ok := codec.FindForTesting(append(text, '7'), path); !ok || from != len(text) {
+			t.Fatalf("%d levels: %d %t", i, from, ok)
 		}
 	}
+}
+
+func TestPointersHaveAMostTokens(t *testing.T) {
+	d := newDecoder(t, codec.Options{AnyValues: true})
 	for _, c := range []struct {
-		a, b string
-		want int
+		tokens int
+		want   codec.Status
+	}{{128, codec.StatusOK}, {129, codec.StatusTypeInvalid}, {1 << 20, codec.StatusTypeInvalid}} {
+		path := strings.Repeat("/", c.tokens)
+		args, _, err := d.Decode([]byte(`{"UPDATE":{"nobody":{"`+path+`":1}}}`), nil, 2)
+		if err != nil || len(args) != 1 || args[0].Status != c.want {
+			t.Errorf("UPDATE of %d tokens: %.100v %v", c.tokens, args, err)
+		}
+	}
+	for tokens, want := range map[int]bool{128: true, 129: false} {
+		if _, _, err := d.Decode([]byte(`{"FIND":{"path":"`+strings.Repeat("/a", tokens)+`","==":1}}`), nil, 2); (err == nil) != want {
+			t.Errorf("FIND with %d tokens: %v", tokens, err)
+		}
+	}
+}
+
+// TestMergeTakesNoMemoryForOldMembers: an APPEND to an object allocates for what it adds.
+func TestMergeTakesNoMemoryForOldMembers(t *testing.T) {
+	old := "{"
+	for i := range 5000 {
+		old += fmt.Sprintf(`"name\u002d%d":%d,`, i, i)
+	}
+	old += `"last":1}`
+	dst := make([]byte, 0, 2*len(old))
+	for _, arg := range []string{`{}`, `{"last":2}`, `{"new":1,"name-4999":2,"new":3}`} {
+		n := testing.AllocsPerRun(5, func() {
+			codec.Merge(dst, []byte(old), codec.FormJSON, true, []byte(arg), codec.FormJSON)
+		})
+		if n > 20 {
+			t.Errorf("an APPEND of %s makes %v allocations", arg, n)
+		}
+	}
+}
+
+func TestMergedValuesHaveALimit(t *testing.T) {
+	const limit = 16 << 20
+	text := func(n int) string { return `"` + strings.Repeat("x", n) + `"` }
+	list := func(n int) string { return `[` + text(n-4) + `]` }
+	for _, c := range []struct {
+		old, arg string
+		update   bool
+		want     int // length of the text; 1 is "7"
 	}{
-		{"1e99999999999999999999", "1e99999999999999999998", 1}, {"10e99999999999999999998", "1e99999999999999999999", 0}, {"-1e99999999999999999999", "1", -1},
-		{"0e99999999999999999999", "-0", 0}, {"1e-99999999999999999999", "0", 1}, {"1e-99999999999999999999", "1e-100000000000000000000", 1}, {"1e17", "100000000000000000", 0},
+		{text(limit - 9), text(9), false, limit + 2}, {text(limit - 9), text(10), false, 1},
+		{list(limit / 2), list(limit/2 + 1), false, limit}, {list(limit / 2), list(limit/2 + 2), false, 1},
+		{`{"a":` + text(limit/2) + `}`, `{"b":` + text(limit/2) + `}`, false, 1},
+		{`[1]`, `{"/0":` + text(limit-4) + `}`, true, limit}, {list(limit - 1), `{"/-":1}`, true, 1},
+		// One that is longer already.
+		{list(limit + 9), `{"/0":7}`, true, 3}, {list(limit + 9), `{"/-":7}`, true, 1}, {text(limit + 9), text(0), false, limit + 11}, {text(limit + 9), text(1), false, 1}, {``, text(limit + 9), false, limit + 11},
 	} {
-		if got := codec.CompareNumbersForTesting([]byte(c.a), []byte(c.b)); got != c.want {
-			t.Errorf("%s and %s: %d, want %d", c.a, c.b, got, c.want)
+		if got := merge(t, c.old, c.arg, c.update); len(got) != c.want {
+			t.Errorf("%.20s of %d and %.20s of %d make %d bytes, want %d", c.old, len(c.old), c.arg, len(c.arg), len(got), c.want)
 		}
 	}
 }

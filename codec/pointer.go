@@ -1,85 +1,102 @@
 package codec
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // This file finds places in values: JSON Pointers (RFC 6901) and the members and elements
 // that they name. The texts of the values have been checked when they were stored. sonic's
 // ast is not used: it writes an object that has been changed anew, and so loses the text of
 // what was not touched.
 
+// maxTokens is how many tokens a pointer may have: no place is deeper in what is stored.
+const maxTokens = DefaultMaxDepth
+
 // pointer is a JSON Pointer: its tokens, unescaped. Without a token it is the whole value.
 type pointer [][]byte
 
-// parsePointer parses the text of a string as a pointer.
-func parsePointer(text []byte) (p pointer, ok bool) {
-	if len(text) == 0 {
-		return nil, true
+// isPointer reports whether the text of a string is a pointer.
+func isPointer(text []byte) bool {
+	if len(text) > 0 && text[0] != '/' || bytes.Count(text, []byte("/")) > maxTokens {
+		return false
 	}
-	if text[0] != '/' {
-		return nil, false
-	}
-	token := []byte{}
-	for i := 1; ; i++ {
-		switch {
-		case i == len(text):
-			return append(p, token), true
-		case text[i] == '/':
-			p, token = append(p, token), []byte{}
-		case text[i] != '~':
-			token = append(token, text[i])
-		case i+1 < len(text) && (text[i+1] == '0' || text[i+1] == '1'):
-			i++
-			token = append(token, "~/"[text[i]-'0'])
-		default:
-			return nil, false
+	for {
+		i := bytes.IndexByte(text, '~')
+		if i < 0 {
+			return true
 		}
+		if i+1 == len(text) || text[i+1] != '0' && text[i+1] != '1' {
+			return false
+		}
+		text = text[i+2:]
 	}
 }
 
-// find returns where in text the value that p names begins and ends.
-func (p pointer) find(text []byte) (from, end int, ok bool) {
-	from, end = 0, len(text)
+// parsePointer appends the tokens of a pointer's text to p. They refer to the text.
+func parsePointer(p pointer, text []byte) (_ pointer, ok bool) {
+	if !isPointer(text) {
+		return p, false
+	}
+	for len(text) > 0 {
+		token := text[1:]
+		if end := bytes.IndexByte(token, '/'); end >= 0 {
+			token = token[:end]
+		}
+		text = text[1+len(token):]
+		if bytes.IndexByte(token, '~') >= 0 {
+			token = bytes.ReplaceAll(token, []byte("~1"), []byte("/"))
+			token = bytes.ReplaceAll(token, []byte("~0"), []byte("~"))
+		}
+		p = append(p, token)
+	}
+	return p, true
+}
+
+// find returns where in text the value that p names begins. It goes through the text once
+// and no further than that: the ends of the values around it are not looked for.
+func (p pointer) find(text []byte) (from int, ok bool) {
 	for _, token := range p {
-		at, to, _, found := child(text[from:end], token)
-		if !found {
-			return 0, 0, false
+		if from, _, ok = child(text, from, token); !ok {
+			return 0, false
 		}
-		from, end = from+at, from+to
 	}
-	return from, end, true
+	return from, true
 }
 
-// child returns where in an object or array its member or element begins and ends. If there
-// is none, it returns where one may be inserted, and whether one that is named so may.
-func child(text, token []byte) (from, end int, insertable, found bool) {
-	switch text[0] {
+// child returns where the member or element of the object or array at i begins. If there is
+// none, it returns where one may be inserted, and whether one that is named so may.
+func child(text []byte, i int, token []byte) (at int, insertable, found bool) {
+	switch text[i] {
 	case '{':
-		last := 1
-		for i := 1; ; {
-			m, ok := memberAt(text, i)
+		at = i + 1
+		for next := at; ; {
+			m, ok := nameAt(text, next)
 			if !ok {
-				return last, last, true, false
+				return at, true, false
 			}
 			if isText(m.name, token) {
-				return m.from, m.end, true, true
+				return m.from, true, true
 			}
-			i, last = m.next, m.end
+			at = skipValue(text, m.from)
+			next = skipComma(text, at)
 		}
 	case '[':
 		index, isIndex := parseIndex(token)
-		last := 1
-		for i, n := 1, 0; ; n++ {
-			from, end, next, ok := elementAt(text, i)
-			if !ok {
-				return last, last, string(token) == "-" || isIndex && index == n, false
+		at = i + 1
+		for next, n := at, 0; ; n++ {
+			next = skipSpace(text, next)
+			if text[next] == ']' {
+				return at, string(token) == "-" || isIndex && index == n, false
 			}
 			if isIndex && index == n {
-				return from, end, true, true
+				return next, true, true
 			}
-			i, last = next, end
+			at = skipValue(text, next)
+			next = skipComma(text, at)
 		}
 	}
-	return 0, 0, false, false
+	return 0, false, false
 }
 
 // parseIndex parses the index of an element as RFC 6901 has it: without leading zeros.
@@ -100,29 +117,31 @@ type member struct {
 // memberAt returns the member at i of an object, after the brace or the member before. It
 // reports false at the object's end.
 func memberAt(b []byte, i int) (m member, ok bool) {
+	if m, ok = nameAt(b, i); ok {
+		m.end = skipValue(b, m.from)
+		m.next = skipComma(b, m.end)
+	}
+	return m, ok
+}
+
+// nameAt is memberAt that does not look for the value's end.
+func nameAt(b []byte, i int) (m member, ok bool) {
 	if i = skipSpace(b, i); b[i] == '}' {
 		return m, false
 	}
 	nameEnd := skipString(b, i)
 	m.begin, m.name = i, b[i+1:nameEnd-1]
 	m.from = skipSpace(b, skipSpace(b, nameEnd)+1)
-	m.end = skipValue(b, m.from)
-	if m.next = skipSpace(b, m.end); b[m.next] == ',' {
-		m.next++
-	}
 	return m, true
 }
 
-// elementAt is memberAt for arrays.
-func elementAt(b []byte, i int) (from, end, next int, ok bool) {
-	if from = skipSpace(b, i); b[from] == ']' {
-		return 0, 0, 0, false
+// skipComma returns the index after the comma that follows a member or an element, or of
+// what closes its object or array.
+func skipComma(b []byte, i int) int {
+	if i = skipSpace(b, i); b[i] == ',' {
+		i++
 	}
-	end = skipValue(b, from)
-	if next = skipSpace(b, end); b[next] == ',' {
-		next++
-	}
-	return from, end, next, true
+	return i
 }
 
 // isText reports whether the string whose inside is s has that text.
@@ -130,7 +149,18 @@ func isText(s, text []byte) bool {
 	if !hasBackslash(s) {
 		return string(s) == string(text)
 	}
-	return len(s) >= len(text) && string(appendText(nil, s)) == string(text)
+	var room [64]byte
+	return len(s) >= len(text) && string(appendText(room[:0], s)) == string(text)
+}
+
+// textOf returns the text of the string whose inside is s: s itself, or what it writes into
+// scratch.
+func textOf(s []byte, scratch *[]byte) []byte {
+	if !hasBackslash(s) {
+		return s
+	}
+	*scratch = appendText((*scratch)[:0], s)
+	return *scratch
 }
 
 // appendText appends the text of the string whose inside is s. Unlike unescape it takes

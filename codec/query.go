@@ -1,9 +1,11 @@
 package codec
 
+import "bytes"
+
 // This file is what KEYS and FIND ask for.
 
 // Query is what a command with ShapeQuery or ShapeSearch asks for. What it refers to lives
-// as long as the payload.
+// as long as the payload. One goroutine at a time may use it.
 type Query struct {
 	Prefix []byte // of the keys, unescaped
 	Limit  int    // of the keys in a page
@@ -13,7 +15,6 @@ type Query struct {
 	compare comparison // 0: every value matches
 	path    pointer
 	operand operand
-	scratch []byte
 }
 
 // The numbers of keys in a page.
@@ -61,7 +62,7 @@ func (d *Decoder) query(b []byte, i int, op Opcode) *Refusal {
 		case name == "path" && search && q.path == nil:
 			var text []byte
 			if text, ok = stringOf(value); ok {
-				q.path, ok = parsePointer(text)
+				q.path, ok = parsePointer(nil, text)
 			}
 			if ok && len(q.path) > 0 && !d.opts.AnyValues {
 				wrong.Text = "needs --values any for a path"
@@ -102,6 +103,20 @@ func stringOf(value []byte) ([]byte, bool) {
 	return value[1 : len(value)-1 : len(value)-1], true
 }
 
+// Clone returns a copy that outlives the payload.
+func (q *Query) Clone() *Query {
+	c := *q
+	c.Prefix, c.Cursor = bytes.Clone(q.Prefix), bytes.Clone(q.Cursor)
+	c.path = make(pointer, len(q.path))
+	for i, token := range q.path {
+		c.path[i] = bytes.Clone(token)
+	}
+	if q.compare != 0 {
+		c.operand = newOperand(bytes.Clone(q.operand.json))
+	}
+	return &c
+}
+
 // Matches reports whether a stored value is one that the query looks for.
 func (q *Query) Matches(value []byte, form Form) bool {
 	switch {
@@ -111,11 +126,11 @@ func (q *Query) Matches(value []byte, form Form) bool {
 	case form != FormJSON || value[0] != '{' && value[0] != '[':
 		return false
 	default:
-		from, end, ok := q.path.find(value)
+		from, ok := q.path.find(value)
 		if !ok {
 			return false
 		}
-		value = value[from:end]
+		value = value[from:skipValue(value, from)]
 	}
-	return q.operand.matches(value, form, q.compare, &q.scratch)
+	return q.operand.matches(value, form, q.compare)
 }

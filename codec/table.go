@@ -199,8 +199,8 @@ var mistyped = [numShapes]string{
 	ShapeTimes:       "a time is 1 to 10000000000000 milliseconds, or null",
 	ShapeNumbers:     "an increment is a whole number of 64 bits",
 	ShapeComparisons: "a comparison is [expected,new]; null, objects and arrays are stored only with --values any",
-	ShapeAppends:     "strings are appended to strings, and with --values any arrays to arrays and objects to objects",
-	ShapeUpdates:     "places in an object or array are set, by JSON Pointers whose parents exist",
+	ShapeAppends:     "strings are appended to strings, and with --values any arrays to arrays and objects to objects; the result has at most 16 MiB",
+	ShapeUpdates:     "places in an object or array are set, by JSON Pointers whose parents exist; the result has at most 16 MiB, and the length of the value times the places is at most 32 MiB",
 }
 
 // isMembers reports whether the elements are members of an object.
