@@ -15,6 +15,10 @@ const (
 	// clock is looked at. Not yet measured against others.
 	scanKeys = 256
 
+	// scanBytes is how many bytes of values a step looks at; the value with which it has
+	// looked at so many is its last. It is what the engine copies at one moment, too.
+	scanBytes = 64 << 10
+
 	// A key costs costScanned to walk past. Not yet measured.
 	costScanned = 60
 )
@@ -24,6 +28,7 @@ type scan struct {
 	cursor engine.Cursor
 	page   []byte // the answer so far
 	keys   int    // in it
+	query  *codec.Query
 }
 
 // cursorBase is the base in which a cursor is written.
@@ -48,7 +53,7 @@ func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
 	q := cmd.Extra.Query
 	s := p.begun()
 	if s == nil {
-		s = &scan{page: codec.AppendPageOpen(nil, cmd.Op, q.Values)}
+		s = &scan{page: codec.AppendPageOpen(nil, cmd.Op, q.Values), query: q}
 		if q.Cursor != nil {
 			var ok bool
 			if s.cursor, ok = parseCursor(q.Cursor); !ok {
@@ -60,13 +65,16 @@ func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
 			}
 		}
 	}
+	q = s.query
 	done := false
 	for !done && s.keys < q.Limit && len(s.page) < p.shares.turnOutputBytes {
-		seen, before := 0, len(s.page)
+		seen, looked, before := 0, 0, len(s.page)
 		add := func(key, value []byte, form engine.Form, _ int64) bool {
 			seen++
+			looked += len(value)
+			goOn := looked < scanBytes
 			if !codec.ValidUTF8(key) || value != nil && !q.Matches(value, codec.Form(form)) {
-				return true
+				return goOn
 			}
 			s.keys++
 			switch {
@@ -77,7 +85,7 @@ func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
 			default:
 				s.page = codec.AppendPagePair(s.page, key, []byte("null"), codec.FormJSON)
 			}
-			return s.keys < q.Limit && len(s.page) < p.shares.turnOutputBytes
+			return goOn && s.keys < q.Limit && len(s.page) < p.shares.turnOutputBytes
 		}
 		if most := min(p.shares.scanKeys, q.Limit-s.keys); q.Values || cmd.Op.Shape() == codec.ShapeSearch {
 			s.cursor, done = p.store.Scan(s.cursor, q.Prefix, most, p.batch.Now, add)
@@ -85,8 +93,11 @@ func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
 			s.cursor, done = p.store.ScanKeys(s.cursor, q.Prefix, most, p.batch.Now, func(key []byte) bool { return add(key, nil, 0, 0) })
 		}
 		p.cost.spent += costScanned * (seen + 1)
-		p.cost.bytes(len(s.page) - before)
+		p.cost.bytes(looked + len(s.page) - before)
 		if p.cost.mustLook(); !done && s.keys < q.Limit && p.cost.isOver(len(p.out)) {
+			if s.query == cmd.Extra.Query { // which refers to the payload
+				s.query = q.Clone()
+			}
 			p.resume, p.resumeAt = codec.Command{Op: cmd.Op, Extra: &codec.Extra{State: s}}, at
 			return false
 		}
