@@ -87,7 +87,7 @@ type Args struct {
 	// already is taken: then the key doesn't exist at once.
 	Deadline int64
 	// Delta is what an Incr adds. Of a Merge that has stored a value it is set to the
-	// number of bytes of that.
+	// number of bytes of that, or of the value that is there if it is the same.
 	Delta int64
 	// Expected is what CompareSet and CompareRemove compare the value with, and
 	// ExpectedForm its form. It is read during Apply and not kept.
@@ -102,9 +102,10 @@ type Args struct {
 type Batch struct {
 	// Ops are the operations, in the order in which they execute.
 	Ops []Op
-	// ReadLimit bounds the bytes of values that one Apply reads: it stops
-	// before a Get's successor once they add up to ReadLimit or more. So an
-	// Apply reads less than ReadLimit plus one value. 0 means no bound.
+	// ReadLimit bounds the bytes of values that one Apply reads into the batch, and those
+	// that it works on besides, see Work: it stops before the next operation once they add
+	// up to ReadLimit or more. So an Apply reads less than ReadLimit plus one value. 0 means
+	// no bound.
 	ReadLimit int
 	// Now is the time for which the operations are executed, in milliseconds since 1970:
 	// a key whose deadline is Now or earlier doesn't exist. At 0 no deadline is over; that
@@ -113,6 +114,8 @@ type Batch struct {
 
 	next     int    // the first operation not executed yet
 	scratch  []byte // the values read by the latest Apply
+	stopAt   int    // the length of scratch at which it stops: ReadLimit without work
+	work     int    // what it has worked on besides
 	args     []Args
 	effects  []effect
 	retrying bool   // an operation is being executed again, see retryFull
@@ -169,6 +172,18 @@ func (b *Batch) contentOf(op *Op) content {
 
 // Executed returns how many operations, from the first on, have been executed.
 func (b *Batch) Executed() int { return b.next }
+
+// Work returns how many bytes of values the latest Apply has worked on besides those that it
+// read into the batch: each byte as often as it was copied or compared. A Rename, an Expire
+// that moves its record, a CompareSet or CompareRemove, and a Merge take as long as the
+// value that is there is, though they carry little and may hand out nothing.
+func (b *Batch) Work() int { return b.work }
+
+// addWork is for the operations that are not everyday ones: the others only look at stopAt.
+func (b *Batch) addWork(n int) {
+	b.work += n
+	b.stopAt -= n
+}
 
 // Own copies the keys and values that the operations refer to, so that the batch may
 // outlive the caller's memory.

@@ -243,7 +243,7 @@
 // lengths are the caller's. An Engine names 512 GiB of memory and 2¹⁹ directory
 // entries per shard. A large value is copied under its shard's lock: 1 MiB in
 // 20 µs. A batch may hold any number of operations, and the bytes that one
-// Apply reads are bounded by [Batch.ReadLimit].
+// Apply reads and otherwise works on are bounded by [Batch.ReadLimit].
 //
 // # Tried and lost
 //

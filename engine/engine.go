@@ -11,7 +11,8 @@ import (
 // Every method may be called from any goroutine, except that Close must be the
 // last. shards is never changed after New; each shard guards its own records.
 // Lock order: shards in ascending index, then the pool. No lock is held while
-// caller's code runs. An Engine must not be copied.
+// caller's code runs, except for the last attempt of a Merge (see MergeFunc). An Engine must
+// not be copied.
 type Engine struct {
 	shards []shard
 	shift  uint                    // 64 - log2(len(shards)): the hash's top bits are the index
@@ -76,26 +77,26 @@ const minHinted = 4
 
 // Apply executes the batch's operations in order, from the first that has not
 // been executed yet, and reports whether all of them are executed now. It
-// reports false only when it stopped at the batch's ReadLimit; the caller takes
-// the values that were read and calls Apply again.
+// reports false only when it stopped at the batch's ReadLimit, for what it read or for its
+// work; the caller takes the values that were read and calls Apply again.
 //
 // Values that an earlier Apply of the same batch read are overwritten, and its effects
 // forgotten.
 func (e *Engine) Apply(b *Batch) bool {
-	b.scratch, b.effects = b.scratch[:0], b.effects[:0]
-	limit := b.ReadLimit
-	if limit <= 0 {
-		limit = math.MaxInt
+	b.scratch, b.effects, b.work = b.scratch[:0], b.effects[:0], 0
+	b.stopAt = b.ReadLimit
+	if b.stopAt <= 0 {
+		b.stopAt = math.MaxInt
 	}
 	ops := b.Ops[b.next:]
 	if invariants {
 		defer e.sampler.afterBatch(e, len(ops))
 	}
 	if OffHeap && len(ops) >= minHinted && e.pool.hintsPay.Load() {
-		return e.applyHinted(b, ops, limit)
+		return e.applyHinted(b, ops)
 	}
 	for i := range ops {
-		if len(b.scratch) >= limit {
+		if len(b.scratch) >= b.stopAt {
 			return false
 		}
 		b.next++
@@ -106,7 +107,7 @@ func (e *Engine) Apply(b *Batch) bool {
 
 // applyHinted takes the operations through a window. It reports false if it
 // stopped at the limit.
-func (e *Engine) applyHinted(b *Batch, ops []Op, limit int) bool {
+func (e *Engine) applyHinted(b *Batch, ops []Op) bool {
 	var w window
 	// strideAt returns stride k, which is nil before the first and past the last.
 	strideAt := func(k int) []Op {
@@ -127,7 +128,7 @@ func (e *Engine) applyHinted(b *Batch, ops []Op, limit int) bool {
 		}
 		stride, hashes := strideAt(k-stages), &w.hashes[(k+1)%windowStrides]
 		for i := range stride {
-			if len(b.scratch) >= limit {
+			if len(b.scratch) >= b.stopAt {
 				return false
 			}
 			b.next++

@@ -2,6 +2,8 @@
 
 package engine
 
+import "sync/atomic"
+
 // WaiterTime is how long a goroutine that waits for a shard is given to take it.
 const WaiterTime = 4 * waiterSleep
 
@@ -9,4 +11,9 @@ const WaiterTime = 4 * waiterSleep
 func (e *Engine) PretendWaiting() (end func()) {
 	e.shards[0].mu.waiting.Add(1)
 	return func() { e.shards[0].mu.waiting.Add(-1) }
+}
+
+// IsLocked reports whether the lock of a key's shard is held.
+func (e *Engine) IsLocked(key string) bool {
+	return atomic.LoadUint32(&e.shardOf(e.hashOf([]byte(key))).mu.held) != 0
 }

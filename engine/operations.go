@@ -14,6 +14,9 @@ func (e *Engine) executeOther(b *Batch, op *Op, h hash) {
 		op.Status = e.rename(b, h, op.Key, op.Value)
 	case Merge:
 		e.mergeInto(b, op, h)
+		if args := b.argsOf(op); args != nil && op.Status.changes() {
+			args.Delta = int64(len(b.merged))
+		}
 	case Expire, Deadline, Incr, CompareSet, CompareRemove, Take, Swap:
 		s := e.shardOf(h)
 		s.mu.Lock()
@@ -75,6 +78,7 @@ func (s *shard) operateLocked(b *Batch, op *Op, h hash) Status {
 		return Updated
 	}
 	// CompareSet and CompareRemove.
+	b.addWork(len(args.Expected))
 	if rec.head.form() != args.ExpectedForm || !bytes.Equal(rec.value(), args.Expected) {
 		return Differs
 	}
@@ -109,6 +113,7 @@ func (s *shard) expireLocked(b *Batch, op *Op, slot *slot, rec *record, x expiry
 	// With a copy of the value: the record gets another length, maybe in place.
 	from := len(b.scratch)
 	value, form := b.read(rec)
+	b.addWork(2 * len(value))
 	st := s.replaceLocked(slot, rec, op.Key, &content{value, form, x})
 	b.scratch = b.scratch[:from]
 	return st
@@ -185,7 +190,7 @@ func (e *Engine) rename(b *Batch, h hash, from, to []byte) Status {
 		e.shards[second].mu.Lock()
 		defer e.shards[second].mu.Unlock()
 	}
-	st := renameLocked(&e.shards[src], &e.shards[dst], h, toHash, from, to, b.Now)
+	st := renameLocked(b, &e.shards[src], &e.shards[dst], h, toHash, from, to)
 	e.noteEvicted(b, &e.shards[dst], dst)
 	if e.recordEffects && st == Renamed && !bytes.Equal(from, to) {
 		b.record(&e.shards[src], src, effectGone)
@@ -195,59 +200,85 @@ func (e *Engine) rename(b *Batch, h hash, from, to []byte) Status {
 	return st
 }
 
+// mergeAttempts is how often a Merge is tried, the last time under the lock. Others who have
+// changed the key twice while the new value was made would do it again.
+const mergeAttempts = 3
+
 // mergeInto executes a Merge: it copies the value, has Options.Merge make another without
 // the lock, and stores that if the value is still the same. Each attempt that fails is one
-// in which another operation has changed the key.
+// in which another operation has changed the key; the last one is made under the lock, where
+// none can.
 func (e *Engine) mergeInto(b *Batch, op *Op, h hash) {
 	if e.merge == nil {
 		panic("BUG: engine: a Merge without Options.Merge")
 	}
-	for s := e.shardOf(h); ; {
-		old, form, exists := s.copyValue(b.old[:0], h, op.Key, b.Now)
-		b.old = old
-		if !exists {
-			old = nil
-		}
-		value, newForm, st := e.merge(b.merged[:0], old, form, exists, op)
-		b.merged = value
-		if op.Status = st; st != Created && st != Updated {
+	s := e.shardOf(h)
+	for range mergeAttempts - 1 {
+		s.mu.Lock()
+		_, rec := s.lookup(h, op.Key, b.Now)
+		old := b.copyOld(rec)
+		s.mu.Unlock()
+		existed := rec != nil
+		merged, changed := e.mergeWith(b, op, old, existed)
+		if !changed {
 			return
 		}
 		s.mu.Lock()
 		slot, rec := s.lookup(h, op.Key, b.Now)
-		same := (rec != nil) == exists
-		if same && exists {
-			same = rec.head.form() == form && bytes.Equal(rec.value(), old)
-		}
+		b.addWork(len(old.value))
+		same := (rec != nil) == existed && (rec == nil || rec.has(old))
 		if same {
-			c := content{value: value, form: newForm}
-			if exists {
-				c.expiry = rec.expiry()
-				op.Status = s.replaceLocked(slot, rec, op.Key, &c)
-			} else {
-				op.Status = s.insertLocked(h, op.Key, &c)
-			}
-			if e.recordEffects {
-				e.noteEffects(b, s, h, op)
-			}
+			e.storeMerged(b, op, h, slot, rec, merged)
 		}
 		s.mu.Unlock()
 		if same {
-			if args := b.argsOf(op); args != nil && op.Status.changes() {
-				args.Delta = int64(len(value))
-			}
 			return
 		}
 	}
-}
-
-// copyValue appends the value of a key to dst, if it is there.
-func (s *shard) copyValue(dst []byte, h hash, key []byte, now int64) (_ []byte, form Form, exists bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, rec := s.lookup(h, key, now)
-	if rec == nil {
-		return dst, 0, false
+	slot, rec := s.lookup(h, op.Key, b.Now)
+	if merged, changed := e.mergeWith(b, op, b.copyOld(rec), rec != nil); changed {
+		e.storeMerged(b, op, h, slot, rec, merged)
 	}
-	return append(dst, rec.value()...), rec.head.form(), true
+}
+
+// copyOld copies what a Merge is made from; nothing if there is no record.
+func (b *Batch) copyOld(rec *record) (old content) {
+	if rec == nil {
+		return old
+	}
+	b.old = append(b.old[:0], rec.value()...)
+	b.addWork(len(b.old))
+	return content{value: b.old, form: rec.head.form()}
+}
+
+// has reports whether a record has a content's value and form.
+func (r *record) has(c content) bool {
+	return r.head.form() == c.form && bytes.Equal(r.value(), c.value)
+}
+
+// mergeWith has Options.Merge make a new value, and sets the outcome. It reports false if
+// there is nothing to store: it was refused, or the new value is the old one.
+func (e *Engine) mergeWith(b *Batch, op *Op, old content, exists bool) (merged content, changed bool) {
+	merged.value, merged.form, op.Status = e.merge(b.merged[:0], old.value, old.form, exists, op)
+	b.merged = merged.value
+	b.addWork(len(old.value) + len(merged.value))
+	same := exists && merged.form == old.form && bytes.Equal(merged.value, old.value)
+	return merged, op.Status.changes() && !same
+}
+
+// storeMerged stores what a Merge has made; the key's shard must be locked.
+func (e *Engine) storeMerged(b *Batch, op *Op, h hash, slot *slot, rec *record, merged content) {
+	s := e.shardOf(h)
+	b.addWork(len(merged.value))
+	if rec != nil {
+		merged.expiry = rec.expiry()
+		op.Status = s.replaceLocked(slot, rec, op.Key, &merged)
+	} else {
+		op.Status = s.insertLocked(h, op.Key, &merged)
+	}
+	if e.recordEffects {
+		e.noteEffects(b, s, h, op)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -257,35 +258,166 @@ func TestExpireAcrossHeaders(t *testing.T) {
 	}
 }
 
-// TestMergeTriesAgain: a value that changes while the new one is made is not lost.
+// TestMergeTriesAgain: a value that changes while the new one is made is not lost, whatever
+// changes of it.
 func TestMergeTriesAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(e *engine.Engine)
+		want   string
+		form   engine.Form
+	}{
+		"value":    {func(e *engine.Engine) { one(e, engine.Set, "key", "b") }, "b+", 1},
+		"form":     {func(e *engine.Engine) { do(e, 0, engine.Set, "key", "a", 1, engine.Args{}) }, "a+", 2},
+		"removed":  {func(e *engine.Engine) { one(e, engine.Remove, "key", "") }, "+", 1},
+		"deadline": {func(e *engine.Engine) { do(e, 0, engine.Set, "key", "c", 3, engine.Args{Deadline: 50}) }, "c+", 0},
+	} {
+		var e *engine.Engine
+		calls := 0
+		e = newEngine(t, engine.Options{Merge: func(dst, old []byte, form engine.Form, exists bool, op *engine.Op) ([]byte, engine.Form, engine.Status) {
+			if calls++; calls == 1 {
+				tt.change(e)
+			}
+			return testMerge(dst, old, form, exists, op)
+		}})
+		one(e, engine.Set, "key", "a")
+		got := do(e, 0, engine.Merge, "key", "+", 0, engine.Args{})
+		if want := int64(len(tt.want)); (got.status == engine.Created) != (name == "removed") || got.args.Delta != want || calls != 2 {
+			t.Errorf("%s: %+v after %d calls", name, got, calls)
+		}
+		if got := do(e, 0, engine.Get, "key", "", 0, engine.Args{}); got.value != tt.want || got.form != tt.form {
+			t.Errorf("%s: the value is %+v", name, got)
+		}
+		got = do(e, 0, engine.Deadline, "key", "", 0, engine.Args{})
+		if want := name == "deadline"; (got.args.Deadline == 50) != want {
+			t.Errorf("%s: the deadline is %+v", name, got)
+		}
+	}
+}
+
+// TestMergeBesideAWriter: a Merge ends though another changes the key whenever it can, and
+// takes what that has left.
+func TestMergeBesideAWriter(t *testing.T) {
 	var e *engine.Engine
-	calls := 0
+	calls, changes := 0, 0
 	merge := func(dst, old []byte, form engine.Form, exists bool, op *engine.Op) ([]byte, engine.Form, engine.Status) {
-		calls++
-		switch calls {
-		case 1:
-			one(e, engine.Set, "key", "b")
-		case 2:
-			do(e, 0, engine.Set, "key", "b", 1, engine.Args{})
-		case 3:
-			one(e, engine.Remove, "key", "")
-		case 4:
-			do(e, 0, engine.Set, "key", "c", 3, engine.Args{Deadline: 50})
+		if calls++; calls <= 10 && !e.IsLocked("key") {
+			changes++
+			one(e, engine.Set, "key", fmt.Sprint(changes))
 		}
 		return testMerge(dst, old, form, exists, op)
 	}
-	e = newEngine(t, engine.Options{Merge: merge})
-	one(e, engine.Set, "key", "a")
-	got := do(e, 0, engine.Merge, "key", "+", 0, engine.Args{})
-	if got.status != engine.Updated || got.args.Delta != 2 || calls != 5 {
+	// Simulated, so that nobody else takes the lock.
+	e = newEngine(t, engine.Options{Merge: merge, RecordEffects: true, Simulation: &engine.Simulation{Seed: 1}})
+	one(e, engine.Set, "key", "0")
+	if got := do(e, 0, engine.Merge, "key", "+", 0, engine.Args{}); got.status != engine.Updated || got.args.Delta != 2 || calls != 3 {
 		t.Errorf("%+v after %d calls", got, calls)
 	}
-	if got := do(e, 0, engine.Get, "key", "", 0, engine.Args{}); got.value != "c+" || got.form != 0 {
-		t.Errorf("the value is %+v", got)
+	if e.IsLocked("key") {
+		t.Fatal("the lock is kept")
 	}
-	if got := do(e, 0, engine.Deadline, "key", "", 0, engine.Args{}); got.args.Deadline != 50 {
-		t.Errorf("the deadline is %+v", got)
+	if _, got := one(e, engine.Get, "key", ""); got != "2+" {
+		t.Errorf("the value is %q", got)
+	}
+
+	calls = 0
+	one(e, engine.Remove, "key", "")
+	if got := do(e, 0, engine.Merge, "key", "x", 3, engine.Args{}); got.status != engine.NotFound || calls != 1 {
+		t.Errorf("%+v after %d calls", got, calls)
+	}
+	calls = 0
+	if got := do(e, 0, engine.Merge, "key", "x", 0, engine.Args{}); got.status != engine.Updated || calls != 3 {
+		t.Errorf("%+v after %d calls", got, calls)
+	}
+}
+
+// TestMergeOfNothing: a Merge that makes of a value what it is stores nothing.
+func TestMergeOfNothing(t *testing.T) {
+	e := newEngine(t, engine.Options{RecordEffects: true})
+	var b engine.Batch
+	do(e, 0, engine.Set, "key", "UPPER", 2, engine.Args{Deadline: 9})
+	for _, tt := range []struct {
+		form    engine.Form
+		value   string
+		effects int
+	}{{1, "", 0}, {0, "", 1}, {0, "x", 1}, {1, "", 1}, {1, "", 0}} { // form 0 changes the value's
+		b.AddArgs(engine.Merge, []byte("key"), []byte(tt.value), tt.form, engine.Args{})
+		e.Apply(&b)
+		_, now := one(e, engine.Get, "key", "")
+		if n := len(slices.Collect(b.Effects())); n != tt.effects || b.Ops[0].Status != engine.Updated || int(b.Args(0).Delta) != len(now) {
+			t.Errorf("form %d, %q: status %d, %d effects, Delta %d of %q", tt.form, tt.value, b.Ops[0].Status, n, b.Args(0).Delta, now)
+		}
+		b.Reset()
+	}
+}
+
+// TestWorkLimit: operations that hand out nothing and take as long as a value is have the
+// batch stop at its limit as reads do.
+func TestWorkLimit(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { testWorkLimit(t, newEngine(t, engine.Options{})) })
+	t.Run("hinted", func(t *testing.T) {
+		e := newEngine(t, engine.Options{})
+		e.ForceHints()
+		testWorkLimit(t, e)
+	})
+}
+
+func testWorkLimit(t *testing.T, e *engine.Engine) {
+	const size, ops, limit = 1 << 20, 50, 8 << 20
+	value := bytes.Repeat([]byte("V"), size)
+	another := append(value[:size-1:size-1], 'W')
+	names := [][]byte{[]byte("key"), []byte("other")}
+	for name, tt := range map[string]struct {
+		add  func(b *engine.Batch, i int)
+		each int // operations that an Apply executes
+	}{
+		"Expire": {func(b *engine.Batch, i int) {
+			b.AddArgs(engine.Expire, names[0], nil, 0, engine.Args{Deadline: int64(5 * (1 - i%2))})
+		}, 4}, // read and written
+		"Rename":        {func(b *engine.Batch, i int) { b.Add(engine.Rename, names[i%2], names[1-i%2]) }, 8},
+		"Merge":         {func(b *engine.Batch, _ int) { b.AddForm(engine.Merge, names[0], []byte("+"), 0) }, 2}, // five times over
+		"Merge to same": {func(b *engine.Batch, _ int) { b.AddForm(engine.Merge, names[0], nil, 1) }, 3},
+		"Merge refused": {func(b *engine.Batch, _ int) { b.AddForm(engine.Merge, names[0], nil, 2) }, 4},
+		"CompareSet": {func(b *engine.Batch, _ int) {
+			b.AddArgs(engine.CompareSet, names[0], value, 0, engine.Args{Expected: value})
+		}, 8},
+		"CompareRemove": {func(b *engine.Batch, _ int) {
+			b.AddArgs(engine.CompareRemove, names[0], nil, 0, engine.Args{Expected: another})
+		}, 8},
+		"Swap":     {func(b *engine.Batch, _ int) { b.Add(engine.Swap, names[0], value) }, 8},
+		"Deadline": {func(b *engine.Batch, _ int) { b.AddArgs(engine.Deadline, names[0], nil, 0, engine.Args{}) }, ops},
+	} {
+		for _, limit := range []int{0, limit} {
+			e.Clear()
+			do(e, 0, engine.Set, "key", string(value), 0, engine.Args{})
+			b := engine.Batch{ReadLimit: limit}
+			for i := range ops {
+				tt.add(&b, i)
+			}
+			want, each := 0, tt.each
+			if limit == 0 {
+				each = ops
+			}
+			for done := false; !done; {
+				done = e.Apply(&b)
+				if want = min(want+each, ops); b.Executed() != want || done != (want == ops) {
+					t.Errorf("%s, limit %d: %d of %d operations are executed, want %d", name, limit, b.Executed(), ops, want)
+					break
+				}
+				if work := b.Work(); limit > 0 && work >= limit+5*(size+ops) {
+					t.Errorf("%s: %d bytes of work", name, work)
+				}
+			}
+			for i := range b.Ops {
+				if st := b.Ops[i].Status; st == engine.Pending || st == engine.NotFound {
+					t.Fatalf("%s: operation %d has status %d", name, i, st)
+				}
+			}
+			b.Reset()
+			b.Add(engine.Get, names[0], nil)
+			if e.Apply(&b); b.Work() != 0 {
+				t.Errorf("%s: a Get leaves %d bytes of work", name, b.Work())
+			}
+		}
 	}
 }
 

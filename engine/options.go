@@ -59,9 +59,12 @@ type Options struct {
 // Created; or it returns NotFound or Refused, and nothing is stored. exists is false if there
 // is no such key; then old is nil.
 //
-// It is called without a lock and on a copy of the old value, and again if that has changed
-// before the new one could be stored. So it must depend on its arguments alone, change
-// nothing but dst and what it returns, and keep no slice.
+// It is called on a copy of the old value, and again if that has changed before the new one
+// could be stored: twice without a lock, then with the lock of the key's shard held, so that
+// others who change the key can't keep a Merge from its end. So it must depend on its
+// arguments alone, change nothing but dst and what it returns, keep no slice and not use the
+// Engine; and its time must be bounded by the lengths that it is given, since the other keys
+// of the shard may have to wait for it.
 type MergeFunc func(dst, old []byte, oldForm Form, exists bool, op *Op) (value []byte, form Form, st Status)
 
 // CheckOptions reports all faults of opts in one error, as New does.

@@ -232,19 +232,20 @@ func (s *shard) dropLocked(slot *slot, rec *record) {
 
 // renameLocked moves what a key has from one shard to another, or within one; both
 // must be locked. Renaming a key to itself succeeds when it exists.
-func renameLocked(src, dst *shard, fromHash, toHash hash, from, to []byte, now int64) Status {
-	old, rec := src.lookup(fromHash, from, now)
+func renameLocked(b *Batch, src, dst *shard, fromHash, toHash hash, from, to []byte) Status {
+	old, rec := src.lookup(fromHash, from, b.Now)
 	if rec == nil {
 		return NotFound
 	}
 	if string(from) == string(to) {
 		return Renamed
 	}
-	if _, taken := dst.lookup(toHash, to, now); taken != nil {
+	if _, taken := dst.lookup(toHash, to, b.Now); taken != nil {
 		return Exists
 	}
 	// The record stays where it is while the new one is written.
 	c := rec.content()
+	b.addWork(len(c.value))
 	st := Pending
 	if dst.pool.evictors != nil {
 		st = dst.insertEvicting(toHash, to, &c, old)

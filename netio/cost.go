@@ -32,7 +32,7 @@ const (
 
 	// A turn also ends after turnOutputBytes of answers. They cost half of that in
 	// nanoseconds; it bounds what one batch may read from the store, and so what a
-	// connection has unread.
+	// connection has unread. What the store works on besides counts as if it were read.
 	turnOutputBytes = 1 << 20
 
 	// A long command is checked checkBytes at a time: 6 µs if it is SETs of short values,

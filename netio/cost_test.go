@@ -172,6 +172,55 @@ func TestNoiseHasItsShare(t *testing.T) {
 	}
 }
 
+// TestWorkHasItsShare: commands that are short, answer with little and take as long as the
+// value that is there is don't have a turn for all of them.
+func TestWorkHasItsShare(t *testing.T) {
+	const size, commands = 1 << 20, 50
+	for name, tt := range map[string]struct {
+		lines [2]string // in turn
+		turns int       // at the least
+	}{
+		"APPENDQ": {[2]string{`{"APPENDQ":{"key_one":"x"}}`, `{"APPENDQ":{"key_one":"yz"}}`}, commands},
+		"nothing": {[2]string{`{"APPENDQ":{"key_one":""}}`, `{"APPENDQ":{"key_one":""}}`}, commands},
+		"EXPIREQ": {[2]string{`{"EXPIREQ":{"key_one":100000}}`, `{"EXPIREQ":{"key_one":null}}`}, commands},
+		"RNM_KEY": {[2]string{`{"RNM_KEY":[{"key_one":"key_two"}]}`, `{"RNM_KEY":[{"key_two":"key_one"}]}`}, commands},
+		"EXPIRES": {[2]string{`{"EXPIREQ":{"key_one":100000,"key_one":null}}`, `{"EXPIREQ":{"key_one":100000,"key_one":null}}`}, 2 * commands},
+	} {
+		h := newHarness(t, Options{})
+		h.startReading()
+		h.feed([]byte(`{"SETQ":{"key_one":"` + strings.Repeat("v", size) + "\"}}\n"))
+		var input []byte
+		for i := range commands {
+			input = append(append(input, tt.lines[i%2]...), '\n')
+		}
+		h.loop.serve(h.conn, bytes.Clone(input))
+		turns := 1
+		for ; len(h.loop.ready) > 0; turns++ {
+			<-h.loop.rerun
+			h.loop.runReady()
+		}
+		if turns < tt.turns {
+			t.Errorf("%s: %d turns, want %d", name, turns, tt.turns)
+		}
+		answers := 0
+		if name == "RNM_KEY" {
+			answers = commands
+		}
+		if got := h.finish(); bytes.Count(got, []byte("\n")) != answers {
+			t.Errorf("%s: got %.200q, want %d answers", name, got, answers)
+		}
+	}
+	// What doesn't reach a batch's bound is part of what the turn has spent.
+	h := newHarness(t, Options{})
+	h.startDiscarding()
+	h.feed([]byte(`{"SETQ":{"key_one":"` + strings.Repeat("v", size/8) + "\"}}\n"))
+	h.feed([]byte("{\"EXPIREQ\":{\"key_one\":100000}}\n"))
+	if spent := h.loop.pipe.cost.spent; spent < size/8 || spent > size/4 {
+		t.Errorf("an EXPIRE of %d bytes costs %d", size/8, spent)
+	}
+	h.finish()
+}
+
 // TestReadyTime: the loop looks at its sockets when those that wait have had their time,
 // and the others have their turns after that, in order.
 func TestReadyTime(t *testing.T) {

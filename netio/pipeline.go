@@ -472,9 +472,11 @@ func (p *pipeline) apply() (now bool) {
 }
 
 func (p *pipeline) applyNow() bool {
-	if p.commit != nil {
-		return p.commit.apply(&p.batch)
+	if p.commit == nil {
+		p.store.Apply(&p.batch)
+	} else if !p.commit.apply(&p.batch) {
+		return false
 	}
-	p.store.Apply(&p.batch)
+	p.cost.bytes(p.batch.Work())
 	return true
 }
