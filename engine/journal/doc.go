@@ -90,7 +90,7 @@
 //
 // The next segment is made ready ahead: of its full size, with zeros where each write is
 // synced, since a sync of what was only allocated takes 320 µs and not 129. A file whose
-// header isn't that of its name is such a spare. When none can be made, writes are refused
+// header isn't that of its name, and that has no groups, is such a spare. When none can be made, writes are refused
 // before this segment is full; see Refuses.
 //
 // # Snapshots
@@ -140,6 +140,10 @@
 // some of what was not synced: the log is cut there, and what follows goes with it. A torn
 // tail is cut and reported. Damage is an error that names the place and says how much
 // follows; Options.Truncate cuts there all the same.
+//
+// The header of a segment is a place like the others: it is not synced before the groups
+// past it, so that power may take it and leave them. Their positions say where the segment
+// begins. Only the first segment of a run is synced before its second group.
 //
 // A cut changes nothing: the segment of the next run says where the log goes on from.
 //

@@ -179,6 +179,9 @@ func (r *recovery) replay(from *snapshotHeader, needs uint64) error {
 	} else if list[0].previous != 0 {
 		return &DamageError{Name: segmentName(list[0].previous), What: "the segment that the log goes on from is missing, and there is no snapshot"}
 	}
+	if list[0].headless { // it was synced before its second group, and before its snapshot
+		return &DamageError{Name: list[0].name, What: "the header of a segment that has groups is damaged"}
+	}
 
 	out := newApplier(r.sink)
 	o := newOrder(out.change, out.clear)
@@ -202,6 +205,9 @@ func (r *recovery) segments(list []segmentFile, o *order, from *snapshotHeader, 
 		b, err := ahead.next()
 		if err != nil {
 			return err
+		}
+		if s.headless {
+			return r.hole(list, i, b, 0, position, needs)
 		}
 		switch {
 		case i > 0 && s.run == list[i-1].run:
@@ -262,7 +268,10 @@ func (r *recovery) hole(list []segmentFile, i int, b []byte, at int, position, n
 	case h.torn || h.groups > 0:
 		r.report.Cut = h.damage("the log's last group was not whole: what was being written when the server, or the machine, stopped")
 	}
-	for _, s := range list[i+1:] {
+	if !list[i].headless {
+		i++ // the log ends in it
+	}
+	for _, s := range list[i:] {
 		r.left = append(r.left, s.name)
 	}
 	return nil

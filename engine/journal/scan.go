@@ -37,6 +37,10 @@ type segmentFile struct {
 	segmentHeader
 	name string
 	size int64
+
+	// headless is set if it has groups and no valid header. Its begin is what their
+	// positions say; whether it is damage is decided where the log comes to it.
+	headless bool
 }
 
 // layout is what is in a directory.
@@ -103,33 +107,54 @@ func (l *layout) addSegment(fs FS, name string, n uint64) error {
 		return err
 	}
 	if ok && h.number == n {
-		l.segments = append(l.segments, segmentFile{h, name, size})
+		l.segments = append(l.segments, segmentFile{segmentHeader: h, name: name, size: size})
 		l.run = max(l.run, h.run)
 		return nil
 	}
 	// A spare, or a recycled one that has not been begun. If there are groups of its
-	// number in it, it was, and its header is damaged.
+	// number in it, it was: its header is damaged, or power has taken it with what was not
+	// synced.
 	b, err := readFile(fs, name)
 	if err != nil {
 		return err
 	}
-	for at := 0; at+groupHeaderBytes < len(b); at++ {
-		if le.Uint64(b[at+8:]) != n {
-			continue
-		}
-		if _, ok := readGroup(b[at:], n, le.Uint64(b[at+16:])); ok {
-			return &DamageError{Name: name, What: "the header of a segment that has groups is damaged"}
-		}
+	if begin, ok := beginOf(b, n); ok {
+		h := segmentHeader{number: n, begin: begin}
+		l.segments = append(l.segments, segmentFile{segmentHeader: h, name: name, size: size, headless: true})
+	} else {
+		l.unused = append(l.unused, name)
 	}
-	l.unused = append(l.unused, name)
 	return nil
 }
 
+// beginOf returns the log position of a segment's first group by what its first valid group
+// says, and false if it has none.
+func beginOf(b []byte, number uint64) (begin uint64, ok bool) {
+	for at := segmentHeaderBytes; at+groupHeaderBytes < len(b); at++ {
+		if le.Uint64(b[at+8:]) != number {
+			continue
+		}
+		position, before := le.Uint64(b[at+16:]), uint64(at-segmentHeaderBytes)
+		if position < before {
+			continue
+		}
+		if _, ok := readGroup(b[at:], number, position); ok {
+			return position - before, true
+		}
+	}
+	return 0, false
+}
+
 // dropCut leaves out the segments that a later run has cut off: it went on from one before
-// them.
+// them. One without a header is taken to go on from the one before it, in the same run: the
+// first of a run is synced before a second group is written.
 func (l *layout) dropCut() {
 	keep := l.segments[:0]
 	for _, s := range l.segments {
+		if n := len(keep); s.headless && n > 0 {
+			before := keep[n-1]
+			s.previous, s.shards, s.run, s.boot = before.number, before.shards, before.run, before.boot
+		}
 		for len(keep) > 0 && keep[len(keep)-1].number > s.previous {
 			l.unused = append(l.unused, keep[len(keep)-1].name)
 			keep = keep[:len(keep)-1]

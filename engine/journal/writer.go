@@ -98,6 +98,7 @@ func (j *Journal) begin() error {
 	if err := w.current.f.Sync(); err != nil {
 		return j.fail("sync", err)
 	}
+	j.synced.Store(w.position)
 	j.removeFiles(w.cut)
 	w.unused, w.cut = nil, nil
 	return nil
