@@ -68,7 +68,7 @@ func TestEvictModel(t *testing.T) {
 				evicted, refused, batches := 0, 0, rounds(400)
 				universe := 20_000
 				if name != "seeded" {
-					universe = 1500 // each lookup goes through all of them
+					universe, batches = 1500, rounds(100) // each lookup goes through all of them
 				}
 				for i := range batches {
 					b.Now = 1000 + int64(i)

@@ -17,6 +17,10 @@ const (
 // they get, and the smallest record.
 const minKeyBytes = 16
 
+// MaxMaxBytes is the largest Options.MaxBytes: what references can name, and less where the
+// memory is Go's.
+const MaxMaxBytes = maxReserve
+
 // Options configure an Engine. The zero value means the defaults.
 type Options struct {
 	// Shards is the number of locks, a power of two. 0 means 256 for each CPU

@@ -41,9 +41,8 @@ func leastOf(sources ...memlimit.Provider) uint64 {
 func margin(total uint64) uint64 { return 32<<20 + total/16 }
 
 const (
-	chunkBytes = 2 << 20   // the engine counts its memory in these
-	leastStore = 16 << 20  // less holds a few thousand keys
-	mostStore  = 512 << 30 // what it can name
+	chunkBytes = 2 << 20  // the engine counts its memory in these
+	leastStore = 16 << 20 // less holds a few thousand keys
 )
 
 // divide sets the sizes that are to follow from the memory there is.
@@ -63,7 +62,7 @@ func (c *config) divide() error {
 		return fmt.Errorf("--max-memory auto: of %s of memory, buffers and the process take %s: %s are left, too little for a store",
 			humanize.IBytes(total), humanize.IBytes(taken), humanize.IBytes(max(total, taken)-taken))
 	}
-	c.store.MaxBytes = int(min(total-taken, mostStore)) &^ (chunkBytes - 1)
+	c.store.MaxBytes = int(min(total-taken, engine.MaxMaxBytes)) &^ (chunkBytes - 1)
 	return nil
 }
 

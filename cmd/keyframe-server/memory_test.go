@@ -40,8 +40,8 @@ func TestDivide(t *testing.T) {
 		{total: 0, args: ""},
 		{total: 0, args: "--max-memory 100MiB --max-buffers 80MiB", buffers: 80, store: 100},
 		{total: 0, args: "--max-memory auto", fault: "--max-memory auto: how much memory there is can't be found out here"},
-		{total: 4 << 40, args: "--max-memory auto", buffers: 1 << 20, store: 512 << 10},
-		{total: math.MaxInt64, args: "--max-memory auto", buffers: 1 << 20, store: 512 << 10},
+		{total: 4 << 40, args: "--max-memory auto", buffers: 1 << 20, store: engine.MaxMaxBytes / mib},
+		{total: math.MaxInt64, args: "--max-memory auto", buffers: 1 << 20, store: engine.MaxMaxBytes / mib},
 	} {
 		cfg, err := parseFlagsFor(tt.total, strings.Fields(tt.args), nil, io.Discard)
 		if tt.fault != "" {
