@@ -139,10 +139,12 @@ func (w *sweeper) yield() bool {
 
 // dueBands returns a bit for each band that is to be gone through at a tick: once in the
 // span of the band before it, in which nothing of it can come due. The shards take turns.
+// After a clock that was set back, what was added since may be due before the latest walk:
+// all of that is in the first band.
 func (c *calendar) dueBands(at tick, shard int) (due uint) {
 	due = c.late
-	if at < c.walked {
-		return due // the clock was set back
+	if at <= c.walked {
+		return due | 1
 	}
 	turn := tick(uint64(shard) * 0x9E3779B97F4A7C15 >> 32)
 	for band := range bands {
