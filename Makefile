@@ -8,10 +8,10 @@ LINEARTIME ?= 1m
 NODE_DIR  = netio/testdata/node
 
 # A test that hangs ends with the stacks of all goroutines after so long, a package. On two
-# cores the longest package takes 40 s, and 170 s with the race detector; Go's default of
+# cores the longest package takes 110 s, and some minutes with the race detector; Go's default of
 # ten minutes would have each of several hanging packages wait that long.
 TEST_TIMEOUT ?= 5m
-RACE_TIMEOUT ?= 10m
+RACE_TIMEOUT ?= 20m
 
 # The benchmarks of every layer, and how bench-compare, compare and figures run.
 SUITE     = ^Benchmark(Set|Get|Add|Rmv|Mixed)$$
