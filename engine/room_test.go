@@ -340,7 +340,8 @@ func TestHolesCall(t *testing.T) {
 			t.Error("the maintainer isn't called")
 		}
 		s.rest()
-		if n := s.ScatteredPages(); n > 300 {
+		// On the heap chunks are shorter than four of these values: more stays between them.
+		if n := s.ScatteredPages(); n > 300 && engine.OffHeap {
 			t.Errorf("%d pages are scattered", n)
 		}
 	}
