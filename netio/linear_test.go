@@ -124,7 +124,7 @@ func linearRound(t *testing.T, s *testServer, seed uint64, round, length int) (h
 		for {
 			select {
 			case <-done:
-				_ = churner.Close()
+				churner.hangUp()
 				return
 			default:
 			}
@@ -149,6 +149,7 @@ func linearRound(t *testing.T, s *testServer, seed uint64, round, length int) (h
 			c = dialWebSocket(t, "tcp", s.tcp)
 		}
 		all.Go(func() {
+			defer c.hangUp() // a test of an hour has more rounds than there are descriptors
 			mine := linearClient(c, rand.New(rand.NewPCG(seed, uint64(id))), id, round, length, began)
 			mu.Lock()
 			history = append(history, mine...)

@@ -80,10 +80,11 @@ func startServerOn(t testing.TB, storeOpts engine.Options, opts netio.Options) *
 }
 
 // client is one connection, whatever its framing: send sends one command, recv
-// waits for one response.
+// waits for one response. The end of the test hangs up for those that don't.
 type client interface {
 	send(command string)
 	recv() string
+	hangUp()
 }
 
 // lineClient speaks JSON Lines over a plain connection.
@@ -124,6 +125,8 @@ func (c *lineClient) recv() string {
 	}
 	return strings.TrimSuffix(line, "\n")
 }
+
+func (c *lineClient) hangUp() { _ = c.Close() }
 
 // wantEOF reads what is left and requires the server to have closed.
 func (c *lineClient) wantEOF() (rest string) {
@@ -178,6 +181,8 @@ func (c *wsClient) recv() string {
 	}
 	return string(b)
 }
+
+func (c *wsClient) hangUp() { _ = c.CloseNow() }
 
 // wantClose reads until the server closes and requires the code.
 func (c *wsClient) wantClose(code websocket.StatusCode) {
