@@ -23,7 +23,7 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 1
 // listen binds one address of Options.Listen. A unix socket gets the permissions of mode,
 // unless that is 0.
 func listen(address string, mode fs.FileMode) (net.Listener, error) {
-	network, addr, err := parseAddress(address)
+	network, addr, err := ParseAddress(address)
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +58,9 @@ func listen(address string, mode fs.FileMode) (net.Listener, error) {
 	return ln, nil
 }
 
-// parseAddress takes "host:port", "tcp://host:port" and "unix:///path" apart. Its
-// error is an *OptionError.
-func parseAddress(address string) (network, addr string, err error) {
+// ParseAddress takes an address of Options.Listen apart: "host:port", "tcp://host:port" and
+// "unix:///path". Its error is an *OptionError.
+func ParseAddress(address string) (network, addr string, err error) {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {
 		scheme, rest = "tcp", address

@@ -142,7 +142,7 @@ func (o Options) validate() error {
 		}
 	}
 	for _, address := range o.Listen {
-		if _, _, err := parseAddress(address); err != nil {
+		if _, _, err := ParseAddress(address); err != nil {
 			faults = append(faults, err)
 		}
 	}

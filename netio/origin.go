@@ -33,7 +33,7 @@ func (o *Options) checkOrigin(origin, host []byte) error {
 		}
 	}
 	_, from, _ := bytes.Cut(origin, []byte("://"))
-	if !bytes.EqualFold(from, host) || !o.isOwnName(hostOnly(string(host))) {
+	if !bytes.EqualFold(from, host) || !o.isOwnName(HostOf(string(host))) {
 		return &originError{string(origin)}
 	}
 	return nil
@@ -45,15 +45,15 @@ func (o *Options) isOwnName(host string) bool {
 		return true
 	}
 	for _, address := range o.Listen {
-		if network, addr, err := parseAddress(address); err == nil && network == "tcp" && strings.EqualFold(hostOnly(addr), host) {
+		if network, addr, err := ParseAddress(address); err == nil && network == "tcp" && strings.EqualFold(HostOf(addr), host) {
 			return true
 		}
 	}
 	return false
 }
 
-// hostOnly is a host and port without the port, and without the brackets of IPv6.
-func hostOnly(hostport string) string {
+// HostOf is a Host header or an address without the port, and without the brackets of IPv6.
+func HostOf(hostport string) string {
 	if host, _, err := net.SplitHostPort(hostport); err == nil {
 		return host
 	}

@@ -122,12 +122,14 @@ func rateIf(on bool, rate int) int {
 // may not read them, but a profile costs time even if its answer is dropped: browsers say
 // in Sec-Fetch-Site where such requests come from.
 //
+// The port does not matter: a tunnel's other end may have any.
+//
 // An address that other machines can reach is not guarded: it is scraped by
 // whatever name it has there, and serves no profiles.
 func guardLoopback(address string, next http.Handler) http.Handler {
-	configured := hostOf(address)
+	configured := netio.HostOf(address)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if host := hostOf(r.Host); !namesThisMachine(host, configured) {
+		if host := netio.HostOf(r.Host); !namesThisMachine(host, configured) {
 			http.Error(w, fmt.Sprintf("forbidden: the request is for %q, want localhost, a loopback address or the host that --admin names", host), http.StatusForbidden)
 			return
 		}
@@ -149,15 +151,6 @@ func namesThisMachine(host, configured string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
-}
-
-// hostOf is a Host header or an address without the port and the brackets of IPv6.
-// The port does not matter: a tunnel's other end may have any.
-func hostOf(hostport string) string {
-	if host, _, err := net.SplitHostPort(hostport); err == nil {
-		return host
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
 }
 
 func answerHealth(w http.ResponseWriter, err error) {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+
+	"keyframe/netio"
 )
 
 // This file keeps a server from being open by accident. Nobody is asked who they are, so
@@ -23,7 +25,8 @@ func (c *config) checkExposure() error {
 	}
 	var faults []error
 	for _, address := range c.server.Listen {
-		if hostport, ok := tcpAddress(address); ok && !isLocal(hostport) {
+		// CheckOptions has found the addresses to be right.
+		if network, addr, _ := netio.ParseAddress(address); network == "tcp" && !isLocal(addr) {
 			faults = append(faults, fmt.Errorf("--listen %s can be reached from other machines, where anybody may read and write everything: give a loopback address or a unix socket, or add --insecure if all who reach it may", address))
 		}
 	}
@@ -33,19 +36,10 @@ func (c *config) checkExposure() error {
 	return errors.Join(faults...)
 }
 
-// tcpAddress is the host:port of an address of --listen; ok is false for a unix socket.
-func tcpAddress(address string) (hostport string, ok bool) {
-	scheme, rest, found := strings.Cut(address, "://")
-	if !found {
-		return address, true
-	}
-	return rest, scheme == "tcp"
-}
-
 // isLocal reports whether only this machine reaches an address. A name does not count
 // unless all that it resolves to is local; without a host, all interfaces are meant.
 func isLocal(hostport string) bool {
-	host := hostOf(hostport)
+	host := netio.HostOf(hostport)
 	if host == "" {
 		return false
 	}
