@@ -148,7 +148,7 @@ func (d *Decoder) CheckStep(c *Check, payload []byte, n int, args []Arg, max int
 		return args, Command{}, false, nil
 	default:
 		if fault = c.refusal; fault == nil && c.op.Shape().isQuery() {
-			fault = d.query(payload[:c.argEnd], c.argument, c.op)
+			fault = d.ask(payload[:c.argEnd], c.argument, c.op)
 		}
 	}
 	if fault == nil {
@@ -167,12 +167,12 @@ func (d *Decoder) CheckStep(c *Check, payload []byte, n int, args []Arg, max int
 func (c *Check) takeExtra(d *Decoder, payload []byte) *Extra {
 	c.extra = Extra{}
 	if c.op.Shape().isQuery() {
-		c.extra.Query = d.extra.Query
+		c.extra.Query, c.extra.Credentials = d.extra.Query, d.extra.Credentials
 	}
 	c.extra.ID = payload[c.id[0]:c.id[1]:c.id[1]]
 	c.extra.TTL, _ = parseMillis(payload[c.ttl[0]:c.ttl[1]])
 	if len(c.extra.ID) == 0 {
-		if c.extra.ID = nil; c.extra.TTL == 0 && c.extra.Query == nil {
+		if c.extra.ID = nil; c.extra.TTL == 0 && c.extra.Query == nil && c.extra.Credentials == nil {
 			return nil
 		}
 	}

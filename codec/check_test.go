@@ -88,6 +88,9 @@ func appendExtra(dst []string, x *codec.Extra) []string {
 	if q := x.Query; q != nil {
 		text += asked(string(q.Prefix), fmt.Sprint(q.Limit), string(q.Cursor), q.Values)
 	}
+	if x.Credentials != nil {
+		text += credentialsText(x.Credentials)
+	}
 	return append(dst, text)
 }
 

@@ -17,7 +17,7 @@ func (d *Decoder) elements(b []byte, i int, args []Arg, s Shape) (_ []Arg, end i
 		return d.keys(b, i, args)
 	case ShapeRenames:
 		return d.renames(b, i, args)
-	case ShapeNothing, ShapeQuery, ShapeSearch:
+	case ShapeNothing, ShapeQuery, ShapeSearch, ShapeCredentials:
 		return args, i, nil
 	}
 	from := len(args)

@@ -14,6 +14,8 @@ type Extra struct {
 	TTL int64
 	// Query is what a command with ShapeQuery or ShapeSearch asks for.
 	Query *Query
+	// Credentials are what a command with ShapeCredentials brings.
+	Credentials *Credentials
 	// Answered is for the caller to remember whether the command has been answered:
 	// with an id, one that would not be is to be acknowledged.
 	Answered bool
@@ -21,7 +23,8 @@ type Extra struct {
 	State any
 }
 
-// Clone returns a copy that outlives the payload, nil of nil. It has no Query.
+// Clone returns a copy that outlives the payload, nil of nil. It has no Query and no
+// Credentials.
 func (e *Extra) Clone() *Extra {
 	if e == nil {
 		return nil
@@ -35,7 +38,7 @@ type extraSet uint8
 const (
 	hasID extraSet = 1 << iota
 	hasTTL
-	hasQuery
+	hasQuery // or credentials
 	hasFault // its object has members that it may not have
 )
 
@@ -84,7 +87,7 @@ func (d *Decoder) settle(b []byte, refusal *Refusal) *Refusal {
 	}
 	d.top = nil
 	if d.has&hasQuery == 0 {
-		d.extra.Query = nil
+		d.extra.Query, d.extra.Credentials = nil, nil
 	}
 	if d.has&hasTTL == 0 {
 		d.extra.TTL = 0
@@ -124,7 +127,7 @@ func (d *Decoder) whole(b []byte, i int, args []Arg, op Opcode) (_ []Arg, end in
 		}
 	case s.isQuery():
 		if end, _, fault = d.value(b, i); fault == nil {
-			refusal = d.query(b[:end], i, op)
+			refusal = d.ask(b[:end], i, op)
 		}
 		return args, end, refusal, fault
 	case d.serves(s):

@@ -58,6 +58,7 @@ const (
 	oracleUpdates
 	oracleQuery
 	oracleSearch
+	oracleCredentials
 )
 
 var oracleCommands = map[string]int{
@@ -68,7 +69,7 @@ var oracleCommands = map[string]int{
 	"EXPIRE": oracleTimes, "EXPIREQ": oracleTimes, "TTL": oracleKeys, "INCR": oracleNumbers, "INCRQ": oracleNumbers,
 	"CAS": oracleComparisons, "CAD": oracleExpected, "TAKE": oracleKeys, "SWAP": oraclePairs, "RMVQ": oracleKeys,
 	"APPEND": oracleAppends, "APPENDQ": oracleAppends, "UPDATE": oracleUpdates, "UPDATEQ": oracleUpdates,
-	"KEYS": oracleQuery, "FIND": oracleSearch, "CLEAR_SET": oraclePairs,
+	"KEYS": oracleQuery, "FIND": oracleSearch, "CLEAR_SET": oraclePairs, "AUTH": oracleCredentials,
 }
 
 // member is a member of an object, as text; name is unescaped.
@@ -324,6 +325,8 @@ func oracleArgument(name, text string, opts codec.Options) outcome {
 		}
 	case oracleQuery, oracleSearch:
 		return refusedOr(out, oracleAsk(text, shape == oracleSearch, opts), refused, wrong)
+	case oracleCredentials:
+		return refusedOr(out, oracleCredentialsOf(text), refused, wrong)
 	case oracleNothing:
 		if all, err := members(text); err != nil || len(all) > 0 {
 			return refused(wrong)
@@ -340,6 +343,32 @@ func refusedOr(out outcome, query string, refused func(outcome) outcome, wrong o
 	}
 	out.query = query
 	return refused(out)
+}
+
+// oracleCredentialsOf is what an AUTH brings, "" if that is not what it takes.
+func oracleCredentialsOf(text string) string {
+	all, err := members(text)
+	if err != nil || len(text) > 4096 {
+		return ""
+	}
+	got := map[string]string{}
+	for _, m := range all {
+		var s string
+		if _, twice := got[m.name]; twice || m.value[0] != '"' || loneSurrogate(m.value) || json.Unmarshal([]byte(m.value), &s) != nil {
+			return ""
+		}
+		got[m.name] = s
+	}
+	user, isUser := got["user"]
+	password, isPassword := got["password"]
+	token, isToken := got["token"]
+	switch {
+	case len(got) == 2 && isUser && isPassword:
+		return fmt.Sprintf("user %q, password %q", user, password)
+	case len(got) == 1 && isToken:
+		return fmt.Sprintf("token %q", token)
+	}
+	return ""
 }
 
 // oracleIsFor reports whether an element's value is of its shape's kind. Of a comparison it
@@ -470,8 +499,18 @@ func decodeSteps(t testing.TB, d *codec.Decoder, payload []byte, max int) (outco
 		if q := x.Query; q != nil {
 			out.query = asked(string(q.Prefix), strconv.Itoa(q.Limit), string(q.Cursor), q.Values)
 		}
+		if x.Credentials != nil {
+			out.query = credentialsText(x.Credentials)
+		}
 	}
 	return out, nil
+}
+
+func credentialsText(c *codec.Credentials) string {
+	if c.Token != nil {
+		return fmt.Sprintf("token %q", c.Token)
+	}
+	return fmt.Sprintf("user %q, password %q", c.User, c.Password)
 }
 
 // valueText is the text of an element's value, or of those of a comparison. It panics if a

@@ -83,6 +83,22 @@ func TestTheTableIsTheProtocols(t *testing.T) {
 	if !slices.Equal(documented, served) {
 		t.Errorf("PROTOCOL.md has %v\nthe table has %v", documented, served)
 	}
+	classes := map[string]codec.Class{"read": codec.ClassRead, "write": codec.ClassWrite, "scan": codec.ClassScan, "admin": codec.ClassAdmin}
+	needs := map[codec.Opcode]codec.Class{}
+	for _, row := range protocolRows(t, "7.") {
+		if of := row[0]; len(row) == 2 && of != "---" {
+			for _, name := range regexp.MustCompile("`([A-Z_]+)`").FindAllStringSubmatch(row[1], -1) {
+				for class := range strings.SplitSeq(of, " and ") {
+					needs[codec.Lookup([]byte(name[1]))] |= classes[class]
+				}
+			}
+		}
+	}
+	for op := range codec.Opcodes() {
+		if got, ok := needs[op]; !ok || got != op.Class() {
+			t.Errorf("%s: the table has the classes %b, PROTOCOL.md section 7 %b", op, op.Class(), got)
+		}
+	}
 	if named != used {
 		t.Errorf("PROTOCOL.md names the statuses %b, commands have %b", named, used)
 	}

@@ -26,6 +26,15 @@ const (
 // maxQueryBytes is the longest argument of a question, whose text is looked at in one go.
 const maxQueryBytes = 128 << 10
 
+// ask decodes the argument at i of a command that has no elements, which is an object and
+// ends where b does.
+func (d *Decoder) ask(b []byte, i int, op Opcode) *Refusal {
+	if op.Shape() == ShapeCredentials {
+		return d.credentials(b, i, op)
+	}
+	return d.query(b, i, op)
+}
+
 // query decodes the argument at i, which is an object and ends where b does.
 func (d *Decoder) query(b []byte, i int, op Opcode) *Refusal {
 	wrong := d.refuseArgument(i, op)
@@ -88,7 +97,7 @@ func (d *Decoder) query(b []byte, i int, op Opcode) *Refusal {
 		return wrong
 	}
 	d.has |= hasQuery
-	d.extra.Query = q
+	d.extra.Query, d.extra.Credentials = q, nil
 	return nil
 }
 

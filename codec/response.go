@@ -248,12 +248,14 @@ func appendRefusal(dst []byte, r *Refusal) []byte {
 	}
 }
 
-// AppendUnavailable appends the answer of a command about the whole store that can't be
-// executed, and why.
-func AppendUnavailable(dst []byte, op Opcode, msg string) []byte {
+// AppendFailure appends the answer of a command without elements that is not executed, and
+// why: its status is StatusUnavailable or StatusDenied.
+func AppendFailure(dst []byte, op Opcode, st Status, msg string) []byte {
 	dst = append(dst, `{"`...)
 	dst = append(dst, op.String()...)
-	dst = append(dst, `_RSP":{"st":15,"m":"`...)
+	dst = append(dst, `_RSP":{"st":`...)
+	dst = strconv.AppendInt(dst, int64(st), 10)
+	dst = append(dst, `,"m":"`...)
 	dst = appendEscaped(dst, bytes.ToValidUTF8([]byte(msg), []byte("\uFFFD")))
 	return append(dst, `"}}`...)
 }

@@ -50,6 +50,7 @@ const (
 	OpFind
 	OpClearSet
 	OpSave
+	OpAuth
 
 	opSpare // its row is empty: a test adds a command there
 
@@ -62,6 +63,7 @@ const (
 type row struct {
 	name    string
 	shape   Shape     // what it takes
+	class   Class     // what a user must be allowed to do
 	quiet   bool      // an element is answered only with what is in answers or values
 	effect  Effect    // what it does to the store
 	reply   Reply     // what its answers look like
@@ -87,69 +89,83 @@ const (
 
 // table is indexed by Opcode.
 var table = [NumOpcodes]row{
-	OpSet: {name: "SET", shape: ShapePairs, effect: EffectStore,
+	OpSet: {name: "SET", shape: ShapePairs, class: ClassWrite, effect: EffectStore,
 		answers: invalid | keySet | keyUpdated | outOfMemory},
-	OpSetQ: {name: "SETQ", shape: ShapePairs, effect: EffectStore, quiet: true,
+	OpSetQ: {name: "SETQ", shape: ShapePairs, class: ClassWrite, effect: EffectStore, quiet: true,
 		answers: invalid | outOfMemory},
-	OpAdd: {name: "ADD", shape: ShapePairs, effect: EffectStoreNew,
+	OpAdd: {name: "ADD", shape: ShapePairs, class: ClassWrite, effect: EffectStoreNew,
 		answers: invalid | keySet | keyExists | outOfMemory},
-	OpAddQ: {name: "ADDQ", shape: ShapePairs, effect: EffectStoreNew, quiet: true,
+	OpAddQ: {name: "ADDQ", shape: ShapePairs, class: ClassWrite, effect: EffectStoreNew, quiet: true,
 		answers: invalid | keyExists | outOfMemory},
-	OpGet: {name: "GET", shape: ShapeKeys, effect: EffectRead,
+	OpGet: {name: "GET", shape: ShapeKeys, class: ClassRead, effect: EffectRead,
 		answers: invalid | keyNotExist, values: ok},
-	OpRemove: {name: "RMV", shape: ShapeKeys, effect: EffectRemove,
+	OpRemove: {name: "RMV", shape: ShapeKeys, class: ClassWrite, effect: EffectRemove,
 		answers: invalid | keyRemoved | keyNotExist},
-	OpContains: {name: "CONTAINS", shape: ShapeKeys, effect: EffectContains,
+	OpContains: {name: "CONTAINS", shape: ShapeKeys, class: ClassRead, effect: EffectContains,
 		answers: invalid | keyExists | keyNotExist},
-	OpRename: {name: "RNM_KEY", shape: ShapeRenames, effect: EffectRename,
+	OpRename: {name: "RNM_KEY", shape: ShapeRenames, class: ClassRead | ClassWrite, effect: EffectRename,
 		answers: invalid | keySet | keyNotExist | keyExists | outOfMemory},
-	OpCount:      {name: "COUNT", shape: ShapeNothing, effect: EffectCount, reply: ReplyCount},
-	OpClear:      {name: "CLEAR", shape: ShapeNothing, effect: EffectClear, reply: ReplyCount},
-	OpServerInfo: {name: "SERVER_INFO", shape: ShapeNothing, effect: EffectServerInfo, reply: ReplyMembers},
+	OpCount:      {name: "COUNT", shape: ShapeNothing, class: ClassScan, effect: EffectCount, reply: ReplyCount},
+	OpClear:      {name: "CLEAR", shape: ShapeNothing, class: ClassAdmin, effect: EffectClear, reply: ReplyCount},
+	OpServerInfo: {name: "SERVER_INFO", shape: ShapeNothing, class: ClassAdmin, effect: EffectServerInfo, reply: ReplyMembers},
 
 	OpPing: {name: "PING", shape: ShapeNothing, effect: EffectPing, reply: ReplyMembers},
-	OpSetEx: {name: "SETEX", shape: ShapeTimedPairs, effect: EffectStore,
+	OpSetEx: {name: "SETEX", shape: ShapeTimedPairs, class: ClassWrite, effect: EffectStore,
 		answers: invalid | keySet | keyUpdated | outOfMemory},
-	OpSetExQ: {name: "SETEXQ", shape: ShapeTimedPairs, effect: EffectStore, quiet: true,
+	OpSetExQ: {name: "SETEXQ", shape: ShapeTimedPairs, class: ClassWrite, effect: EffectStore, quiet: true,
 		answers: invalid | outOfMemory},
-	OpAddEx: {name: "ADDEX", shape: ShapeTimedPairs, effect: EffectStoreNew,
+	OpAddEx: {name: "ADDEX", shape: ShapeTimedPairs, class: ClassWrite, effect: EffectStoreNew,
 		answers: invalid | keySet | keyExists | outOfMemory},
-	OpAddExQ: {name: "ADDEXQ", shape: ShapeTimedPairs, effect: EffectStoreNew, quiet: true,
+	OpAddExQ: {name: "ADDEXQ", shape: ShapeTimedPairs, class: ClassWrite, effect: EffectStoreNew, quiet: true,
 		answers: invalid | keyExists | outOfMemory},
-	OpExpire: {name: "EXPIRE", shape: ShapeTimes, effect: EffectExpire,
+	OpExpire: {name: "EXPIRE", shape: ShapeTimes, class: ClassWrite, effect: EffectExpire,
 		answers: invalid | keyUpdated | keyNotExist | outOfMemory},
-	OpExpireQ: {name: "EXPIREQ", shape: ShapeTimes, effect: EffectExpire, quiet: true,
+	OpExpireQ: {name: "EXPIREQ", shape: ShapeTimes, class: ClassWrite, effect: EffectExpire, quiet: true,
 		answers: invalid | keyNotExist | outOfMemory},
-	OpTTL: {name: "TTL", shape: ShapeKeys, effect: EffectDeadline,
+	OpTTL: {name: "TTL", shape: ShapeKeys, class: ClassRead, effect: EffectDeadline,
 		answers: invalid | keyNotExist, values: ok},
-	OpIncr: {name: "INCR", shape: ShapeNumbers, effect: EffectIncr,
+	OpIncr: {name: "INCR", shape: ShapeNumbers, class: ClassRead | ClassWrite, effect: EffectIncr,
 		answers: invalid | notInteger | outOfMemory, values: keySet | keyUpdated},
-	OpIncrQ: {name: "INCRQ", shape: ShapeNumbers, effect: EffectIncr, quiet: true,
+	OpIncrQ: {name: "INCRQ", shape: ShapeNumbers, class: ClassWrite, effect: EffectIncr, quiet: true,
 		answers: invalid | notInteger | outOfMemory},
-	OpCompareSet: {name: "CAS", shape: ShapeComparisons, effect: EffectCompareStore,
+	OpCompareSet: {name: "CAS", shape: ShapeComparisons, class: ClassRead | ClassWrite, effect: EffectCompareStore,
 		answers: invalid | keySet | keyUpdated | keyNotExist | keyExists | differs | outOfMemory},
-	OpCompareRemove: {name: "CAD", shape: ShapeExpected, effect: EffectCompareRemove,
+	OpCompareRemove: {name: "CAD", shape: ShapeExpected, class: ClassRead | ClassWrite, effect: EffectCompareRemove,
 		answers: 1<<StatusKeyLengthInvalid | keyRemoved | keyNotExist | differs},
-	OpTake: {name: "TAKE", shape: ShapeKeys, effect: EffectTake,
+	OpTake: {name: "TAKE", shape: ShapeKeys, class: ClassRead | ClassWrite, effect: EffectTake,
 		answers: invalid | keyNotExist, values: keyRemoved},
-	OpSwap: {name: "SWAP", shape: ShapePairs, effect: EffectSwap,
+	OpSwap: {name: "SWAP", shape: ShapePairs, class: ClassRead | ClassWrite, effect: EffectSwap,
 		answers: invalid | keySet | outOfMemory, values: keyUpdated},
-	OpRemoveQ: {name: "RMVQ", shape: ShapeKeys, effect: EffectRemove, quiet: true,
+	OpRemoveQ: {name: "RMVQ", shape: ShapeKeys, class: ClassWrite, effect: EffectRemove, quiet: true,
 		answers: invalid | keyNotExist},
-	OpKeys: {name: "KEYS", shape: ShapeQuery, effect: EffectKeys, reply: ReplyPage},
-	OpAppend: {name: "APPEND", shape: ShapeAppends, effect: EffectAppend,
+	OpKeys: {name: "KEYS", shape: ShapeQuery, class: ClassScan, effect: EffectKeys, reply: ReplyPage},
+	OpAppend: {name: "APPEND", shape: ShapeAppends, class: ClassWrite, effect: EffectAppend,
 		answers: invalid | keySet | keyUpdated | outOfMemory},
-	OpAppendQ: {name: "APPENDQ", shape: ShapeAppends, effect: EffectAppend, quiet: true,
+	OpAppendQ: {name: "APPENDQ", shape: ShapeAppends, class: ClassWrite, effect: EffectAppend, quiet: true,
 		answers: invalid | outOfMemory},
-	OpUpdate: {name: "UPDATE", shape: ShapeUpdates, effect: EffectUpdate,
+	OpUpdate: {name: "UPDATE", shape: ShapeUpdates, class: ClassWrite, effect: EffectUpdate,
 		answers: invalid | keyUpdated | keyNotExist | outOfMemory},
-	OpUpdateQ: {name: "UPDATEQ", shape: ShapeUpdates, effect: EffectUpdate, quiet: true,
+	OpUpdateQ: {name: "UPDATEQ", shape: ShapeUpdates, class: ClassWrite, effect: EffectUpdate, quiet: true,
 		answers: invalid | keyNotExist | outOfMemory},
-	OpFind: {name: "FIND", shape: ShapeSearch, effect: EffectKeys, reply: ReplyPage},
-	OpClearSet: {name: "CLEAR_SET", shape: ShapePairs, effect: EffectClearSet, reply: ReplyCountElements,
+	OpFind: {name: "FIND", shape: ShapeSearch, class: ClassRead | ClassScan, effect: EffectKeys, reply: ReplyPage},
+	OpClearSet: {name: "CLEAR_SET", shape: ShapePairs, class: ClassAdmin | ClassWrite, effect: EffectClearSet, reply: ReplyCountElements,
 		answers: invalid | keySet | keyUpdated | outOfMemory},
-	OpSave: {name: "SAVE", shape: ShapeNothing, effect: EffectSave, reply: ReplyMembers},
+	OpSave: {name: "SAVE", shape: ShapeNothing, class: ClassAdmin, effect: EffectSave, reply: ReplyMembers},
+	OpAuth: {name: "AUTH", shape: ShapeCredentials, effect: EffectAuth, reply: ReplyMembers},
 }
+
+// Class is what a user must be allowed to do for a command: a set. A command that needs none
+// is anybody's.
+type Class uint8
+
+// The classes. Read and write are about each key of a command, scan is about the prefix that
+// it asks for.
+const (
+	ClassRead  Class = 1 << iota // it tells what a key's value is
+	ClassWrite                   // it changes a key
+	ClassScan                    // it tells which keys there are
+	ClassAdmin                   // it is about the store as a whole, or the server
+)
 
 // Shape is what a command takes as its argument.
 type Shape uint8
@@ -171,8 +187,9 @@ const (
 	ShapeTimedPairs                   // an object with a ttl and pairs
 	ShapeQuery                        // what is to be listed
 	ShapeSearch                       // the same, and what is looked for
+	ShapeCredentials                  // a user and a password, or a token
 
-	numShapes = int(ShapeSearch) + 1
+	numShapes = int(ShapeCredentials) + 1
 )
 
 // takes describes each shape in words, for the refusal of any other.
@@ -190,6 +207,7 @@ var takes = [numShapes]string{
 	ShapeUpdates:     "takes an object of keys and objects of JSON Pointers and values",
 	ShapeQuery:       `takes an object of "prefix", "limit", "cursor" and "values"`,
 	ShapeSearch:      `takes an object of "path", one of == != < <= > >=, "prefix", "limit", "cursor" and "values"`,
+	ShapeCredentials: `takes {"user":"…","password":"…"} or {"token":"…"}, of 4 KiB at most`,
 }
 
 // mistyped says what an element takes, to one whose value is of another type.
@@ -211,7 +229,7 @@ func (s Shape) isMembers() bool {
 }
 
 // isQuery reports whether the argument has no elements: it is one question.
-func (s Shape) isQuery() bool { return s == ShapeQuery || s == ShapeSearch }
+func (s Shape) isQuery() bool { return s >= ShapeQuery }
 
 // opening is the byte that an argument of the shape begins with.
 func (s Shape) opening() byte {
@@ -254,9 +272,10 @@ const (
 	EffectKeys       // list keys
 	EffectClearSet   // remove all keys and store the pairs
 	EffectSave       // have a snapshot of it on disk
+	EffectAuth       // say who the client is
 
 	// NumEffects is the length of an array that is indexed by Effect.
-	NumEffects = int(EffectSave) + 1
+	NumEffects = int(EffectAuth) + 1
 )
 
 // Writes reports whether a command with this effect may change the store.
@@ -314,6 +333,9 @@ func (o Opcode) Shape() Shape { return table[o].shape }
 
 // Effect returns what the command does to the store, 0 for no command.
 func (o Opcode) Effect() Effect { return table[o].effect }
+
+// Class returns what a user must be allowed to do for the command, 0 for nothing.
+func (o Opcode) Class() Class { return table[o].class }
 
 // Reply returns what the command's answers look like.
 func (o Opcode) Reply() Reply { return table[o].reply }

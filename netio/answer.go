@@ -207,6 +207,8 @@ func (p *pipeline) answerStoreCommand(payload []byte, at, next int, cmd codec.Co
 		p.answerText(codec.AppendMembers(p.text[:0], cmd.Op, codec.Object{}), cmd.Extra)
 	case codec.EffectSave:
 		p.answerSave(cmd.Op, cmd.Extra, nil, errNotOnDisk)
+	case codec.EffectAuth:
+		p.answerText(codec.AppendFailure(p.text[:0], cmd.Op, codec.StatusDenied, "this server has no users"), cmd.Extra)
 	default:
 		panic("BUG: netio: no answer for " + cmd.Op.String())
 	}

@@ -128,4 +128,5 @@ var storeCosts = [codec.NumEffects]int{
 	codec.EffectPing:       costPing,
 	codec.EffectClearSet:   costClear,
 	codec.EffectSave:       costPing, // its work is done elsewhere
+	codec.EffectAuth:       costPing, // as is that of this one
 }

@@ -279,7 +279,7 @@ func (s *Server) saveAll() {
 func (p *pipeline) answerSave(op codec.Opcode, extra *codec.Extra, saved codec.Object, err error) {
 	if err != nil {
 		p.count.Errors[ErrorUnavailable]++
-		p.answerText(codec.AppendUnavailable(p.text[:0], op, err.Error()), extra)
+		p.answerText(codec.AppendFailure(p.text[:0], op, codec.StatusUnavailable, err.Error()), extra)
 		return
 	}
 	p.answerText(codec.AppendMembers(p.text[:0], op, saved), extra)

@@ -41,6 +41,9 @@ func command(op codec.Opcode, at, n int) (b []byte, keys, other []string) {
 	if op.Shape() == codec.ShapeSearch {
 		b = client.AppendQuery(b, &client.Query{Compare: "==", With: []byte("1")})
 	}
+	if op.Shape() == codec.ShapeCredentials {
+		return append(b, `"token":"x"}}`...), nil, nil
+	}
 	for i := at; i < at+n; i++ {
 		key, value := texts[i%len(texts)], values[i%len(values)]
 		switch op.Shape() {
@@ -152,7 +155,7 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 					// To a GET, {"st":0,"k":"abcdef"} is the value of a key k.
 					continue
 				}
-				possible := op.Answers().Has(st)
+				possible := op.Answers().Has(st) || st == codec.StatusDenied
 				if possible != (err == nil) || !possible && !errors.Is(err, client.ErrResponse) {
 					t.Fatalf("%s: %v", answer, err)
 				}
@@ -218,7 +221,7 @@ func TestOtherResponses(t *testing.T) {
 	}{
 		{codec.AppendCount(nil, codec.OpCount, 12), client.Response{Op: codec.OpCount, Count: 12}},
 		{codec.AppendCount(nil, codec.OpClear, 0), client.Response{Op: codec.OpClear}},
-		{codec.AppendUnavailable(nil, codec.OpSave, "no \"disk\""), client.Response{Op: codec.OpSave, Status: 15, Value: []byte(`{"st":15,"m":"no \"disk\""}`)}},
+		{codec.AppendFailure(nil, codec.OpSave, codec.StatusUnavailable, "no \"disk\""), client.Response{Op: codec.OpSave, Status: 15, Value: []byte(`{"st":15,"m":"no \"disk\""}`)}},
 		{[]byte(`{"SET_RSP":{"st":15,"k":"abcdef"}}`), client.Response{Op: codec.OpSet, Status: 15, Key: []byte("abcdef")}},
 		{codec.AppendMembers(nil, codec.OpServerInfo, info), client.Response{Op: codec.OpServerInfo, Value: []byte(`{"st":0,"keyCnt":3,"version":"ü\n"}`)}},
 		{refusal(`[]`), client.Response{Status: 4, Message: []byte("Only one command permitted")}},

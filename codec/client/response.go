@@ -32,7 +32,8 @@ type Response struct {
 	// Done is set by the answer to a command with an id that has no other.
 	Done bool
 	// Message is what is wrong, unescaped: in a SERVER_ERROR, an answer with the status
-	// QueryRootInvalidType, and one with TypeInvalid whose value was of the wrong type.
+	// QueryRootInvalidType, one with TypeInvalid whose value was of the wrong type, and one
+	// with Denied that is about no key.
 	Message []byte
 }
 
@@ -212,6 +213,8 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 			// surrogate pair, it can't be unescaped.
 			r.Message, err = m.value[1:len(m.value)-1], nil
 		}
+	case r.Status == codec.StatusDenied && r.Op.Reply() != codec.ReplyElements && m.is("m"):
+		r.Message, err = p.text(m, "m")
 	case r.Op.Reply() == codec.ReplyMembers && (r.Status == codec.StatusOK || r.Status == codec.StatusUnavailable):
 		r.Value = m.value
 	case (r.Op.Reply() == codec.ReplyCount || r.Op.Reply() == codec.ReplyCountElements) && r.Status == codec.StatusOK && string(m.name) == "cnt":
@@ -226,7 +229,7 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 		r.Done = true
 	case r.Op.Values().Has(r.Status) && m.name != nil:
 		r.Key, r.Value = m.name, m.value
-	case !r.Op.Answers().Has(r.Status) && (r.Status != codec.StatusUnavailable || !r.Op.Effect().Writes()):
+	case !r.Op.Answers().Has(r.Status) && (r.Status != codec.StatusUnavailable || !r.Op.Effect().Writes()) && (r.Status != codec.StatusDenied || r.Op.Answers() == 0):
 		return fmt.Errorf("%w: %s with status %d and %.40q", ErrResponse, r.Op, st, m.name)
 	case r.Op.Shape() == codec.ShapeRenames && r.Status != codec.StatusTypeInvalid:
 		r.Key = m.name
