@@ -89,7 +89,7 @@ func TestEvictModel(t *testing.T) {
 					t.Errorf("%d keys evicted, %d in the effects", st.Evicted, evicted)
 				}
 				t.Logf("%d keys evicted, %d operations refused, %d left", evicted, refused, len(o))
-				if policy == engine.EvictAll && name == "seeded" && evicted == 0 && !testing.Short() {
+				if policy == engine.EvictAll && name == "seeded" && evicted == 0 && !isShort() {
 					t.Error("nothing was evicted")
 				}
 			})
@@ -150,7 +150,7 @@ func TestEvictVolatile(t *testing.T) {
 	r := newRand(t)
 	lasting, deadlines := 0, make(map[int]int64)
 	i := 0
-	for ; e.Stats().Evicted == 0; i++ {
+	for ; e.Len() == i; i++ {
 		if i%3 == 0 {
 			set(e, &b, i, 100, 0)
 			lasting++
@@ -272,7 +272,7 @@ func TestEvictGhost(t *testing.T) {
 	e := newEngine(t, engine.Options{Shards: 1, MaxBytes: 4 << 20, Evict: engine.EvictAll})
 	var b engine.Batch
 	i := 0
-	for ; e.Stats().Evicted < 5000; i++ {
+	for ; i-e.Len() < 5000; i++ {
 		set(e, &b, i, 100, 0)
 	}
 	var again []int
@@ -409,7 +409,7 @@ func TestEvictStress(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if st := e.Stats(); !testing.Short() && st.Evicted == 0 {
+		if st := e.Stats(); !isShort() && st.Evicted == 0 {
 			t.Errorf("policy %d has evicted nothing of %d keys", policy, st.Keys)
 		}
 	}
@@ -448,7 +448,7 @@ func TestEvictEffects(t *testing.T) {
 	if got := content(e, 0); !maps.Equal(got, want) {
 		t.Errorf("the store has %d keys, what the effects make of it has %d, or other values", len(got), len(want))
 	}
-	if st := e.Stats(); st.Evicted == 0 && !testing.Short() {
+	if st := e.Stats(); st.Evicted == 0 && !isShort() {
 		t.Error("nothing was evicted")
 	}
 }
@@ -508,8 +508,7 @@ func TestEvictClear(t *testing.T) {
 	e := newEngine(t, engine.Options{Shards: 4, MaxBytes: 4 << 20, Evict: engine.EvictAll})
 	var b engine.Batch
 	fill := func() (n int) {
-		before := e.Stats().Evicted
-		for ; e.Stats().Evicted == before; n++ {
+		for ; e.Len() == n; n++ {
 			set(e, &b, n, 100, 0)
 		}
 		return n

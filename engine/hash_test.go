@@ -174,7 +174,7 @@ func TestStructuredKeysSpread(t *testing.T) {
 		}
 	}
 	rounds := 20
-	if testing.Short() {
+	if isShort() {
 		rounds = 4
 	}
 	for name, keys := range structured(1 << 14) {
@@ -265,7 +265,7 @@ func measureFlood(t *testing.T, keys [][]byte) (w floodWork) {
 // compared more than a hundred records of the 16-byte ones, and thousands of the others.
 func TestFlood(t *testing.T) {
 	n := 40_000
-	if testing.Short() || engine.Invariants {
+	if isShort() || engine.Invariants {
 		n = 10_000
 	}
 	r := newRand(t)

@@ -132,7 +132,7 @@ func TestModel(t *testing.T) {
 				}
 				var b engine.Batch
 				batches := 2000
-				if testing.Short() {
+				if isShort() {
 					batches = 300
 				}
 				for i := range batches {

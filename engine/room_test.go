@@ -204,7 +204,7 @@ func TestRoom(t *testing.T) {
 				}
 			}
 		}
-	case testing.Short() || !engine.OffHeap || engine.Invariants:
+	case isShort() || !engine.OffHeap || engine.Invariants:
 		run(4, 1<<r.IntN(7), 2)
 	default:
 		for mib := 4; mib <= 64; mib *= 2 {
@@ -217,7 +217,7 @@ func TestRoom(t *testing.T) {
 // ones as a fresh store once its maintainer has been at rest, which nothing asks it for.
 func TestRoomOfEmptied(t *testing.T) {
 	for _, test := range []struct{ mib, procs int }{{64, 64}, {4, 2}} {
-		if test.mib > 4 && (testing.Short() || !engine.OffHeap || engine.Invariants) {
+		if test.mib > 4 && (isShort() || !engine.OffHeap || engine.Invariants) {
 			continue
 		}
 		for _, empty := range []string{"remove", "clear"} {

@@ -94,7 +94,7 @@ func simulate(t *testing.T, seed uint64, batches int) (seen string, st engine.St
 // another run.
 func TestSimulationRepeats(t *testing.T) {
 	seed, batches := newRand(t).Uint64(), 150
-	if testing.Short() {
+	if isShort() {
 		batches = 60
 	}
 	seen, st := simulate(t, seed, batches)

@@ -37,7 +37,7 @@ func TestClasses(t *testing.T) {
 				b.Add(engine.Get, fmt.Appendf(nil, "%0*d", long, n), nil)
 			}
 			applyBoth(t, e, o, &b)
-			if testing.Short() {
+			if isShort() {
 				break
 			}
 		}
@@ -60,7 +60,7 @@ func TestClasses(t *testing.T) {
 // TestGrowth goes through the sizes of segments and directories, and back.
 func TestGrowth(t *testing.T) {
 	keys := 300_000
-	if testing.Short() {
+	if isShort() {
 		keys = 50_000
 	}
 	e, o := newEngine(t, engine.Options{Shards: 4}), oracle{}
@@ -392,7 +392,7 @@ func TestRangeWhileItChanges(t *testing.T) {
 // that the index finds no room where the record would.
 func TestIndexFull(t *testing.T) {
 	step := engine.ChunkBytes / 16
-	if testing.Short() {
+	if isShort() {
 		step *= 4
 	}
 	for ballast := 0; ballast < engine.ChunkBytes; ballast += step {

@@ -11,13 +11,20 @@ import (
 	"keyframe/engine"
 )
 
-// rounds is how long the stress tests run: under -race they are 10 times slower.
+// rounds is how long a test goes on that would take n rounds.
 func rounds(n int) int {
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		return n / 10
+	case underRace:
+		return n / 4
 	}
 	return n
 }
+
+// isShort reports whether a test is to do with little work, of which not everything can be
+// expected that comes up in a long one.
+func isShort() bool { return testing.Short() || underRace }
 
 // TestRenameIsAtomic moves one key forward along a line of names, while readers walk the
 // line. A reader that walks the same way must meet the key: at each name it asks for, the

@@ -266,7 +266,7 @@ func TestSweepBesideEverything(t *testing.T) {
 	}
 	// Some seeds come to no compaction in as many rounds: then there are more of them.
 	enough := rounds(150)
-	for i := 0; i < enough || i < 20*enough && s.Stats().Compactions == 0 && !testing.Short(); i++ {
+	for i := 0; i < enough || i < 20*enough && s.Stats().Compactions == 0 && !isShort(); i++ {
 		batch(r.IntN(4000))
 		s.now += r.Int64N(1000)
 		switch r.IntN(4) {
@@ -288,7 +288,7 @@ func TestSweepBesideEverything(t *testing.T) {
 	dropDead(s.Engine, s.o, s.now)
 	checkSame(t, s.Engine, s.o)
 	t.Logf("%d steps, %+v", steps, s.Stats())
-	if st := s.Stats(); st.Compactions == 0 && !testing.Short() || st.Expired == 0 || steps == 0 {
+	if st := s.Stats(); st.Compactions == 0 && !isShort() || st.Expired == 0 || steps == 0 {
 		t.Errorf("%d steps, %d compactions, %d expired", steps, st.Compactions, st.Expired)
 	}
 }
