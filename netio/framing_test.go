@@ -174,7 +174,7 @@ func TestContract1StrictUpgrade(t *testing.T) {
 		{"NUL at a value's end", header("Origin: a\x00"), "control character"},
 		{"bare CR in a value", header("X: a\rY: b"), "control character"},
 		{"CR before CR LF", header("X: a\r"), "control character"},
-		{"bare LF", header("X: a\nY: b"), "control character"},
+		{"bare LF", header("X: a\nY: b"), "without a CR"},
 		{"DEL", header("X: \x7f"), "control character"},
 		{"nothing but LFs", strings.ReplaceAll(good, "\r\n", "\n") + "\n", "without a CR"},
 		{"folded by a space", header("X: a\r\n b"), "goes on in another line"},

@@ -28,15 +28,20 @@ const maxRequestBytes = 16 << 10
 // gobwas/ws reads the request and computes the answer: any path is accepted, no
 // extension is ever negotiated. checkRequest has seen to what the library is lenient about.
 func upgrade(opts *Options, b []byte) (answer []byte, size int, err error) {
-	end := bytes.Index(b[:min(len(b), maxRequestBytes)], []byte("\r\n\r\n"))
+	head := b[:min(len(b), maxRequestBytes)]
+	end := bytes.Index(head, []byte("\r\n\r\n"))
+	if end >= 0 {
+		head = b[:end]
+	}
+	// A client that ends its lines with a bare LF would wait for an answer in vain. It comes
+	// before all other faults: the rest of the request may not have come.
+	if hasBareLF(head) {
+		return httpError(http.StatusBadRequest, errBareLF.Error()), len(b), errBareLF
+	}
 	if end < 0 {
 		if len(b) >= maxRequestBytes {
 			err = fmt.Errorf("the upgrade request is longer than %d KiB", maxRequestBytes>>10)
 			return httpError(http.StatusBadRequest, err.Error()), len(b), err
-		}
-		// A client that ends its lines with a bare LF would wait for an answer in vain.
-		if i := bytes.IndexByte(b, '\n'); i > 0 && b[i-1] != '\r' {
-			return httpError(http.StatusBadRequest, errBareLF.Error()), len(b), errBareLF
 		}
 		return nil, 0, frame.ErrIncomplete
 	}
@@ -66,6 +71,19 @@ func upgrade(opts *Options, b []byte) (answer []byte, size int, err error) {
 		return httpError(status, err.Error()), size, err
 	}
 	return out.Bytes(), size, nil
+}
+
+// hasBareLF reports whether there is an LF without a CR before it.
+func hasBareLF(b []byte) bool {
+	for at := 0; ; at++ {
+		i := bytes.IndexByte(b[at:], '\n')
+		if i < 0 {
+			return false
+		}
+		if at += i; at == 0 || b[at-1] != '\r' {
+			return true
+		}
+	}
 }
 
 // subprotocol is the one that a client may ask for. Asked for others only, the server

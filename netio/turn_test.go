@@ -517,6 +517,7 @@ func FuzzConnection(f *testing.F) {
 	f.Add(webSocketSession(true), uint64(2))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), uint64(3))
 	f.Add([]byte("GE"), uint64(4))
+	f.Add([]byte("GET \n\r\n\r\n"), uint64(5)) // a fault that is seen in the first piece already
 	f.Add(append([]byte(upgradeRequest), 0x81, 0xFE, 0xFF), uint64(5))
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
 		if bytes.Contains(stream, []byte("SERVER_INFO")) {
