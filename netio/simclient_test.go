@@ -445,6 +445,10 @@ func (c *simClient) receive(b []byte) {
 		}
 		w := &c.want[0]
 		if w.info {
+			if n := c.pinged(rest); n > 0 {
+				at += n
+				continue
+			}
 			n := c.takeInfo(rest, w)
 			if n == 0 {
 				break
