@@ -11,15 +11,15 @@ const (
 	Get                      // read the value of Key into Value
 	Remove                   // remove Key
 	Contains                 // report whether Key exists
-	Rename                   // move the value of Key, and its deadline, to the key in Value
+	Rename                   // move the value of Key, and its deadline, to the key in Value; with Args.Replace over what is there
 
-	Expire        // give Key the deadline Args.Deadline; 0 takes it away
+	Expire        // give Key the deadline Args.Deadline, if Args.If lets it; 0 takes it away
 	Deadline      // read the deadline of Key into Args.Deadline
 	Incr          // add Args.Delta to the integer under Key, and read the sum into Value
 	CompareSet    // store Value under Key if its value is Args.Expected
 	CompareRemove // remove Key if its value is Args.Expected
 	Take          // read the value of Key into Value, and remove Key
-	Swap          // as Set, and read the value that was there into Value
+	Swap          // as Set, if Args.If lets it, and read the value that was there into Value
 	Merge         // store what Options.Merge makes of the value of Key
 )
 
@@ -32,8 +32,8 @@ const (
 	Created                // Set, Add, Incr, Swap, Merge: the key did not exist; it does now
 	Updated                // Set, Expire, Incr, CompareSet, Swap, Merge: the key existed; it is changed
 	Found                  // Get, Contains, Deadline: the key exists
-	Exists                 // Add: the key existed; Rename: the new key existed; nothing changed
-	NotFound               // all but Set, Add, Incr, Swap: the key does not exist
+	Exists                 // Add, Swap: the key existed; Rename: the new key existed; nothing changed
+	NotFound               // all but Set, Add, Incr: the key does not exist
 	Removed                // Remove, CompareRemove, Take: the key existed; it does not now
 	Renamed                // Rename: the value is under the new key now
 
@@ -42,7 +42,7 @@ const (
 	OutOfMemory
 
 	NotInteger // Incr: the value is no integer, or the sum would be none of 64 bits; nothing changed
-	Differs    // CompareSet, CompareRemove: the value is another one; nothing changed
+	Differs    // CompareSet, CompareRemove: the value is another one; Expire: Args.If forbids it; nothing changed
 	Refused    // Merge: Options.Merge has refused; nothing changed
 )
 
@@ -67,8 +67,9 @@ type Op struct {
 	Key []byte
 	// Value is an argument, read during Apply and not kept: of Set, Add, CompareSet and
 	// Swap (the value), of Rename (the new key), and of Merge. If a Get or Take found its
-	// key, a Swap replaced a value, or an Incr counted, Apply sets it to the value read:
-	// bytes of the batch's scratch, valid until the next Apply or Reset of the batch.
+	// key, a Swap found a value, an Incr counted, or Args.Read asks for it, Apply sets it to
+	// the value read: bytes of the batch's scratch, valid until the next Apply or Reset of
+	// the batch.
 	Value []byte
 	// Kind is what to do.
 	Kind Kind
@@ -93,6 +94,42 @@ type Args struct {
 	// ExpectedForm its form. It is read during Apply and not kept.
 	Expected     []byte
 	ExpectedForm Form
+
+	If      Condition // when a Swap or an Expire is done
+	Keep    bool      // of Swap: the deadline stays as it is, unless the key is new
+	Read    bool      // of Expire and Merge: read the value, of Merge the new one, into Value
+	Replace bool      // of Rename: the new key may exist
+}
+
+// Condition is when an operation is to be done. A Swap that is not done has the status Exists
+// or NotFound, an Expire Differs.
+type Condition uint8
+
+// The conditions. A key without a deadline has a later one than any other.
+const (
+	Always    Condition = iota
+	IfMissing           // Swap: the key doesn't exist
+	IfExists            // Swap: it exists
+	IfNone              // Expire: it has no deadline
+	IfAny               // Expire: it has one
+	IfLater             // Expire: the new deadline is later
+	IfEarlier           // Expire: the new deadline is earlier
+)
+
+// allows reports whether a deadline may take the place of another, as the conditions of
+// Expire have it.
+func (c Condition) allows(old, new int64) bool {
+	switch c {
+	case IfNone:
+		return old == 0
+	case IfAny:
+		return old != 0
+	case IfLater:
+		return old != 0 && (new == 0 || new > old)
+	case IfEarlier:
+		return new != 0 && (old == 0 || new < old)
+	}
+	return true
 }
 
 // Batch is a list of operations for Apply. The zero value is an empty batch.
@@ -121,6 +158,8 @@ type Batch struct {
 	retrying bool   // an operation is being executed again, see retryFull
 	old      []byte // a Merge's copy of the value that it is made from
 	merged   []byte // and what Options.Merge appends to
+
+	mergedForm Form
 }
 
 // Add appends an operation. Its form is 0, and so are its Args.

@@ -20,7 +20,9 @@ type Engine struct {
 	closed atomic.Bool
 
 	recordEffects bool      // Options.RecordEffects
-	evicts        bool      // Options.Evict isn't EvictNone
+	maxBytes      int       // Options.MaxBytes
+	evict         Evict     // Options.Evict
+	evicts        bool      // it isn't EvictNone
 	touches       bool      // slots have states: it is EvictAll
 	merge         MergeFunc // Options.Merge
 	simulated     bool      // Maintain is called, instead of a goroutine
@@ -45,6 +47,8 @@ func New(opts Options) (*Engine, error) {
 		hash:   opts.hash,
 
 		recordEffects: opts.RecordEffects,
+		maxBytes:      opts.MaxBytes,
+		evict:         opts.Evict,
 		evicts:        opts.Evict != EvictNone,
 		touches:       opts.Evict == EvictAll,
 		merge:         opts.Merge,

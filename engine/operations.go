@@ -11,11 +11,15 @@ import (
 func (e *Engine) executeOther(b *Batch, op *Op, h hash) {
 	switch op.Kind {
 	case Rename:
-		op.Status = e.rename(b, h, op.Key, op.Value)
+		args := b.argsOf(op)
+		op.Status = e.rename(b, h, op.Key, op.Value, args != nil && args.Replace)
 	case Merge:
 		e.mergeInto(b, op, h)
 		if args := b.argsOf(op); args != nil && op.Status.changes() {
 			args.Delta = int64(len(b.merged))
+			if args.Read {
+				op.Value, op.Form = b.readMerged()
+			}
 		}
 	case Expire, Deadline, Incr, CompareSet, CompareRemove, Take, Swap:
 		s := e.shardOf(h)
@@ -48,6 +52,9 @@ func (s *shard) operateLocked(b *Batch, op *Op, h hash) Status {
 		case Incr:
 			return s.incrLocked(b, op, h, slot, nil, args.Delta)
 		case Swap:
+			if args.If == IfExists {
+				return NotFound
+			}
 			return s.setLocked(slot, nil, h, b, op)
 		case Take:
 			op.Value = nil
@@ -56,7 +63,21 @@ func (s *shard) operateLocked(b *Batch, op *Op, h hash) Status {
 	}
 	switch op.Kind {
 	case Expire:
-		return s.expireLocked(b, op, slot, rec, expiryOf(args.Deadline))
+		if !args.If.allows(rec.expiry().deadline(), args.Deadline) {
+			return Differs
+		}
+		if !args.Read {
+			return s.expireLocked(b, op, slot, rec, expiryOf(args.Deadline))
+		}
+		from := len(b.scratch)
+		value, form := b.read(rec)
+		st := s.expireLocked(b, op, slot, rec, expiryOf(args.Deadline))
+		if st != Updated {
+			b.scratch = b.scratch[:from]
+			return st
+		}
+		op.Value, op.Form = value, form
+		return Updated
 	case Deadline:
 		args.Deadline = rec.expiry().deadline()
 		return Found
@@ -69,7 +90,14 @@ func (s *shard) operateLocked(b *Batch, op *Op, h hash) Status {
 	case Swap:
 		from := len(b.scratch)
 		old, form := b.read(rec)
+		if args.If == IfMissing {
+			op.Value, op.Form = old, form
+			return Exists
+		}
 		c := b.contentOf(op)
+		if args.Keep {
+			c.expiry = rec.expiry()
+		}
 		if st := s.replaceLocked(slot, rec, op.Key, &c); st != Updated {
 			b.scratch = b.scratch[:from]
 			return st
@@ -94,6 +122,13 @@ func (b *Batch) read(rec *record) (value []byte, form Form) {
 	from := len(b.scratch)
 	b.scratch = append(b.scratch, rec.value()...)
 	return b.scratch[from:len(b.scratch):len(b.scratch)], rec.head.form()
+}
+
+// readMerged appends what a Merge has made to the scratch.
+func (b *Batch) readMerged() (value []byte, form Form) {
+	from := len(b.scratch)
+	b.scratch = append(b.scratch, b.merged...)
+	return b.scratch[from:len(b.scratch):len(b.scratch)], b.mergedForm
 }
 
 // expireLocked gives a key another deadline, or none.
@@ -180,7 +215,7 @@ func parseInteger(text []byte) (n int64, ok bool) {
 }
 
 // rename moves the value of from, which has the hash h, to the key to.
-func (e *Engine) rename(b *Batch, h hash, from, to []byte) Status {
+func (e *Engine) rename(b *Batch, h hash, from, to []byte, replace bool) Status {
 	toHash := e.hashOf(to)
 	src, dst := h>>e.shift, toHash>>e.shift
 	first, second := min(src, dst), max(src, dst)
@@ -190,7 +225,12 @@ func (e *Engine) rename(b *Batch, h hash, from, to []byte) Status {
 		e.shards[second].mu.Lock()
 		defer e.shards[second].mu.Unlock()
 	}
-	st := renameLocked(b, &e.shards[src], &e.shards[dst], h, toHash, from, to)
+	st := Pending
+	if replace {
+		st = moveLocked(b, &e.shards[src], &e.shards[dst], h, toHash, from, to)
+	} else {
+		st = renameLocked(b, &e.shards[src], &e.shards[dst], h, toHash, from, to)
+	}
 	e.noteEvicted(b, &e.shards[dst], dst)
 	if e.recordEffects && st == Renamed && !bytes.Equal(from, to) {
 		b.record(&e.shards[src], src, effectGone)
@@ -262,7 +302,7 @@ func (r *record) has(c content) bool {
 // there is nothing to store: it was refused, or the new value is the old one.
 func (e *Engine) mergeWith(b *Batch, op *Op, old content, exists bool) (merged content, changed bool) {
 	merged.value, merged.form, op.Status = e.merge(b.merged[:0], old.value, old.form, exists, op)
-	b.merged = merged.value
+	b.merged, b.mergedForm = merged.value, merged.form
 	b.addWork(len(old.value) + len(merged.value))
 	same := exists && merged.form == old.form && bytes.Equal(merged.value, old.value)
 	return merged, op.Status.changes() && !same

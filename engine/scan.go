@@ -11,6 +11,12 @@ import (
 // whatever becomes of segments and records, so a Cursor holds for as long as its Engine.
 type Cursor uint64
 
+// CursorAt returns a Cursor in the middle of the order, the same for the same number: a random
+// one's is as good as anywhere.
+func (e *Engine) CursorAt(n uint64) Cursor {
+	return makeCursor(int(n>>e.shift), hash(n).position())
+}
+
 func makeCursor(shard int, p position) Cursor { return Cursor(shard)<<posBits | Cursor(p) }
 func (c Cursor) shard() uint64                { return uint64(c >> posBits) }
 func (c Cursor) position() position           { return position(c & posMask) }

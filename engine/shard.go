@@ -260,6 +260,32 @@ func renameLocked(b *Batch, src, dst *shard, fromHash, toHash hash, from, to []b
 	return Renamed
 }
 
+// moveLocked is renameLocked over what the new key has, if it exists.
+func moveLocked(b *Batch, src, dst *shard, fromHash, toHash hash, from, to []byte) Status {
+	st := renameLocked(b, src, dst, fromHash, toHash, from, to)
+	if st != Exists {
+		return st
+	}
+	_, rec := src.table.find(fromHash, from)
+	c := rec.content()
+	b.addWork(len(c.value))
+	scratch := len(b.scratch)
+	if dst.pool.evictors != nil { // the record may be evicted to make room
+		b.scratch = append(b.scratch, c.value...)
+		c.value = b.scratch[scratch:]
+	}
+	slot, taken := dst.table.find(toHash, to)
+	st = dst.replaceLocked(slot, taken, to, &c)
+	b.scratch = b.scratch[:scratch]
+	if st != Updated {
+		return st
+	}
+	if slot, rec = src.table.find(fromHash, from); rec != nil {
+		src.dropLocked(slot, rec)
+	}
+	return Renamed
+}
+
 // checkGarbage wakes the maintainer when there is too much; or once when there is more
 // than a store at rest should have, so that it comes by when the store is.
 func (s *shard) checkGarbage() {

@@ -6,15 +6,17 @@ import (
 
 // Stats is a picture of an Engine, for operators and tests.
 type Stats struct {
-	Keys          int // keys in all shards
-	Shards        int // number of shards
-	KeysInLargest int // keys in the shard that holds most
-	KeysInLeast   int // and in the one that holds fewest
-	Compactions   int // of a shard, since the start
-	Reverts       int // compactions that ran out of memory, and put back what they had moved
-	Evicted       int // keys that were dropped to make room, since the start
-	Postponed     int // compactions put off until there is more memory, or more garbage
-	LockWaits     int // how often somebody had to wait for a shard; 0 where the lock doesn't tell
+	Keys          int   // keys in all shards
+	Shards        int   // number of shards
+	MaxBytes      int   // Options.MaxBytes
+	Evict         Evict // Options.Evict
+	KeysInLargest int   // keys in the shard that holds most
+	KeysInLeast   int   // and in the one that holds fewest
+	Compactions   int   // of a shard, since the start
+	Reverts       int   // compactions that ran out of memory, and put back what they had moved
+	Evicted       int   // keys that were dropped to make room, since the start
+	Postponed     int   // compactions put off until there is more memory, or more garbage
+	LockWaits     int   // how often somebody had to wait for a shard; 0 where the lock doesn't tell
 
 	Expiring      int // keys that have a deadline
 	Expired       int // keys dropped because it was over, since the start
@@ -37,7 +39,7 @@ type Stats struct {
 
 // Stats takes each shard's lock for a moment and reads 8 KiB of its index.
 func (e *Engine) Stats() Stats {
-	st := Stats{Shards: len(e.shards), KeysInLeast: math.MaxInt}
+	st := Stats{Shards: len(e.shards), MaxBytes: e.maxBytes, Evict: e.evict, KeysInLeast: math.MaxInt}
 	sampled, passed := 0, 0
 	for i := range e.shards {
 		s := &e.shards[i]
