@@ -20,11 +20,15 @@ const (
 )
 
 // Merge makes the new value of a key from the old one, if it exists, and the argument of an
-// APPEND or, with FormUpdate, an UPDATE. It appends the value to dst. The status is
+// APPEND or, with FormUpdate, an UPDATE; FormTail and FormFloat are Redis's. It appends the value to dst. The status is
 // StatusKeySet or StatusKeyUpdated, or it says why there is no new value: StatusKeyNotExist
 // or StatusTypeInvalid.
 func Merge(dst, old []byte, oldForm Form, exists bool, arg []byte, argForm Form) (value []byte, form Form, st Status) {
 	switch {
+	case argForm == FormTail:
+		return tail(dst, old, oldForm, exists, arg)
+	case argForm == FormFloat:
+		return plus(dst, old, oldForm, exists, arg)
 	case argForm == FormUpdate && !exists:
 		return dst, 0, StatusKeyNotExist
 	case !exists:

@@ -134,6 +134,9 @@ func appendValue(dst, value []byte, form Form) []byte {
 	return append(appendEscaped(append(dst, '"'), value), '"')
 }
 
+// AppendJSON appends a value, which IsText must report to be text, as JSON.
+func AppendJSON(dst, value []byte, form Form) []byte { return appendValue(dst, value, form) }
+
 // IsText reports whether a value has a JSON text: bytes that are not UTF-8 have none.
 func IsText(value []byte, form Form) bool { return form != FormBytes || ValidUTF8(value) }
 
