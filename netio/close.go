@@ -94,6 +94,9 @@ func (l *loop) drop(c *conn) {
 		return
 	}
 	c.phase = phaseClosed
+	if f, ok := c.framing.(*respFraming); ok {
+		l.leave(f)
+	}
 	last := len(l.conns) - 1
 	l.conns[c.index] = l.conns[last]
 	l.conns[c.index].index = c.index

@@ -75,6 +75,7 @@ type waiting struct {
 func (p *pipeline) submit(next int, part codec.Command) {
 	w := &waiting{isJoined: p.isJoined, admitted: admitted{
 		args: slices.Clone(p.args), queue: slices.Clone(p.queue), refusals: slices.Clone(p.refusals), extras: slices.Clone(p.extras), batch: p.batch,
+		replies: slices.Clone(p.replies), said: bytes.Clone(p.said),
 	}}
 	w.batch.Own()
 	args := w.args
@@ -158,6 +159,11 @@ func (p *pipeline) waitFor(w *waiting, next int, part codec.Command) {
 func (p *pipeline) answerWaiting(f framing, w *waiting) (done bool) {
 	p.framing, p.isJoined = f, w.isJoined
 	defer func() { p.isJoined = false }()
+	words, isRESP := f.(*respFraming)
+	if w.store != 0 && isRESP {
+		p.answerStored(w)
+		return true
+	}
 	if w.store != 0 {
 		p.countStoreCommand(w.store)
 		switch w.store.Effect() {
@@ -172,10 +178,18 @@ func (p *pipeline) answerWaiting(f framing, w *waiting) (done bool) {
 	}
 	own := p.admitted
 	p.admitted = w.admitted
-	done = p.answerBatch()
+	if isRESP {
+		done = p.answerReplies(words)
+	} else {
+		done = p.answerBatch()
+	}
 	w.admitted, p.admitted = p.admitted, own
 	if !done {
-		w.dropAnswered(p.stoppedAt)
+		if isRESP {
+			w.dropReplied(p.stoppedAt)
+		} else {
+			w.dropAnswered(p.stoppedAt)
+		}
 		p.resubmit(w)
 	}
 	return done

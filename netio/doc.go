@@ -5,7 +5,7 @@
 // # Terms
 //
 //   - A framing is how commands are cut out of a connection's bytes, and how answers
-//     are put around: JSON Lines or WebSocket. The first bytes of a connection choose
+//     are put around: JSON Lines, WebSocket or RESP. The first bytes of a connection choose
 //     it, from one table (framing.go). It is an interface of functions over bytes.
 //   - The pipeline is the road of commands through a loop: decoded, executed, answered.
 //     It knows neither gnet nor connections.
@@ -33,6 +33,15 @@
 // are the loop's read buffer, which the next connection's bytes overwrite. What a
 // turn can't use up, half a frame or what is over its share, is copied to
 // conn.pending and served from there.
+//
+// # Redis's protocol
+//
+// Its commands are words and not JSON, and an answer belongs to a command: an array begins
+// with its length, a count comes after the last key. So they have a road of their own from
+// the bytes to the batch, and back: wordUnits instead of units, a queue of replies instead of
+// elements (resp.go, respreplies.go). What lies between is the same for all: batches, shares,
+// committers, Apply. A command of several keys that has to stop in the middle keeps how far
+// it has come, and what it has counted, in longWords.
 //
 // # Turns and shares
 //

@@ -73,6 +73,13 @@ var framings = []framingRow{
 		refuse: func(_ codec.Status, reason string) []byte { return httpError(http.StatusServiceUnavailable, reason) },
 	},
 	{
+		name:   "RESP",
+		match:  looksLikeRESP,
+		make:   newRESPFraming,
+		asked:  func([]byte) bool { return true },
+		refuse: refuseRESP,
+	},
+	{
 		name:   "JSON Lines",
 		match:  func([]byte) match { return matches },
 		make:   func(opts *Options) framing { return &lineFraming{maxBytes: opts.MaxFrameBytes} },

@@ -44,7 +44,7 @@ func TestChooseFraming(t *testing.T) {
 		"GET /x":   "handshake",
 		"GETX":     "unknown",
 		"GETX\n":   "lines",
-		"get ":     "lines",
+		"get ":     "RESP",
 		"{":        "lines",
 		"\n":       "lines",
 		" GET ":    "lines",
@@ -73,6 +73,8 @@ func TestChooseFraming(t *testing.T) {
 				got = "handshake"
 			case *lineFraming:
 				got = "lines"
+			case *respFraming:
+				got = "RESP"
 			}
 		}
 		if got != want {

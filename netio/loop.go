@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -53,11 +54,15 @@ func (s *Server) newLoop(el eventLoop) *loop {
 	if s.opts.Journal != nil {
 		l.commitTo(s.opts.Journal, s.engine)
 	}
-	l.pipe.info = func() codec.Object {
+	stats := func() Stats {
 		l.publish()
-		st := s.Stats() // other loops' counts may lag by the turns that they are in
+		return s.Stats() // other loops' counts may lag by the turns that they are in
+	}
+	l.pipe.info = func() codec.Object {
+		st := stats()
 		return infoMembers(&st)
 	}
+	l.pipe.service = &respService{opts: &s.opts, clients: &s.respClients, stats: stats, random: rand.Uint64}
 	return l
 }
 
@@ -151,6 +156,9 @@ func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
 			return 0, false
 		}
 		c.framing = row.make(&l.srv.opts)
+		if f, ok := c.framing.(*respFraming); ok {
+			l.join(c, f)
+		}
 	}
 	t, next, end := l.pipe.run(c.framing, src, c.pending.Len() > 0, c.unfinished)
 	c.framing, c.unfinished = next, t.unfinished

@@ -68,6 +68,8 @@ func Merge(dst, old []byte, oldForm engine.Form, exists bool, op *engine.Op) (va
 		st = engine.Updated
 	case codec.StatusKeyNotExist:
 		st = engine.NotFound
+	case codec.StatusNotAnInteger:
+		st = engine.NotInteger
 	default:
 		st = engine.Refused
 	}

@@ -51,8 +51,10 @@ type Options struct {
 	AnyValues bool
 	// StrictText refuses binary WebSocket messages, which are served as text otherwise.
 	StrictText bool
-	// MinKeyChars is the least number of characters that a key has.
+	// MinKeyChars is the least number of characters that a key has; 0 means 6, and 1 for the
+	// clients of Redis's protocol.
 	MinKeyChars int
+	minKeyRESP  int
 
 	MaxFrameBytes    int           // of a message or a line, without its framing
 	MaxConns         int           // open connections
@@ -79,6 +81,7 @@ func (o Options) withDefaults() Options {
 		o.Listen = []string{DefaultListen}
 	}
 	setDefault(&o.Loops, defaultLoops(runtime.GOMAXPROCS(0)))
+	setDefault(&o.minKeyRESP, max(1, o.MinKeyChars)) // before that has its default
 	setDefault(&o.MinKeyChars, codec.DefaultMinKeyChars)
 	setDefault(&o.MaxFrameBytes, DefaultMaxFrameBytes)
 	setDefault(&o.MaxConns, DefaultMaxConns)

@@ -48,6 +48,9 @@ type pipeline struct {
 	cost    costs  // of the turn so far
 	untimed int    // batches since the last one that was timed
 
+	words   [][]byte     // of one command of Redis's protocol
+	service *respService // what its commands need of the server
+
 	// Of the turn that is being run.
 	framing    framing
 	lasting    bool         // the input outlives the turn: what refers to it would keep it alive
@@ -70,6 +73,9 @@ type admitted struct {
 	batch    engine.Batch
 	answered int   // of the batch's operations
 	blanks   []int // of each blank unit, how many commands of the queue came before it
+
+	replies []reply // the queue of Redis's protocol
+	said    []byte  // what those say without an operation, one after the other
 }
 
 // stop is the first element of a queue that was not executed.
@@ -154,7 +160,16 @@ func (p *pipeline) run(f framing, src []byte, lasting bool, from unfinished) (t 
 		p.waits = nil
 		p.refusing, p.refusedBy = p.commit.refuses()
 	}
-	used, more := p.units(src)
+	var used int
+	var more bool
+	if words, ok := f.(*respFraming); ok {
+		used, more = p.wordUnits(words, src)
+		if lasting {
+			clear(p.words[:cap(p.words)]) // they would keep the input alive
+		}
+	} else {
+		used, more = p.units(src)
+	}
 	p.framing.done(used)
 	return turn{used, more, p.unfinished, p.waits}, p.framing, p.end
 }
@@ -411,14 +426,19 @@ func (p *pipeline) noteOther(q *queued, cmd codec.Command) {
 // the first element that was not executed; or since the batch waits to be applied, and
 // they are next and part, where the connection goes on after it.
 func (p *pipeline) flush(next int, part codec.Command) bool {
-	if len(p.queue) == 0 {
+	if len(p.queue)+len(p.replies) == 0 {
 		return true
 	}
 	if len(p.batch.Ops) > 0 && !p.apply() {
 		p.submit(next, part)
 		return false
 	}
-	done := p.answerBatch()
+	done := true
+	if len(p.replies) == 0 {
+		done = p.answerBatch()
+	} else if done = p.answerReplies(p.framing.(*respFraming)); !done {
+		p.stopWords()
+	}
 	p.reset()
 	return done
 }
@@ -441,6 +461,9 @@ func (p *pipeline) reset() {
 		p.extras, p.kept = p.extras[:0], p.kept[:0]
 	}
 	p.queue, p.args, p.blanks = p.queue[:0], p.args[:0], p.blanks[:0]
+	if len(p.replies) > 0 {
+		p.resetReplies()
+	}
 	p.dec.Reset()
 }
 

@@ -53,7 +53,8 @@ type Server struct {
 		at    time.Time
 	}
 
-	saves saveWaits
+	saves       saveWaits
+	respClients respClients
 
 	acceptors  sync.WaitGroup
 	background sync.WaitGroup  // every other goroutine except gnet's
@@ -81,6 +82,7 @@ type store interface {
 	ClearSet(b *engine.Batch, seqs []uint64) (keys int, _ []uint64)
 	Scan(cursor engine.Cursor, prefix []byte, limit int, now int64, fn func(key, value []byte, form engine.Form, deadline int64) bool) (next engine.Cursor, done bool)
 	ScanKeys(cursor engine.Cursor, prefix []byte, limit int, now int64, fn func(key []byte) bool) (next engine.Cursor, done bool)
+	CursorAt(n uint64) engine.Cursor
 	Expires() bool
 	Stats() engine.Stats
 }

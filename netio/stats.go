@@ -20,9 +20,10 @@ type Stats struct {
 	Loops []LoopStats // of each event loop, in the order of their first connections
 	Total Counters    // of all loops
 
-	Keys   int           // in the store
-	Store  engine.Stats  // not older than maxStatsAge; Keys is exact
-	Uptime time.Duration // since New
+	Keys    int           // in the store
+	Store   engine.Stats  // not older than maxStatsAge; Keys is exact
+	Uptime  time.Duration // since New
+	Started time.Time     // New
 
 	// Memory besides Store.ReservedBytes: what connections hold of input and output, and
 	// what Go's runtime has taken from the system for anything but these.
@@ -52,6 +53,7 @@ func (s *Server) Stats() Stats {
 		Keys:          s.store.Len(),
 		Store:         s.storeStats(now),
 		Uptime:        now.Sub(s.created),
+		Started:       s.created,
 		Version:       s.opts.Version,
 
 		MaxBufferBytes: s.opts.MaxBufferBytes,

@@ -45,9 +45,10 @@ const usage = `Usage: keyframe-server [flags]
        keyframe-server config check|print|sample [flags]
        keyframe-server check|dump DIR
 
-Serves a JSON key-value store, in memory and, with --data-dir, on disk. One port speaks both framings: a
-connection that begins with an HTTP GET becomes a WebSocket (one command a
-message), any other speaks JSON Lines (one command a line). Try it:
+Serves a JSON key-value store, in memory and, with --data-dir, on disk. One port speaks all of
+them: a connection that begins with an HTTP GET becomes a WebSocket (one command
+a message), one that begins with a command of Redis's speaks that (redis-cli -p
+1987), any other speaks JSON Lines (one command a line). Try it:
 
   printf '{"SET":{"user1234_name":"bob"}}\n' | nc -N 127.0.0.1 1987
 
@@ -91,7 +92,7 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	fs.Var(&fsync, "fsync", "when what --data-dir keeps is safe from a power cut: everysec (after a second), always (before it is answered) or no (when the system likes)")
 	recovery := choice{value: "refuse", choices: []string{"refuse", "truncate"}}
 	fs.Var(&recovery, "recover", "what to do when the journal in --data-dir is damaged: refuse to start, or truncate it there")
-	fs.IntVar(&o.MinKeyChars, "min-key", codec.DefaultMinKeyChars, "how many characters a key must have, 1 to 1024")
+	minKey := fs.Int("min-key", codec.DefaultMinKeyChars, "how many characters a key must have, 1 to 1024; what is said here counts for Redis's clients too, whose keys have 1 otherwise")
 	fs.Var(sizeOrAuto{newSize(&cfg.store.MaxBytes, 0), &cfg.autoMemory}, "max-memory", "what the store may take: a SET that needs more gets status 14, or see --evict (0: no limit; auto: what the container or the machine has, less --max-buffers and a margin for the process)")
 	fs.TextVar(&cfg.store.Evict, "evict", engine.EvictNone, "the `policy` of what may go to make room when --max-memory is reached: none, volatile (keys with a deadline, the next ones first) or all (keys that are asked for least)")
 	fs.Var(newSize(&o.MaxFrameBytes, netio.DefaultMaxFrameBytes), "max-frame", "the longest command, as a message or a line")
@@ -152,6 +153,9 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 		if v := fs.Lookup(name).Value.String(); v == "0" || v == "0 B" || v == "0s" {
 			return nil, fmt.Errorf("--%s must be more than 0", name)
 		}
+	}
+	if fs.Changed("min-key") { // else it depends on the protocol
+		o.MinKeyChars = *minKey
 	}
 	if o.Loops < 0 {
 		return nil, fmt.Errorf("--loops must not be negative")
