@@ -2,6 +2,7 @@ package netio
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -35,7 +36,7 @@ func (s *Server) accept(ln net.Listener) {
 	for {
 		nc, err := ln.Accept()
 		if err == nil {
-			err = s.admit(nc)
+			err = s.admit(nc, isSecure(ln))
 		}
 		switch {
 		case errors.Is(err, net.ErrClosed):
@@ -65,21 +66,31 @@ func (s *Server) pause(last time.Duration) time.Duration {
 }
 
 // admit gives a connection to an event loop, or refuses it. An error means that
-// this could not be done; the connection is closed.
-func (s *Server) admit(nc net.Conn) error {
+// this could not be done; the connection is closed. One that is to be secure shakes hands
+// before.
+func (s *Server) admit(nc net.Conn, secure bool) error {
 	if s.loading.Load() {
-		s.refuse(nc, codec.StatusUnavailable, s.loadingText())
+		s.refuse(s.waiting(nc, secure), codec.StatusUnavailable, s.loadingText())
 		return nil
 	}
 	if s.counters.conns.Add(1) > int64(s.opts.MaxConns) {
 		s.counters.conns.Add(-1)
 		s.counters.refused.Add(1)
-		s.refuse(nc, refusedSyntax, tooManyConns)
+		s.refuse(s.waiting(nc, secure), refusedSyntax, tooManyConns)
 		return nil
 	}
 	s.awaitDescriptors(nc)
 	s.counters.accepted.Add(1) // before the loop has it: its first answer may be SERVER_INFO
-	if _, err := s.loops.EnrollContext(nc, &conn{remote: nc.RemoteAddr()}); err != nil {
+	if secure {
+		s.acceptors.Go(func() { s.shakeHands(nc) })
+		return nil
+	}
+	return s.enroll(nc, &conn{remote: nc.RemoteAddr()})
+}
+
+// enroll gives a connection to an event loop.
+func (s *Server) enroll(nc net.Conn, c *conn) error {
+	if _, err := s.loops.EnrollContext(nc, c); err != nil {
 		s.counters.conns.Add(-1)
 		s.counters.accepted.Add(^uint64(0))
 		return fmt.Errorf("giving the connection to an event loop: %w", err)
@@ -154,7 +165,9 @@ func (s *Server) refuse(nc net.Conn, code codec.Status, reason string) {
 	case s.refusing <- struct{}{}:
 	default:
 		_ = nc.SetDeadline(time.Now().Add(refuseAtOnce))
-		_, _ = nc.Write(refusalLine(code, reason))
+		if _, secure := nc.(*tls.Conn); !secure { // it would have to shake hands for that
+			_, _ = nc.Write(refusalLine(code, reason))
+		}
 		_ = nc.Close()
 		return
 	}

@@ -92,6 +92,9 @@ func (c *conn) usage() (u usage) {
 	if c.framing != nil {
 		u.input += c.framing.held()
 	}
+	if c.tls != nil {
+		u.input += c.tls.Held()
+	}
 	u.output = int(c.out.held.Load())
 	if c.commit != nil {
 		u.output += cap(c.commit.out)

@@ -58,6 +58,9 @@ func (l *loop) onClose(c *conn, err error) {
 	if c.phase == phaseClosed {
 		return
 	}
+	if c.tls != nil && !c.detached && c.phase == phaseOpen && errors.Is(err, io.EOF) {
+		l.srv.countTLSFailure(TLSTruncated)
+	}
 	left := c.hasPending() || c.out.writing.Load() || c.commit.exists()
 	if !left || l.srv.isStopped() || !errors.Is(err, io.EOF) || c.out.detach() != nil {
 		l.drop(c)
@@ -76,6 +79,12 @@ func (l *loop) onClose(c *conn, err error) {
 func (l *loop) finishDetached(c *conn) {
 	if c.out.writing.Load() {
 		return // until the writer reports
+	}
+	if c.tls != nil {
+		l.sealed = c.tls.Close(l.sealed[:0])
+		if c.out.send(l.sealed) == nil && c.out.writing.Load() {
+			return
+		}
 	}
 	l.drop(c)
 }

@@ -35,6 +35,7 @@ type conn struct {
 	loop   *loop
 	remote net.Addr
 	out    outbox
+	tls    *tlsConn // nil: bytes are what they are
 
 	framing framing // nil until the first bytes have chosen it
 	phase   phase
@@ -51,7 +52,7 @@ type conn struct {
 	squeezed  bool // it holds more than the budget has left: it is not read, nor served while it has answers unread
 	parked    bool // too much is pending: gnet does not watch the socket, so that TCP pushes back
 	unparking bool // and is about to be watched again
-	detached  bool // the client has shut its sending side down: answer what is left, then close
+	detached  bool // the client has shut its sending side down, or has said so in TLS: answer what is left, then close
 
 	// Times are kept by the sweep; a turn only marks active.
 	active      bool  // bytes have arrived since the last sweep

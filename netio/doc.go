@@ -17,7 +17,7 @@
 //
 // # The way of a frame
 //
-//	accept (Go's listeners) ── EnrollContext ──► an event loop
+//	accept (Go's listeners) ── (TLS: a handshake) ── EnrollContext ──► an event loop
 //
 //	socket ─► gnet's read buffer ─► loop.serve ─► pipeline.run ─► framing.next
 //	                                                                  │ payload
@@ -33,6 +33,9 @@
 // are the loop's read buffer, which the next connection's bytes overwrite. What a
 // turn can't use up, half a frame or what is over its share, is copied to
 // conn.pending and served from there.
+//
+// Bytes of a TLS connection are opened before serve and sealed before the outbox, on the
+// loop; tls.go has the rest. Others pay a comparison on each side for it.
 //
 // # Redis's protocol
 //

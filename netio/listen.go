@@ -40,7 +40,7 @@ func listen(address string, mode fs.FileMode) (net.Listener, error) {
 			return c.Control(func(fd uintptr) { _ = unix.Fchmod(int(fd), uint32(mode)) })
 		}
 	}
-	ln, err := config.Listen(context.Background(), network, addr)
+	ln, err := config.Listen(context.Background(), strings.Replace(network, "tls", "tcp", 1), addr)
 	if err == nil && network == "unix" && mode != 0 {
 		if err = os.Chmod(addr, mode); err != nil { // what the umask has taken
 			_ = ln.Close()
@@ -55,18 +55,36 @@ func listen(address string, mode fs.FileMode) (net.Listener, error) {
 		}
 		return nil, fmt.Errorf("netio: can't listen on %s: %w", address, err)
 	}
+	if network == "tls" {
+		ln = secureListener{ln}
+	}
 	return ln, nil
 }
 
-// ParseAddress takes an address of Options.Listen apart: "host:port", "tcp://host:port" and
-// "unix:///path". Its error is an *OptionError.
+// secureListener is one whose connections speak TLS.
+type secureListener struct{ net.Listener }
+
+func (ln secureListener) Addr() net.Addr { return secureAddr{ln.Listener.Addr()} }
+
+func isSecure(ln net.Listener) bool {
+	_, secure := ln.(secureListener)
+	return secure
+}
+
+// secureAddr is the address of one.
+type secureAddr struct{ net.Addr }
+
+func (secureAddr) Network() string { return "tls" }
+
+// ParseAddress takes an address of Options.Listen apart: "host:port", "tcp://host:port",
+// "tls://host:port" and "unix:///path". Its error is an *OptionError.
 func ParseAddress(address string) (network, addr string, err error) {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {
 		scheme, rest = "tcp", address
 	}
 	switch scheme {
-	case "tcp":
+	case "tcp", "tls":
 		_, port, err := net.SplitHostPort(rest)
 		if err != nil {
 			return "", "", &OptionError{"Listen", address, "host:port"}
@@ -74,14 +92,14 @@ func ParseAddress(address string) (network, addr string, err error) {
 		if _, err := net.LookupPort("tcp", port); err != nil {
 			return "", "", &OptionError{"Listen", address, "a port from 0 to 65535"}
 		}
-		return "tcp", rest, nil
+		return scheme, rest, nil
 	case "unix":
 		if !filepath.IsAbs(rest) {
 			return "", "", &OptionError{"Listen", address, "an absolute path, as in unix:///run/keyframe.sock"}
 		}
 		return "unix", rest, nil
 	default:
-		return "", "", &OptionError{"Listen", address, fmt.Sprintf("tcp or unix for the unknown scheme %q", scheme)}
+		return "", "", &OptionError{"Listen", address, fmt.Sprintf("tcp, tls or unix for the unknown scheme %q", scheme)}
 	}
 }
 

@@ -103,6 +103,19 @@ var metrics = []Metric{
 	number("accept_errors_total", "acceptErrors", KindCounter, "Times that accepting a connection failed, for lack of descriptors mostly.",
 		func(st *Stats) uint64 { return st.AcceptErrors }),
 
+	family("tls_handshakes_total", "tlsHandshakes", "version", "TLS handshakes that came through, by version.", eachTLSVersion),
+	number("tls_resumed_total", "tlsResumed", KindCounter, "Those of them that went on with a session of before.",
+		func(st *Stats) uint64 { return st.TLS.Resumed }),
+	number("tls_shaking", "tlsShaking", KindGauge, "Connections that have not come through their TLS handshake yet.",
+		func(st *Stats) int { return st.TLS.Shaking }),
+	family("tls_failures_total", "tlsFailures", "reason", "TLS handshakes that failed and, as `record` and `truncated`, connections that ended with a false record or without close_notify, by reason.", eachTLSFailure),
+	{Name: "tls_certificate_end_seconds", Kind: KindGauge, Help: "Until when the certificate is valid, in seconds since 1970.",
+		Samples: func(st *Stats, sample func(string, float64)) {
+			if !st.TLS.CertificateEnd.IsZero() {
+				sample("", float64(st.TLS.CertificateEnd.Unix()))
+			}
+		}},
+
 	byLoop("frames_total", "frames", KindCounter, "Lines and WebSocket frames received.",
 		func(l *LoopStats) uint64 { return l.Frames }),
 	number("received_bytes_total", "bytesIn", KindCounter, "Bytes received, framing included.",
@@ -257,6 +270,18 @@ func eachCommand(st *Stats, each func(string, uint64)) {
 func eachError(st *Stats, each func(string, uint64)) {
 	for kind, n := range st.Total.Errors {
 		each(ErrorKind(kind).String(), n)
+	}
+}
+
+func eachTLSVersion(st *Stats, each func(string, uint64)) {
+	for i, n := range st.TLS.Handshakes {
+		each(tlsVersions[i].name, n)
+	}
+}
+
+func eachTLSFailure(st *Stats, each func(string, uint64)) {
+	for reason, n := range st.TLS.Failures {
+		each(TLSFailure(reason).String(), n)
 	}
 }
 

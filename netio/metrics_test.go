@@ -42,6 +42,10 @@ func measured() *Stats {
 
 		InputBytes: 51, OutputBytes: 52, MaxBufferBytes: 53, RestBytes: 54,
 	}
+	st.TLS = TLSStats{Handshakes: [2]uint64{61, 62}, Resumed: 63, Shaking: 64}
+	for i := range st.TLS.Failures {
+		st.TLS.Failures[i] = uint64(70 + i)
+	}
 	for i := range st.Loops {
 		st.Total.add(&st.Loops[i].Counters)
 	}
@@ -57,6 +61,8 @@ func TestServerInfoText(t *testing.T) {
 	}
 	want := `{"SERVER_INFO_RSP":{"st":0,"keyCnt":10000000,"qryCnt":3004,"version":"9.8.7 \"<&>\"","uptimeSeconds":90,"loops":2,"shards":512,` +
 		`"storeBytes":1099511627776,"evicted":45,"inputBytes":51,"outputBytes":52,"maxBufferBytes":53,"restBytes":54,"connsNow":31,"connsTotal":9223372036854775808,"connsRefused":33,"slowConsumers":34,"squeezed":3014,"cutOff":3016,"acceptErrors":35,` +
+		`"tlsHandshakes":{"1.2":61,"1.3":62},"tlsResumed":63,"tlsShaking":64,"tlsFailures":{"not_tls":70,"version":71,"parameters":72,"certificate":73,` +
+		`"rejected":74,"timeout":75,"busy":76,"closed":77,"other":78,"record":79,"truncated":80},` +
 		`"frames":3002,"bytesIn":3006,"bytesOut":3008,"commands":{` + strings.Join(commands, ",") + `},` +
 		`"errors":{"syntax":3400,"not_one_command":3402,"unknown_command":3404,"argument_type":3406,"key_length":3408,"value_type":3410,` +
 		`"out_of_memory":3412,"value_differs":3414,"not_an_integer":3416,"denied":3418,"unavailable":3420,"upgrade":3422,"protocol":3424,` +

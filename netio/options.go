@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,9 +36,19 @@ const (
 
 // Options configure a Server. The zero value means the defaults.
 type Options struct {
-	// Listen are the addresses to serve: "host:port", "tcp://host:port" or
+	// Listen are the addresses to serve: "host:port", "tcp://host:port", "tls://host:port" or
 	// "unix:///path". Port 0 means any free port; see Server.Addrs.
 	Listen []string
+	// TLSCert is a file with the certificate for the tls:// ones and those between it and the
+	// root, TLSKey one with its private key, both in PEM. They are read again when they
+	// change; see Server.ReloadCertificates.
+	TLSCert, TLSKey string
+	// TLSClientCA is a file with the roots of clients' certificates; "": clients are not asked
+	// for one. With TLSClientOptional they may have none, but not a bad one.
+	TLSClientCA       string
+	TLSClientOptional bool
+	// TLSMin is the least version of TLS: tls.VersionTLS12 or tls.VersionTLS13.
+	TLSMin uint16
 	// UnixMode is the permissions of the sockets of "unix:///path"; 0 leaves them to the
 	// umask.
 	UnixMode fs.FileMode
@@ -91,6 +102,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.HandshakeTimeout, DefaultHandshakeTimeout)
 	setDefault(&o.OutputTimeout, DefaultOutputTimeout)
 	setDefault(&o.StopTimeout, DefaultStopTimeout)
+	setDefault(&o.TLSMin, tls.VersionTLS12)
 	setDefault(&o.Version, "unknown")
 	setDefault(&o.Logger, slog.Default())
 	return o
@@ -144,10 +156,16 @@ func (o Options) validate() error {
 			faults = append(faults, &OptionError{field, d, "more than 0"})
 		}
 	}
+	secure := false
 	for _, address := range o.Listen {
-		if _, _, err := ParseAddress(address); err != nil {
+		network, _, err := ParseAddress(address)
+		if err != nil {
 			faults = append(faults, err)
 		}
+		secure = secure || network == "tls"
+	}
+	if err := o.validateTLS(secure); err != nil {
+		faults = append(faults, err)
 	}
 	for _, origin := range o.AllowOrigins {
 		if !isOrigin(origin) {

@@ -45,7 +45,7 @@ func (o *Options) isOwnName(host string) bool {
 		return true
 	}
 	for _, address := range o.Listen {
-		if network, addr, err := ParseAddress(address); err == nil && network == "tcp" && strings.EqualFold(HostOf(addr), host) {
+		if network, addr, err := ParseAddress(address); err == nil && network != "unix" && strings.EqualFold(HostOf(addr), host) {
 			return true
 		}
 	}

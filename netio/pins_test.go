@@ -17,7 +17,7 @@ func TestLayouts(t *testing.T) {
 		got, most uintptr
 	}{
 		{"queued", unsafe.Sizeof(queued{}), 16},
-		{"conn", unsafe.Sizeof(conn{}), 408},
+		{"conn", unsafe.Sizeof(conn{}), 416},
 		{"lineFraming", unsafe.Sizeof(lineFraming{}), 32},
 		{"wsFraming", unsafe.Sizeof(wsFraming{}), 80},
 		{"Counters", unsafe.Sizeof(Counters{}), 64 + 8*(uintptr(codec.NumOpcodes)+uintptr(NumErrorKinds)+NumBatchSizes)},

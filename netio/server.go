@@ -55,6 +55,7 @@ type Server struct {
 
 	saves       saveWaits
 	respClients respClients
+	tls         tlsServer
 
 	acceptors  sync.WaitGroup
 	background sync.WaitGroup  // every other goroutine except gnet's
@@ -109,6 +110,9 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		byLoop:   make(map[gnet.EventLoop]*loop),
 	}
 	s.budget.init(&s.opts, &s.counters.conns)
+	if err := s.initTLS(); err != nil {
+		return nil, err
+	}
 	s.loading.Store(opts.Journal != nil)
 	s.spawnWriter = func(w *writer) { s.background.Go(w.run) }
 	s.stopping, s.stop = context.WithCancel(context.Background())
@@ -138,6 +142,9 @@ func (s *Server) Start() error {
 	}
 	s.loops = loops
 	s.background.Go(s.sweeper)
+	if s.opts.TLSCert != "" {
+		s.background.Go(s.watchCertificates)
+	}
 	for _, ln := range s.listeners {
 		s.acceptors.Go(func() { s.accept(ln) })
 	}
@@ -329,7 +336,11 @@ func (h *handler) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	if c.loop != nil {
 		return nil, c.loop.reopen(c, gc, descriptor(gc.Fd()))
 	}
-	h.srv.loopOf(gc.EventLoop()).open(c, gc, descriptor(gc.Fd()))
+	l := h.srv.loopOf(gc.EventLoop())
+	l.open(c, gc, descriptor(gc.Fd()))
+	if c.tls != nil {
+		l.openLeft(c)
+	}
 	return nil, gnet.None
 }
 
@@ -341,7 +352,11 @@ func (h *handler) OnTraffic(gc gnet.Conn) gnet.Action {
 	if err != nil {
 		panic("BUG: netio: Peek(-1): " + err.Error())
 	}
-	c.loop.serve(c, in)
+	if c.tls == nil {
+		c.loop.serve(c, in)
+	} else {
+		c.loop.receive(c, in)
+	}
 	mangle(in)
 	if c.gc != gc {
 		return gnet.None // it was closed, and gnet has released its buffer

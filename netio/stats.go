@@ -17,6 +17,8 @@ type Stats struct {
 	SlowConsumers uint64 // closed because they did not read
 	AcceptErrors  uint64 // out of descriptors, mostly
 
+	TLS TLSStats
+
 	Loops []LoopStats // of each event loop, in the order of their first connections
 	Total Counters    // of all loops
 
@@ -38,6 +40,15 @@ type Stats struct {
 type LoopStats struct {
 	Conns int
 	Counters
+}
+
+// TLSStats are a server's numbers of TLS.
+type TLSStats struct {
+	Handshakes     [len(tlsVersions)]uint64 // that came through, by version
+	Resumed        uint64
+	Failures       [NumTLSFailures]uint64 // by TLSFailure
+	Shaking        int                    // now
+	CertificateEnd time.Time              // zero: there is no certificate
 }
 
 // Stats gathers the server's numbers. It takes no time from the event loops:
@@ -62,6 +73,7 @@ func (s *Server) Stats() Stats {
 		j := s.opts.Journal.Stats()
 		st.Journal = &j
 	}
+	st.TLS = s.tls.stats()
 	// We know of a loop when it gets its first connection; until then it has
 	// counted nothing.
 	st.Loops = make([]LoopStats, s.opts.Loops)

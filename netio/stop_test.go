@@ -325,7 +325,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	want := []netio.OptionError{
 		fault("Listen", "nonsense", "host:port"),
 		fault("Listen", "unix://here", "an absolute path, as in unix:///run/keyframe.sock"),
-		fault("Listen", "udp://127.0.0.1:1", `tcp or unix for the unknown scheme "udp"`),
+		fault("Listen", "udp://127.0.0.1:1", `tcp, tls or unix for the unknown scheme "udp"`),
 		fault("Loops", -1, "1 to 256"),
 		fault("MaxFrameBytes", 1, "64 to 268435456"),
 		fault("MaxConns", -5, "1 to 1048576"),

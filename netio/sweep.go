@@ -107,7 +107,7 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 	case c.pinged && now.After(c.deadline):
 		l.count.Errors[ErrorIdleTimeout]++
 		l.closeNow(c, errNoPong)
-	case !c.pinged && c.gc != nil && c.framing != nil && silent >= opts.pingAfter() && l.pings > 0:
+	case !c.pinged && c.gc != nil && !c.detached && c.framing != nil && silent >= opts.pingAfter() && l.pings > 0:
 		// A client that is alive answers the ping, and is not idle.
 		var ok bool
 		if l.pipe.out, ok = c.framing.appendPing(l.pipe.out); ok {

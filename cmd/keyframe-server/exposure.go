@@ -26,7 +26,8 @@ func (c *config) checkExposure() error {
 	var faults []error
 	for _, address := range c.server.Listen {
 		// CheckOptions has found the addresses to be right.
-		if network, addr, _ := netio.ParseAddress(address); network == "tcp" && !isLocal(addr) {
+		network, addr, _ := netio.ParseAddress(address)
+		if proven := network == "tls" && c.server.TLSClientCA != "" && !c.server.TLSClientOptional; network != "unix" && !proven && !isLocal(addr) {
 			faults = append(faults, fmt.Errorf("--listen %s can be reached from other machines, where anybody may read and write everything: give a loopback address or a unix socket, or add --insecure if all who reach it may", address))
 		}
 	}

@@ -4,8 +4,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"keyframe/netio/netiotest"
 )
 
 // TestExposure: what other machines reach is refused, unless it is said to be meant.
@@ -46,6 +49,22 @@ func TestExposure(t *testing.T) {
 	}
 	if _, err := parseFlags([]string{"--admin", ":9090", "--admin-token-file", token}, nil, io.Discard); err != nil {
 		t.Errorf("with a token: %v", err)
+	}
+	ca := netiotest.NewCA(t)
+	cert, key := ca.Server("server")
+	secure := []string{"-l", "tls://:1987", "--tls-cert", cert, "--tls-key", key}
+	for _, tt := range []struct {
+		more []string
+		ok   bool
+	}{
+		{nil, false},
+		{[]string{"--tls-client-ca", ca.File}, true}, // who has no certificate of theirs is kept out
+		{[]string{"--tls-client-ca", ca.File, "--tls-client", "verify"}, false},
+		{[]string{"--tls-client-ca", ca.File, "-l", ":1988"}, false},
+	} {
+		if _, err := parseFlags(append(slices.Clone(secure), tt.more...), nil, io.Discard); (err == nil) != tt.ok {
+			t.Errorf("TLS with %v: %v", tt.more, err)
+		}
 	}
 	if _, err := parseFlags([]string{"-l", "127.0.0.1:1", "-l", ":1987", "--admin", ":0"}, nil, io.Discard); err == nil || !strings.Contains(err.Error(), "--listen :1987") {
 		t.Errorf("one of two listeners: %v", err)

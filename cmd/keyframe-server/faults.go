@@ -17,6 +17,9 @@ import (
 var (
 	serverFlags = map[string]string{
 		"Listen":           "listen",
+		"TLSCert":          "tls-cert",
+		"TLSKey":           "tls-key",
+		"TLSClientCA":      "tls-client-ca",
 		"AllowOrigins":     "allow-origin",
 		"Loops":            "loops",
 		"MinKeyChars":      "min-key",

@@ -4,28 +4,33 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"keyframe/engine"
 	"keyframe/netio"
+	"keyframe/netio/netiotest"
 )
 
 // flagless are the fields of Options that no flag can give a faulty value.
 var flagless = map[string]bool{
-	"AnyValues":       true, // --values has two values
-	"StrictText":      true, // neither has --strict-text
-	"StopTimeout":     true,
-	"UnixMode":        true, // --unix-mode refuses what would be faulty
-	"Version":         true,
-	"Logger":          true,
-	"Shards":          true,
-	"InitialCapacity": true,
-	"Simulation":      true, // for tests
-	"RecordEffects":   true, // --data-dir needs them
-	"Journal":         true, // it is what --data-dir opens
-	"Clock":           true, // the system's
-	"Merge":           true, // the codec's, for commands that change a part of a value
+	"AnyValues":         true, // --values has two values
+	"TLSClientOptional": true, // neither has --tls-client
+	"TLSMin":            true, // nor --tls-min
+	"StrictText":        true, // neither has --strict-text
+	"StopTimeout":       true,
+	"UnixMode":          true, // --unix-mode refuses what would be faulty
+	"Version":           true,
+	"Logger":            true,
+	"Shards":            true,
+	"InitialCapacity":   true,
+	"Simulation":        true, // for tests
+	"RecordEffects":     true, // --data-dir needs them
+	"Journal":           true, // it is what --data-dir opens
+	"Clock":             true, // the system's
+	"Merge":             true, // the codec's, for commands that change a part of a value
 }
 
 // memoryWanted is how the engine words what MaxBytes may be. Its unit is smaller in builds
@@ -42,6 +47,8 @@ func memoryWanted(t *testing.T) string {
 // TestFieldsAndFlags: every field has its flag, or a reason to have none. A good value of
 // the flag reaches this field and no other; the fault of a bad one names the flag.
 func TestFieldsAndFlags(t *testing.T) {
+	ca := netiotest.NewCA(t)
+	cert, key := ca.Server("server")
 	tests := map[string]struct {
 		good string
 		set  any
@@ -50,6 +57,9 @@ func TestFieldsAndFlags(t *testing.T) {
 	}{
 		"allow-origin":      {"https://a.example", []string{"https://a.example"}, "a.example", `--allow-origin is "a.example", want an origin such as https://example.com, null, or * for all`},
 		"listen":            {"127.0.0.1:7", []string{"127.0.0.1:7"}, "nonsense", `--listen is "nonsense", want host:port`},
+		"tls-cert":          {cert, cert, "none.pem", `--tls-cert is "none.pem", want a file that can be read: no such file or directory`},
+		"tls-key":           {key, key, "none.pem", `--tls-key is "none.pem", want a file that can be read: no such file or directory`},
+		"tls-client-ca":     {ca.File, ca.File, "none.pem", `--tls-client-ca is "none.pem", want a file that can be read: no such file or directory`},
 		"loops":             {"7", 7, "257", "--loops is 257, want 1 to 256"},
 		"min-key":           {"7", 7, "1025", "--min-key is 1025, want 1 to 1024"},
 		"max-frame":         {"3MiB", 3 << 20, "63B", "--max-frame is 63 B, want 64 B to 256 MiB"},
@@ -63,7 +73,8 @@ func TestFieldsAndFlags(t *testing.T) {
 		"max-memory":        {"64MiB", 64 << 20, "1KiB", "--max-memory is 1 KiB, want " + memoryWanted(t)},
 		"evict":             {"volatile", engine.EvictVolatile, "all", "--evict is all, want none while there is no ceiling"},
 	}
-	with := map[string][]string{"evict": {"--max-memory", "64MiB"}} // without which the good value isn't one
+	secure := []string{"--listen", "tls://127.0.0.1:7", "--tls-cert", cert, "--tls-key", key}
+	with := map[string][]string{"evict": {"--max-memory", "64MiB"}, "tls-cert": secure, "tls-key": secure, "tls-client-ca": secure} // without which the good value isn't one
 	check := func(options any, of func(*config) any, flags map[string]string) {
 		fields := reflect.TypeOf(options)
 		for i := range fields.NumField() {
@@ -92,7 +103,11 @@ func TestFieldsAndFlags(t *testing.T) {
 			if got := of(cfg); !reflect.DeepEqual(got, want.Interface()) {
 				t.Errorf("--%s %s gives %+v, want %+v", flag, tt.good, got, want)
 			}
-			if _, err := parseFlags([]string{"--" + flag, tt.bad}, nil, io.Discard); err == nil || oneLine(err) != tt.want {
+			args := []string{"--" + flag, tt.bad}
+			if strings.HasPrefix(flag, "tls-") {
+				args = append(slices.Clone(secure), args...)
+			}
+			if _, err := parseFlags(args, nil, io.Discard); err == nil || oneLine(err) != tt.want {
 				t.Errorf("--%s %s: %v, want %s", flag, tt.bad, err, tt.want)
 			}
 			delete(tests, flag)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -74,6 +75,7 @@ func parseFlags(args, environ []string, stdout io.Writer) (*config, error) {
 func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*config, error) {
 	cfg := &config{memory: memory, autoBuffers: true}
 	o := &cfg.server
+	o.TLSMin = tls.VersionTLS12
 	fs := pflag.NewFlagSet("keyframe-server", pflag.ContinueOnError)
 	fs.SortFlags = false
 	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
@@ -84,7 +86,13 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	})
 	fs.Usage = func() { fmt.Fprintf(stdout, usage, fs.FlagUsages()) }
 
-	fs.StringArrayVarP(&o.Listen, "listen", "l", []string{netio.DefaultListen}, "`address` to serve, repeatable: host:port, tcp://host:port or unix:///path")
+	fs.StringArrayVarP(&o.Listen, "listen", "l", []string{netio.DefaultListen}, "`address` to serve, repeatable: host:port, tcp://host:port, tls://host:port or unix:///path")
+	fs.StringVar(&o.TLSCert, "tls-cert", "", "`file` with the certificate for tls:// addresses and those between it and the root, in PEM; it is read again when it changes, and so are the next two")
+	fs.StringVar(&o.TLSKey, "tls-key", "", "`file` with its private key")
+	fs.StringVar(&o.TLSClientCA, "tls-client-ca", "", "`file` with the roots of clients' certificates: clients must prove with one who they are (by default they are not asked)")
+	clientCert := choice{value: "require", choices: []string{"require", "verify"}}
+	fs.Var(&clientCert, "tls-client", "with --tls-client-ca: require a certificate, or verify the one of a client that has one")
+	fs.Var((*tlsVersion)(&o.TLSMin), "tls-min", "the least version of TLS: 1.2 or 1.3")
 	values := choice{value: "scalar", choices: []string{"scalar", "any"}}
 	fs.Var(&values, "values", "what may be stored: scalar (strings, numbers, booleans) or any (null, objects and arrays too)")
 	fs.StringVar(&cfg.dataDir, "data-dir", "", "keep the store on disk in this `directory`, which is made if it isn't there (by default nothing is read or written)")
@@ -135,6 +143,7 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	}
 	o.AnyValues = values.value == "any"
 	o.StopTimeout = netio.DefaultStopTimeout
+	o.TLSClientOptional = clientCert.value == "verify"
 	cfg.logFormat = format.value
 	cfg.fsync, _ = journal.ParseMode(fsync.value) // it is one of its names
 	cfg.recover = recovery.value
@@ -239,6 +248,24 @@ func (c *choice) Set(text string) error {
 
 func (c *choice) String() string { return c.value }
 func (c *choice) Type() string   { return strings.Join(c.choices, "|") }
+
+// tlsVersion is a flag that takes a version of TLS.
+type tlsVersion uint16
+
+func (v *tlsVersion) Set(text string) error {
+	for number, name := range tlsVersionNames {
+		if text == name {
+			*v = tlsVersion(number)
+			return nil
+		}
+	}
+	return fmt.Errorf("want 1.2 or 1.3")
+}
+
+func (v *tlsVersion) String() string { return tlsVersionNames[uint16(*v)] }
+func (v *tlsVersion) Type() string   { return "1.2|1.3" }
+
+var tlsVersionNames = map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}
 
 // fileMode is a flag that takes permissions in octal.
 type fileMode os.FileMode

@@ -35,6 +35,10 @@ func (measured) Stats() netio.Stats {
 		}
 		return n
 	}
+	tls := netio.TLSStats{Handshakes: [2]uint64{61, 62}, Resumed: 63, Shaking: 64, CertificateEnd: time.Unix(1_700_000_000, 0)}
+	for i := range tls.Failures {
+		tls.Failures[i] = uint64(70 + i)
+	}
 	return netio.Stats{
 		Conns: 31, ConnsTotal: 32, ConnsRefused: 33, SlowConsumers: 34, AcceptErrors: 35,
 		Loops:  []netio.LoopStats{{Conns: 11, Counters: counters(1000)}, {Conns: 20, Counters: counters(2000)}},
@@ -44,6 +48,8 @@ func (measured) Stats() netio.Stats {
 		Uptime: 90*time.Second + 999*time.Millisecond,
 
 		InputBytes: 51, OutputBytes: 52, MaxBufferBytes: 53, RestBytes: 54,
+
+		TLS: tls,
 	}
 }
 

@@ -1,0 +1,648 @@
+package netio_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"keyframe/netio"
+	"keyframe/netio/netiotest"
+)
+
+// tlsServer is a running server with one listener of TLS.
+type tlsServer struct {
+	*testServer
+	ca     *netiotest.CA
+	client *tls.Config // that its clients use
+}
+
+func startTLS(t testing.TB, opts netio.Options) *tlsServer {
+	t.Helper()
+	ca := netiotest.NewCA(t)
+	if opts.TLSCert == "" {
+		opts.TLSCert, opts.TLSKey = ca.Server("server")
+	}
+	opts.Listen = []string{"tls://127.0.0.1:0"}
+	s := startServer(t, opts)
+	if network := s.Addrs()[0].Network(); network != "tls" {
+		t.Fatalf("it listens on %s", network)
+	}
+	return &tlsServer{s, ca, &tls.Config{RootCAs: ca.Pool, ServerName: "localhost"}}
+}
+
+// dial shakes hands; the end of the test closes the connection.
+func (s *tlsServer) dial(t testing.TB, config *tls.Config) (*tls.Conn, error) {
+	t.Helper()
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: patience}, Config: config}
+	c, err := d.Dial("tcp", s.tcp)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return c.(*tls.Conn), nil
+}
+
+func (s *tlsServer) lines(t testing.TB, config *tls.Config) *lineClient {
+	t.Helper()
+	c, err := s.dial(t, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &lineClient{t, c, bufio.NewReaderSize(c, 1<<16)}
+}
+
+func (s *tlsServer) webSocket(t testing.TB, config *tls.Config) *wsClient {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	hc := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
+	c, resp, err := websocket.Dial(ctx, "wss://"+s.tcp, &websocket.DialOptions{HTTPClient: hc})
+	if err != nil {
+		t.Fatalf("%v (%v)", err, resp)
+	}
+	c.SetReadLimit(64 << 20)
+	t.Cleanup(func() { _ = c.CloseNow() })
+	return &wsClient{t, c, ctx}
+}
+
+// eachTLS runs a test with a server and clients of each version and framing.
+func eachTLS(t *testing.T, opts netio.Options, test func(t *testing.T, s *tlsServer, dial func() client)) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, framing := range []string{"lines", "websocket"} {
+			t.Run(tls.VersionName(version)+"/"+framing, func(t *testing.T) {
+				s := startTLS(t, opts)
+				s.client.MaxVersion = version
+				test(t, s, func() client {
+					if framing == "lines" {
+						return s.lines(t, s.client)
+					}
+					return s.webSocket(t, s.client)
+				})
+			})
+		}
+	}
+}
+
+// TestTLS: commands of all sizes are answered, over both framings and versions.
+func TestTLS(t *testing.T) {
+	eachTLS(t, netio.Options{}, func(t *testing.T, s *tlsServer, dial func() client) {
+		c := dial()
+		big := strings.Repeat("v", 3<<20)
+		converse(t, c, []exchange{
+			{`{"SET":{"user1234_name":"bob","user1234_age":31}}`, []string{`{"SET_RSP":{"st":1,"k":"user1234_name"}}`, `{"SET_RSP":{"st":1,"k":"user1234_age"}}`}},
+			{`{"GET":["user1234_name"]}`, []string{`{"GET_RSP":{"st":0,"user1234_name":"bob"}}`}},
+			{`{"SET":{"big-value":"` + big + `"}}`, []string{`{"SET_RSP":{"st":1,"k":"big-value"}}`}},
+			{`{"GET":["big-value"]}`, []string{`{"GET_RSP":{"st":0,"big-value":"` + big + `"}}`}},
+			{`[]`, []string{`{"SERVER_ERROR":{"s":4,"m":"Only one command permitted"}}`}},
+		})
+		// Many in flight: they are more than one read of the loop's.
+		const n = 5000
+		go func() {
+			for i := range n {
+				c.send(fmt.Sprintf(`{"SET":{"pipelined-%d":%d}}`, i, i))
+			}
+		}()
+		for i := range n {
+			if got, want := c.recv(), fmt.Sprintf(`{"SET_RSP":{"st":1,"k":"pipelined-%d"}}`, i); got != want {
+				t.Fatalf("%s, want %s", got, want)
+			}
+		}
+		st := s.Stats()
+		if got := st.TLS.Handshakes[0] + st.TLS.Handshakes[1]; got != 1 || st.TLS.Failures != [netio.NumTLSFailures]uint64{} || st.TLS.Shaking != 0 || st.TLS.CertificateEnd.IsZero() {
+			t.Errorf("%+v", st.TLS)
+		}
+	})
+}
+
+// TestTLSHalfClose: a client that says with close_notify that it sends no more gets the
+// answers to all that it has sent, then the server's close_notify.
+func TestTLSHalfClose(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		s := startTLS(t, netio.Options{})
+		s.client.MaxVersion = version
+		c := s.lines(t, s.client)
+		value := strings.Repeat("v", 60_000)
+		c.send(`{"SET":{"long-one":"` + value + `"}}`)
+		const n = 500 // 30 MB of answers: more than the sockets' buffers take
+		c.sendRaw(strings.Repeat(`{"GET":["long-one"]}`+"\n", n) + `{"SET":{"cut-off":1}}`)
+		if err := c.Conn.(*tls.Conn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(c.wantEOF(), "\n") // io.ErrUnexpectedEOF without a close_notify
+		if len(lines) != n+2 || lines[n] != `{"GET_RSP":{"st":0,"long-one":"`+value+`"}}` || lines[n+1] != "" {
+			t.Errorf("%x: %d lines", version, len(lines))
+		}
+		other := s.lines(t, s.client)
+		converse(t, other, []exchange{{`{"COUNT":{}}`, []string{`{"COUNT_RSP":{"st":0,"cnt":1}}`}}})
+		if f := s.Stats().TLS.Failures; f != [netio.NumTLSFailures]uint64{} {
+			t.Errorf("%x: failures %v", version, f)
+		}
+	}
+}
+
+// TestTLSStop: a stop is the end of both directions, and a client is told so in its framing
+// and by TLS.
+func TestTLSStop(t *testing.T) {
+	s := startTLS(t, netio.Options{})
+	l, w := s.lines(t, s.client), s.webSocket(t, s.client)
+	l.send(fence)
+	l.recv()
+	w.send(fence)
+	w.recv()
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop() }()
+	if rest := l.wantEOF(); rest != "" {
+		t.Errorf("lines: %q", rest)
+	}
+	_ = l.Close()
+	w.wantClose(websocket.StatusGoingAway)
+	_ = w.CloseNow()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// failures waits until handshakes have failed for this reason.
+func (s *tlsServer) failures(t testing.TB, reason netio.TLSFailure, want uint64) {
+	t.Helper()
+	waitFor(t, "a failure that is counted as "+reason.String(), func() bool { return s.Stats().TLS.Failures[reason] >= want })
+	if st := s.Stats().TLS; st.Failures[reason] != want {
+		t.Errorf("%d failures for %s, want %d", st.Failures[reason], reason, want)
+	}
+}
+
+// TestTLSRefusals: whom a handshake keeps out, and under which reason that is counted.
+func TestTLSRefusals(t *testing.T) {
+	other := netiotest.NewCA(t)
+	for _, tt := range []struct {
+		name   string
+		opts   func(ca *netiotest.CA, o *netio.Options)
+		client func(s *tlsServer, c *tls.Config)
+		reason netio.TLSFailure
+		want   string // of the client's error, in part; "": it is let in
+	}{
+		{"1.2 is let in by default", nil, func(s *tlsServer, c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, 0, ""},
+		{"1.1", nil, func(s *tlsServer, c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, netio.TLSVersion, "protocol version"},
+		{"1.2 where 1.3 is the least", func(_ *netiotest.CA, o *netio.Options) { o.TLSMin = tls.VersionTLS13 },
+			func(s *tlsServer, c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, netio.TLSVersion, "protocol version"},
+		{"a cipher suite without authenticated encryption", nil,
+			func(s *tlsServer, c *tls.Config) {
+				c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+			}, netio.TLSParameters, "handshake failure"},
+		{"http/1.1", nil, func(s *tlsServer, c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} }, 0, ""},
+		{"HTTP/2 only", nil, func(s *tlsServer, c *tls.Config) { c.NextProtos = []string{"h2"} }, netio.TLSParameters, "no application protocol"},
+		{"a root that the client does not know", nil, func(s *tlsServer, c *tls.Config) { c.RootCAs = other.Pool }, netio.TLSRejected, "unknown authority"},
+		{"a name that the certificate has not", nil, func(s *tlsServer, c *tls.Config) { c.ServerName = "example.com" }, netio.TLSRejected, "not example.com"},
+		{"the server's certificate has expired",
+			func(ca *netiotest.CA, o *netio.Options) {
+				o.TLSCert, o.TLSKey = ca.Server("expired", func(c *x509.Certificate) {
+					c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+				})
+			}, nil, netio.TLSRejected, "has expired"},
+
+		{"no certificate", wantClients, nil, netio.TLSCertificate, "certificate required"},
+		{"a certificate", wantClients, func(s *tlsServer, c *tls.Config) { c.Certificates = []tls.Certificate{s.ca.Client("alice")} }, 0, ""},
+		{"a certificate of another CA", wantClients, func(s *tlsServer, c *tls.Config) { show(c, other.Client("alice")) }, netio.TLSCertificate, "unknown certificate authority"},
+		{"an expired certificate", wantClients, func(s *tlsServer, c *tls.Config) {
+			show(c, s.ca.Client("alice", func(c *x509.Certificate) {
+				c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+			}))
+		}, netio.TLSCertificate, "expired certificate"},
+		{"a certificate for servers", wantClients, func(s *tlsServer, c *tls.Config) {
+			show(c, s.ca.Client("alice", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }))
+		}, netio.TLSCertificate, "bad certificate"},
+		{"no certificate, where it need not be", mayHaveClients, nil, 0, ""},
+		{"a certificate of another CA, where none need be", mayHaveClients, func(s *tlsServer, c *tls.Config) { show(c, other.Client("alice")) }, netio.TLSCertificate, "unknown certificate authority"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ca := netiotest.NewCA(t)
+			var opts netio.Options
+			opts.TLSCert, opts.TLSKey = ca.Server("server")
+			if tt.opts != nil {
+				tt.opts(ca, &opts)
+			}
+			s := startTLS(t, opts)
+			s.ca = ca
+			s.client.RootCAs = ca.Pool
+			config := s.client
+			if tt.client != nil {
+				tt.client(s, config)
+			}
+			c, err := s.dial(t, config)
+			if err == nil { // in 1.3 the client is through before the server is
+				_, err = io.WriteString(c, fence+"\n")
+			}
+			if err == nil {
+				_, err = bufio.NewReader(c).ReadString('\n')
+			}
+			if tt.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("the client's error is %v, want %s", err, tt.want)
+			}
+			s.failures(t, tt.reason, 1)
+		})
+	}
+}
+
+func wantClients(ca *netiotest.CA, o *netio.Options) { o.TLSClientCA = ca.File }
+
+func mayHaveClients(ca *netiotest.CA, o *netio.Options) {
+	o.TLSClientCA, o.TLSClientOptional = ca.File, true
+}
+
+// show has a client show a certificate that the server has not asked for.
+func show(c *tls.Config, cert tls.Certificate) {
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
+}
+
+// TestNotTLS: clients that speak otherwise are told in their own language.
+func TestNotTLS(t *testing.T) {
+	s := startTLS(t, netio.Options{})
+	for i, tt := range []struct{ send, want string }{
+		{fence + "\n", `{"SERVER_ERROR":{"s":5,"m":"this address speaks TLS"}}` + "\n"},
+		{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n"},
+		{"POST / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n"},
+	} {
+		c := dialLines(t, "tcp", s.tcp)
+		c.sendRaw(tt.send)
+		if got := c.wantEOF(); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%q gets %q", tt.send, got)
+		}
+		s.failures(t, netio.TLSNotTLS, uint64(i+1))
+	}
+	c := dialLines(t, "tcp", s.tcp)
+	_ = c.Conn.(*net.TCPConn).CloseWrite()
+	c.wantEOF()
+	s.failures(t, netio.TLSClosed, 1)
+}
+
+// cutting is a connection whose writes are cut in pieces.
+type cutting struct {
+	net.Conn
+	piece int
+}
+
+func (c *cutting) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = c.Conn.Write(p[n:min(n+c.piece, len(p))])
+		n += m
+	}
+	return n, err
+}
+
+// TestTLSSegments: records that come byte by byte, handshake included, are what they are
+// whole.
+func TestTLSSegments(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, piece := range []int{1, 7, 4096} {
+			s := startTLS(t, netio.Options{})
+			nc, err := net.Dial("tcp", s.tcp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			config := s.client.Clone()
+			config.MaxVersion = version
+			c := tls.Client(&cutting{nc, piece}, config)
+			_ = c.SetDeadline(time.Now().Add(patience))
+			converse(t, &lineClient{t, c, bufio.NewReader(c)}, []exchange{
+				{`{"SET":{"user1234_name":"` + strings.Repeat("x", 20_000) + `"}}`, []string{`{"SET_RSP":{"st":1,"k":"user1234_name"}}`}},
+				{`{"COUNT":{}}`, []string{`{"COUNT_RSP":{"st":0,"cnt":1}}`}},
+			})
+		}
+	}
+}
+
+// flipping is a connection that changes a byte of what is written when it is told to.
+type flipping struct {
+	net.Conn
+	flip bool
+}
+
+func (c *flipping) Write(p []byte) (int, error) {
+	if c.flip {
+		p[len(p)-1] ^= 1
+	}
+	return c.Conn.Write(p)
+}
+
+// TestTLSFalseRecord: a record that was changed on its way ends the connection, with an
+// alert, and is not executed; nor is what is cut off, with or without a part of a record.
+func TestTLSFalseRecord(t *testing.T) {
+	s := startTLS(t, netio.Options{})
+	nc, err := net.Dial("tcp", s.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	wire := &flipping{Conn: nc}
+	c := tls.Client(wire, s.client)
+	_ = c.SetDeadline(time.Now().Add(patience))
+	l := &lineClient{t, c, bufio.NewReader(c)}
+	l.send(fence)
+	l.recv()
+	wire.flip = true
+	l.send(`{"SET":{"changed":1}}`)
+	if rest, err := io.ReadAll(c); err == nil || !strings.Contains(err.Error(), "bad record MAC") {
+		t.Errorf("%q, %v", rest, err)
+	}
+	s.failures(t, netio.TLSRecord, 1)
+
+	raw, err := net.Dial("tcp", s.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := &cuttingOff{Conn: raw}
+	c = tls.Client(cut, s.client)
+	_ = c.SetDeadline(time.Now().Add(patience))
+	l = &lineClient{t, c, bufio.NewReader(c)}
+	l.send(fence)
+	l.recv()
+	cut.short = true
+	l.send(`{"SET":{"cut-off":1}}`)
+	_ = raw.(*net.TCPConn).CloseWrite()
+	if rest := l.wantRest(); rest != "" {
+		t.Errorf("a cut record is answered: %q", rest)
+	}
+	s.failures(t, netio.TLSTruncated, 1)
+	if got := s.Stats().Keys; got != 0 {
+		t.Errorf("%d keys", got)
+	}
+}
+
+// cuttingOff is a connection that leaves the last byte of a write out when it is told to.
+type cuttingOff struct {
+	net.Conn
+	short bool
+}
+
+func (c *cuttingOff) Write(p []byte) (int, error) {
+	if !c.short {
+		return c.Conn.Write(p)
+	}
+	_, err := c.Conn.Write(p[:len(p)-1])
+	return len(p), err
+}
+
+// wantRest is what is left, however the connection ends.
+func (c *lineClient) wantRest() string {
+	rest, _ := io.ReadAll(c.r)
+	return string(rest)
+}
+
+// TestTLSTruncated: what has come whole is answered, though the client says with a FIN only
+// that it sends no more.
+func TestTLSTruncated(t *testing.T) {
+	s := startTLS(t, netio.Options{})
+	nc, err := net.Dial("tcp", s.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	c := tls.Client(nc, s.client)
+	_ = c.SetDeadline(time.Now().Add(patience))
+	l := &lineClient{t, c, bufio.NewReader(c)}
+	value := strings.Repeat("v", 60_000)
+	l.send(`{"SET":{"long-one":"` + value + `"}}`)
+	const n = 500
+	l.sendRaw(strings.Repeat(`{"GET":["long-one"]}`+"\n", n))
+	_ = nc.(*net.TCPConn).CloseWrite()
+	if lines := strings.Split(l.wantEOF(), "\n"); len(lines) != n+2 {
+		t.Errorf("%d lines", len(lines))
+	}
+	s.failures(t, netio.TLSTruncated, 1)
+}
+
+// TestTLSUnread: answers that a client does not read stop it, as without TLS, and it gets
+// all of them in the end.
+func TestTLSUnread(t *testing.T) {
+	s := startTLS(t, netio.Options{MaxOutputBytes: 1 << 20})
+	c := s.lines(t, s.client)
+	value := strings.Repeat("v", 60_000)
+	c.send(`{"SET":{"long-one":"` + value + `"}}`)
+	c.recv()
+	const n = 2000 // 120 MB
+	get := `{"GET":["long-one"]}` + strings.Repeat(" ", 4000)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for range n {
+			c.send(get)
+		}
+	}()
+	waitFor(t, "output that waits", func() bool { return s.Stats().OutputBytes > 1<<20 })
+	for i := range n {
+		if got := c.recv(); len(got) != len(value)+len(`{"GET_RSP":{"st":0,"long-one":""}}`) {
+			t.Fatalf("answer %d: %.100s", i, got)
+		}
+	}
+	<-sent
+	if most := s.Stats().OutputBytes; most > 4<<20 {
+		t.Errorf("%d bytes are held", most)
+	}
+}
+
+// TestTLSTickets: a client that has been here goes on with its session, until the
+// certificates are others.
+func TestTLSTickets(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		s := startTLS(t, netio.Options{})
+		s.client.MaxVersion = version
+		s.client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		resumed := func() bool {
+			c := s.lines(t, s.client)
+			c.send(fence)
+			c.recv() // a ticket has come before it
+			return c.Conn.(*tls.Conn).ConnectionState().DidResume
+		}
+		if resumed() || !resumed() || s.Stats().TLS.Resumed != 1 {
+			t.Errorf("%x: resumed %d", version, s.Stats().TLS.Resumed)
+		}
+		s.ca.Server("server")
+		if changed, err := s.ReloadCertificates(); !changed || err != nil {
+			t.Fatal(changed, err)
+		}
+		if resumed() {
+			t.Errorf("%x: an old session is good for a new certificate", version)
+		}
+	}
+}
+
+// TestTLSReload: certificates are replaced while clients come and go. Those that are there
+// stay, those that come get the new one, and files that don't fit change nothing.
+func TestTLSReload(t *testing.T) {
+	ca := netiotest.NewCA(t)
+	cert, key := ca.Server("server")
+	s := startTLS(t, netio.Options{TLSCert: cert, TLSKey: key, TLSClientCA: ca.File})
+	client := ca.Client("alice")
+	s.client.RootCAs, s.client.Certificates = ca.Pool, []tls.Certificate{client}
+	stop := make(chan struct{})
+	var work sync.WaitGroup
+	for i := range 4 {
+		work.Go(func() {
+			lasting := s.lines(t, s.client)
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				lasting.send(fmt.Sprintf(`{"SET":{"lasting-%d":%d}}`, i, n))
+				lasting.recv()
+				c, err := tls.Dial("tcp", s.tcp, s.client)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = c.SetDeadline(time.Now().Add(patience))
+				if _, err := io.WriteString(c, fence+"\n"); err == nil {
+					_, err = bufio.NewReader(c).ReadString('\n')
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				_ = c.Close()
+			}
+		})
+	}
+	serial := func() string {
+		return s.lines(t, s.client).Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	for range 10 {
+		before := serial()
+		ca.Server("server")
+		if changed, err := s.ReloadCertificates(); !changed || err != nil {
+			t.Fatal(changed, err)
+		}
+		if serial() == before {
+			t.Error("the old certificate is shown")
+		}
+		if changed, err := s.ReloadCertificates(); changed || err != nil {
+			t.Errorf("the same files again: %v, %v", changed, err)
+		}
+	}
+	for _, broken := range []string{"", "nonsense"} {
+		before := serial()
+		if err := os.WriteFile(cert, []byte(broken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var fault *netio.OptionError
+		if changed, err := s.ReloadCertificates(); changed || !errors.As(err, &fault) || fault.Field != "TLSCert" {
+			t.Errorf("a broken file: %v, %v", changed, err)
+		}
+		if serial() != before {
+			t.Error("a broken file has changed the certificate")
+		}
+	}
+	close(stop)
+	work.Wait()
+
+	// The watch finds the next change by itself.
+	before := serial()
+	ca.Server("server")
+	waitFor(t, "a new certificate", func() bool { return serial() != before })
+
+	// Clients of a CA that is removed get in no more, even with a ticket.
+	other := netiotest.NewCA(t)
+	text, err := os.ReadFile(other.File)
+	if err == nil {
+		err = os.WriteFile(ca.File, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := s.ReloadCertificates(); !changed || err != nil {
+		t.Fatal(changed, err)
+	}
+	c, err := s.dial(t, s.client)
+	if err == nil {
+		_, err = c.Read(make([]byte, 1))
+	}
+	if err == nil || !strings.Contains(err.Error(), "unknown certificate authority") {
+		t.Errorf("a client of a removed CA: %v", err)
+	}
+}
+
+// TestHalfHandshakes: clients that begin to shake hands and don't go on, more than may shake
+// hands at once, keep nobody out for long, and are let go.
+func TestHalfHandshakes(t *testing.T) {
+	s := startTLS(t, netio.Options{})
+	hello := clientHello(t, s.client)
+	const n = 1500
+	var halves []net.Conn
+	for range n {
+		c, err := net.Dial("tcp", s.tcp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+		halves = append(halves, c)
+	}
+	c := s.lines(t, s.client)
+	c.send(fence)
+	c.recv()
+	for _, half := range halves {
+		_ = half.SetDeadline(time.Now().Add(patience))
+		if _, err := io.Copy(io.Discard, half); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("a half-done handshake is kept")
+		}
+	}
+	waitFor(t, "the count of those let go", func() bool {
+		st := s.Stats().TLS
+		return st.Failures[netio.TLSTimeout]+st.Failures[netio.TLSBusy] == n && st.Shaking == 0
+	})
+	if s.Stats().TLS.Failures[netio.TLSBusy] == 0 {
+		t.Error("nobody was let go for others")
+	}
+}
+
+// clientHello is what a client sends first.
+func clientHello(t testing.TB, config *tls.Config) []byte {
+	t.Helper()
+	near, far := net.Pipe()
+	go func() { _ = tls.Client(near, config).Handshake() }()
+	b := make([]byte, 1<<14)
+	n, err := far.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = far.Close()
+	_ = near.Close()
+	return b[:n]
+}
+
+// TestTLSTurnedAway: over MaxConns a client is told so after a handshake.
+func TestTLSTurnedAway(t *testing.T) {
+	s := startTLS(t, netio.Options{MaxConns: 1})
+	c := s.lines(t, s.client)
+	c.send(fence)
+	c.recv()
+	other := s.lines(t, s.client)
+	other.send(fence)
+	if got := other.wantEOF(); got != `{"SERVER_ERROR":{"s":5,"m":"too many connections"}}`+"\n" {
+		t.Errorf("%q", got)
+	}
+}
