@@ -155,9 +155,10 @@ type Batch struct {
 	work     int    // what it has worked on besides
 	args     []Args
 	effects  []effect
-	retrying bool   // an operation is being executed again, see retryFull
-	old      []byte // a Merge's copy of the value that it is made from
-	merged   []byte // and what Options.Merge appends to
+	copied   []copiedValue // of some of them
+	retrying bool          // an operation is being executed again, see retryFull
+	old      []byte        // a Merge's copy of the value that it is made from
+	merged   []byte        // and what Options.Merge appends to
 
 	mergedForm Form
 }
@@ -271,7 +272,7 @@ func (b *Batch) Reset() {
 		b.args = b.args[:0]
 	}
 	b.next = 0
-	b.effects = b.effects[:0]
+	b.resetEffects()
 	b.scratch = b.scratch[:0]
 	if cap(b.scratch) > maxKeptScratch {
 		b.scratch = nil

@@ -28,7 +28,8 @@ func (e *Engine) ClearSet(b *Batch, seqs []uint64) (n int, _ []uint64) {
 			panic("BUG: engine: ClearSet of other operations than Set")
 		}
 	}
-	b.scratch, b.effects = b.scratch[:0], b.effects[:0]
+	b.scratch = b.scratch[:0]
+	b.resetEffects()
 	e.lockAll()
 	taken, n, seqs := e.clearLocked(seqs)
 	for i := b.next; i < len(b.Ops); i++ {

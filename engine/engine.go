@@ -87,7 +87,8 @@ const minHinted = 4
 // Values that an earlier Apply of the same batch read are overwritten, and its effects
 // forgotten.
 func (e *Engine) Apply(b *Batch) bool {
-	b.scratch, b.effects, b.work = b.scratch[:0], b.effects[:0], 0
+	b.scratch, b.work = b.scratch[:0], 0
+	b.resetEffects()
 	b.stopAt = b.ReadLimit
 	if b.stopAt <= 0 {
 		b.stopAt = math.MaxInt
@@ -209,6 +210,9 @@ func (e *Engine) execute(b *Batch, op *Op, h hash) {
 // Expires reports whether any key has ever had a deadline. Reading the clock takes more time
 // than anything else that a batch of few operations does for its deadlines.
 func (e *Engine) Expires() bool { return e.pool.expires.Load() }
+
+// Evicts reports whether keys may be evicted: Options.Evict says so.
+func (e *Engine) Evicts() bool { return e.evicts }
 
 // Len returns the number of keys.
 func (e *Engine) Len() int {

@@ -498,10 +498,9 @@ func (e *Engine) noteEvicted(b *Batch, s *shard, shard hash) {
 		return
 	}
 	for _, gone := range ev.gone {
-		effect := b.record(s, shard, effectEvicted)
-		effect.from = len(b.scratch)
+		from := len(b.scratch)
 		b.scratch = append(b.scratch, gone...)
-		effect.to = len(b.scratch)
+		b.recordCopy(s, shard, effectEvicted, from, 0, 0)
 	}
 	clear(ev.gone)
 	ev.gone = ev.gone[:0]

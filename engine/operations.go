@@ -235,7 +235,7 @@ func (e *Engine) rename(b *Batch, h hash, from, to []byte, replace bool) Status 
 	if e.recordEffects && st == Renamed && !bytes.Equal(from, to) {
 		b.record(&e.shards[src], src, effectGone)
 		_, rec := e.shards[dst].table.find(toHash, to)
-		b.recordCopy(&e.shards[dst], dst, effectMoved, rec)
+		b.recordContent(&e.shards[dst], dst, effectMoved, rec)
 	}
 	return st
 }

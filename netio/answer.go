@@ -169,6 +169,9 @@ const failures = 1<<engine.OutOfMemory | 1<<engine.NotInteger | 1<<engine.Differ
 func (p *pipeline) answerStoreCommand(payload []byte, at, next int, cmd codec.Command) bool {
 	p.cost.spent += storeCosts[cmd.Op.Effect()]
 	effect := cmd.Op.Effect()
+	if p.commit != nil && effect != codec.EffectPing {
+		defer p.commit.seesAll() // then: it depends on nothing that happens later
+	}
 	if effect.Writes() && p.refusing != codec.StatusOK {
 		p.countCommand()
 		p.count.Errors[elementKind(p.refusing)]++

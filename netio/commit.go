@@ -48,9 +48,13 @@ type committer interface {
 	clear(b *engine.Batch) (keys int, now bool)
 	submitClear(b *engine.Batch, cleared func(keys int))
 
-	// position returns the place, in the committer's order, of the last of what has been
-	// applied on this loop. Answers that are made now leave when the loop has been
-	// released up to there; see loop.release. It never falls.
+	// seesAll is told that what is being answered depends on the whole store, not only on
+	// what apply was given.
+	seesAll()
+
+	// position returns the place, in the committer's order, of the last of what the
+	// answers depend on that have been made since it was last asked. They leave when the
+	// loop has been released up to there; see loop.release.
 	position() uint64
 }
 
@@ -219,6 +223,10 @@ type uncommitted struct {
 	waits *waiting // nil: nothing
 	held  bool     // answers must not leave yet
 	out   []byte   // those answers
+
+	// position is the last of what the connection was answered, or has read for an answer
+	// that several turns make.
+	position uint64
 }
 
 // exists reports whether there is anything that the client has to be answered with yet.
@@ -236,16 +244,34 @@ type held struct {
 // hold keeps out back if the connection's answers have to wait, and reports whether it
 // does.
 func (l *loop) hold(c *conn, out []byte) bool {
-	if !c.commit.held {
-		at := l.commit.position()
-		if at <= l.released || len(out) == 0 {
+	u := c.commit
+	if !u.held {
+		u.position = max(u.position, l.commit.position())
+		if u.position <= l.released || len(out) == 0 {
 			return false
 		}
-		c.commit.held = true
-		l.holding = append(l.holding, held{c, at})
+		u.held = true
+		l.holding = append(l.holding, held{c, u.position})
+		if n := len(l.spare); n > 0 {
+			u.out, l.spare[n-1] = l.spare[n-1], nil
+			l.spare = l.spare[:n-1]
+		}
 	}
-	c.commit.out = append(c.commit.out, out...)
+	u.out = append(u.out, out...)
 	return true
+}
+
+// The memory of answers that were held is kept for the next ones, or it would be garbage at
+// each turn: of as many connections as mostly are held at once, if it is little.
+const (
+	maxSpare      = 64
+	maxSpareBytes = 16 << 10
+)
+
+func (l *loop) keepSpare(out []byte) {
+	if len(l.spare) < maxSpare && cap(out) > 0 && cap(out) <= maxSpareBytes {
+		l.spare = append(l.spare, out[:0])
+	}
 }
 
 // release sends what waits for positions up to upTo, in order. With an error none of it
@@ -267,6 +293,7 @@ func (l *loop) release(upTo uint64, err error) {
 			l.drop(c)
 			continue
 		}
+		l.keepSpare(out)
 		l.account(c)
 		l.pauseIfBehind(c)
 		l.serve(c, nil)

@@ -16,5 +16,5 @@ func ApplyLogged(log *journal.Journal, e *engine.Engine, b *engine.Batch) {
 
 // StartLog begins a run of the journal of a store.
 func StartLog(log *journal.Journal, e *engine.Engine) error {
-	return log.Start(journalStore{e, context.Background()})
+	return startLog(context.Background(), log, e)
 }

@@ -1,10 +1,12 @@
 package netio
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"keyframe/codec"
@@ -26,10 +28,13 @@ type journaled struct {
 	lane     *journal.Lane
 	settling bool     // settle is about to run
 	seqs     []uint64 // scratch
+
+	unsynced *unsynced // all loops'; nil: whoever reads waits for all that is not safe
+	depends  uint64    // with it: the last group that what was read since position depends on
 }
 
 func (l *loop) commitTo(log *journal.Journal, e *engine.Engine) {
-	c := &journaled{loop: l, store: e, log: log}
+	c := &journaled{loop: l, store: e, log: log, unsynced: l.srv.unsynced}
 	c.lane = log.NewLane(func(upTo uint64, err error) {
 		l.execute(func() { c.release(upTo, err) })
 	})
@@ -45,11 +50,20 @@ func (c *journaled) refuses() (st codec.Status, why string) {
 
 // apply applies the batch and notes its effects.
 func (c *journaled) apply(b *engine.Batch) (now bool) {
-	if !mayChange(b) {
+	ops := b.Ops[b.Executed():]
+	if !mayChange(ops) {
 		c.store.Apply(b)
+		if c.unsynced != nil {
+			for i := range ops[:len(ops)-(len(b.Ops)-b.Executed())] {
+				c.depends = max(c.depends, c.unsynced.group(ops[i].Key))
+			}
+		}
 		return true
 	}
-	c.lane.Begin()
+	group := c.lane.Begin()
+	if c.unsynced != nil {
+		c.markUnsynced(ops, group)
+	}
 	c.store.Apply(b)
 	to := c.lane.Records()
 	*to = appendEffects(*to, b)
@@ -59,22 +73,42 @@ func (c *journaled) apply(b *engine.Batch) (now bool) {
 }
 
 // mayChange reports whether there is an operation that may have an effect.
-func mayChange(b *engine.Batch) bool {
-	ops := b.Ops[b.Executed():]
+func mayChange(ops []engine.Op) bool {
 	for i := range ops {
-		switch ops[i].Kind {
-		case engine.Get, engine.Contains, engine.Deadline:
-		default:
+		if !onlyReads(ops[i].Kind) {
 			return true
 		}
 	}
 	return false
 }
 
+func onlyReads(kind engine.Kind) bool {
+	return kind == engine.Get || kind == engine.Contains || kind == engine.Deadline
+}
+
+// markUnsynced marks the keys that may be changed. It comes before the change.
+func (c *journaled) markUnsynced(ops []engine.Op, group uint64) {
+	for i := range ops {
+		op := &ops[i]
+		if onlyReads(op.Kind) {
+			continue
+		}
+		c.unsynced.mark(op.Key, group)
+		if op.Kind == engine.Rename {
+			c.unsynced.mark(op.Value, group)
+		}
+	}
+	c.depends = max(c.depends, group) // no key of the batch can have a later one
+}
+
 // appendEffects appends the records of what the batch's last Apply has changed.
 func appendEffects(dst []byte, b *engine.Batch) []byte {
-	for e := range b.Effects() {
-		switch {
+	for i := range b.NumEffects() {
+		if op, shard, seq, ok := b.StoredEffect(i); ok {
+			dst = journal.AppendSet(dst, shard, seq, op.Key, op.Value, uint8(op.Form), 0)
+			continue
+		}
+		switch e := b.Effect(i); {
 		case e.Gone && !e.Evicted && b.Ops[e.Op].Kind == engine.Rename:
 			dst = journal.AppendRename(dst, e.Shard, e.Seq, e.Key) // that of the new key follows
 		case e.Gone:
@@ -91,18 +125,19 @@ func (c *journaled) submit(*engine.Batch, func()) {
 }
 
 func (c *journaled) clear(b *engine.Batch) (keys int, now bool) {
-	c.lane.Begin()
+	group := c.lane.Begin()
+	if c.unsynced != nil {
+		c.unsynced.markAll(group)
+		c.depends = max(c.depends, group)
+	}
 	to := c.lane.Records()
 	if b == nil {
 		keys, c.seqs = c.store.ClearRecorded(c.seqs[:0])
 		*to = journal.AppendClear(*to, c.seqs)
 	} else {
 		keys, c.seqs = c.store.ClearSet(b, c.seqs[:0])
-		effects := 0 // for some there may have been no room, or others had to make it
-		for range b.Effects() {
-			effects++
-		}
-		*to = appendEffects(journal.AppendClearSet(*to, c.seqs, effects), b)
+		// Not as many as pairs: for some there may be no room, or others had to make it.
+		*to = appendEffects(journal.AppendClearSet(*to, c.seqs, b.NumEffects()), b)
 	}
 	c.lane.End()
 	c.settleSoon()
@@ -113,10 +148,16 @@ func (c *journaled) submitClear(*engine.Batch, func(int)) {
 	panic("BUG: netio: a CLEAR that is executed at once is submitted")
 }
 
+// seesAll has answers depend on all that the store is made of.
+func (c *journaled) seesAll() { c.depends = max(c.depends, c.log.Position()) }
+
 // position returns the group that answers made now have to wait for. If it isn't safe yet,
 // somebody will wait.
 func (c *journaled) position() uint64 {
-	at := c.log.Position()
+	at := c.depends
+	if c.depends = 0; c.unsynced == nil {
+		at = c.log.Position()
+	}
 	if at > c.loop.released {
 		if c.loop.released = max(c.loop.released, c.log.Kept()); at > c.loop.released {
 			c.settleSoon()
@@ -150,6 +191,9 @@ func (c *journaled) release(upTo uint64, err error) {
 // loadBatch is how many keys are stored at once while the store is loaded.
 const loadBatch = 512
 
+// loadBatches are those of recoveries.
+var loadBatches = sync.Pool{New: func() any { return new(engine.Batch) }}
+
 // errNoRoom ends a recovery into a store that is too small.
 var errNoRoom = errors.New("netio: what is on disk takes more than the store's memory may be (--max-memory)")
 
@@ -161,8 +205,9 @@ type journalStore struct {
 
 // Apply stores what was on disk. It may be called from any goroutine.
 func (s journalStore) Apply(changes []journal.Change) error {
-	var b engine.Batch
-	b.Ops = make([]engine.Op, 0, min(len(changes), loadBatch))
+	b := loadBatches.Get().(*engine.Batch)
+	defer loadBatches.Put(b)
+	defer b.Reset()
 	for len(changes) > 0 {
 		n := min(len(changes), loadBatch)
 		for i := range changes[:n] {
@@ -178,14 +223,34 @@ func (s journalStore) Apply(changes []journal.Change) error {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
-		s.Engine.Apply(&b)
-		for i := range b.Ops {
-			if b.Ops[i].Status == engine.OutOfMemory {
-				return errNoRoom
-			}
+		s.Engine.Apply(b)
+		if err := s.dropUnstored(b); err != nil {
+			return err
 		}
 		b.Reset()
 		changes = changes[n:]
+	}
+	return nil
+}
+
+// dropUnstored looks for what had no room. Where keys are evicted it is as if it had been
+// evicted at once: what the key had before must not stay.
+func (s journalStore) dropUnstored(b *engine.Batch) error {
+	var drop engine.Batch
+	for i := range b.Ops {
+		if b.Ops[i].Status != engine.OutOfMemory {
+			continue
+		}
+		if s.Stats().Evicted == 0 {
+			return errNoRoom
+		}
+		key := b.Ops[i].Key
+		if !slices.ContainsFunc(b.Ops[i+1:], func(op engine.Op) bool { return bytes.Equal(op.Key, key) }) {
+			drop.Add(engine.Remove, key, nil)
+		}
+	}
+	if len(drop.Ops) > 0 {
+		s.Engine.Apply(&drop)
 	}
 	return nil
 }
@@ -203,12 +268,25 @@ func (s journalStore) Each(f func(*journal.Change) bool) {
 func (s *Server) Load(ctx context.Context) (journal.Report, error) {
 	report, err := Recover(ctx, s.opts.Journal, s.engine)
 	if err == nil {
-		err = s.opts.Journal.Start(journalStore{s.engine, ctx})
+		err = startLog(ctx, s.opts.Journal, s.engine)
 	}
 	if err == nil {
 		s.loading.Store(false)
 	}
 	return report, err
+}
+
+// startLog begins to log what a store does that a recovery has filled. If it was too small
+// for what is on disk it has evicted keys, of which the log knows nothing: then there is a
+// snapshot first, or those would be back after the next start, though clients were told that
+// they are gone.
+func startLog(ctx context.Context, log *journal.Journal, e *engine.Engine) error {
+	evicted := e.Stats().Evicted
+	err := log.Start(journalStore{e, ctx})
+	if err == nil && evicted > 0 {
+		_, err = log.Snapshot(false)
+	}
+	return err
 }
 
 // Recover fills a store with what a journal has, without serving it.

@@ -229,6 +229,67 @@ func TestJournalHolds(t *testing.T) {
 	reader.want(t, `{"GET_RSP":{"st":0,"number-0":0}}`)
 }
 
+// TestJournalReads: while the disk stands still, reads of keys that it has are answered at
+// once, on both loops. Whatever would tell of a change that it has not waits.
+func TestJournalReads(t *testing.T) {
+	s := startOnDisk(t, t.TempDir(), journal.Always, 2, true)
+	writer := dialDisk(t, s.addr)
+	writer.send(t, `{"SET":{"untouched":1,"changed":1,"removed":1,"renamed":1}}`+"\n")
+	for _, key := range []string{"untouched", "changed", "removed", "renamed"} {
+		writer.want(t, `{"SET_RSP":{"st":1,"k":"`+key+`"}}`)
+	}
+	probes := []*diskClient{dialDisk(t, s.addr), dialDisk(t, s.addr)} // a loop each
+	moves, stands := make(chan struct{}), make(chan struct{}, 1)
+	goOn := sync.OnceFunc(func() { close(moves) })
+	t.Cleanup(goOn)
+	s.disk.set(func(op string) error {
+		if op == "sync" {
+			select {
+			case stands <- struct{}{}:
+			default:
+			}
+			<-moves
+		}
+		return nil
+	})
+	before := s.Stats().Total
+	writer.send(t, `{"SET":{"changed":2}}`+"\n"+`{"RMV":["removed"]}`+"\n"+`{"RNM_KEY":[{"renamed":"new_name"}]}`+"\n"+`{"PING":{}}`+"\n")
+	<-stands
+	queries := uint64(4)
+	var waiting []*diskClient
+	answers := []string{`{"GET_RSP":{"st":0,"changed":2}}`, `{"GET_RSP":{"st":3,"k":"removed"}}`, `{"CONTAINS_RSP":{"st":3,"k":"renamed"}}`, `{"TTL_RSP":{"st":0,"new_name":null}}`, `{"COUNT_RSP":{"st":0,"cnt":3}}`}
+	for _, read := range []string{`{"GET":["changed"]}`, `{"GET":["removed"]}`, `{"CONTAINS":["renamed"]}`, `{"TTL":["new_name"]}`, `{"COUNT":{}}`, `{"KEYS":{}}`} {
+		c := dialDisk(t, s.addr)
+		c.send(t, read+"\n")
+		waiting = append(waiting, c)
+		queries++
+	}
+	bytes := uint64(0)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		for _, p := range probes {
+			const answer = `{"GET_RSP":{"st":0,"untouched":1}}`
+			p.send(t, `{"GET":["untouched"]}`+"\n")
+			p.want(t, answer)
+			bytes += uint64(len(answer) + 1)
+			queries++
+		}
+		if s.Stats().Total.Queries-before.Queries == queries { // they have all been looked at
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("not all commands are executed")
+		}
+	}
+	if out := s.Stats().Total.BytesOut - before.BytesOut; out != bytes {
+		t.Errorf("%d bytes have left, want the %d of the answers that wait for nothing", out, bytes)
+	}
+	goOn()
+	writer.want(t, `{"SET_RSP":{"st":2,"k":"changed"}}`, `{"RMV_RSP":{"st":5,"k":"removed"}}`, `{"RNM_KEY_RSP":{"renamed":"new_name","st":1}}`, `{"PING_RSP":{"st":0}}`)
+	for i, answer := range answers {
+		waiting[i].want(t, answer)
+	}
+}
+
 // TestJournalReadsAcrossLoops: what one loop has set and not written is not shown by another.
 func TestJournalReadsAcrossLoops(t *testing.T) {
 	s := startOnDisk(t, t.TempDir(), journal.EverySec, 2, true)
@@ -454,5 +515,23 @@ func TestJournalEvictions(t *testing.T) {
 	_ = j.Close()
 	if got := content(e); evicted == 0 || !maps.Equal(got, want) {
 		t.Errorf("%d were evicted; %d keys are back, want %d, or others", evicted, len(got), len(want))
+	}
+
+	// A store that is too small for them evicts some while it is loaded.
+	j, e = open(engine.Options{Shards: 4, MaxBytes: 4 << 20, Evict: engine.EvictAll, RecordEffects: true})
+	if err := netio.StartLog(j, e); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if all := len(want); e.Len() >= all {
+		t.Errorf("the small store has %d keys of %d", e.Len(), all)
+	}
+	want = content(e)
+	j, e = open(engine.Options{Shards: 8})
+	_ = j.Close()
+	if got := content(e); !maps.Equal(got, want) {
+		t.Errorf("after a smaller store %d keys are back, want %d, or others", len(got), len(want))
 	}
 }

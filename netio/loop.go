@@ -22,6 +22,7 @@ type loop struct {
 
 	commit   committer // the pipeline's, or nil
 	holding  []held    // connections whose answers wait, the first of them first
+	spare    [][]byte  // see keepSpare
 	released uint64    // the position that no answer has to wait for
 
 	conns   []*conn

@@ -62,6 +62,9 @@ func (p *pipeline) performAlone(w *words, state any) bool {
 	if !p.flush(w.at, codec.Command{}) {
 		return false
 	}
+	if p.commit != nil {
+		defer p.commit.seesAll() // then: it depends on nothing that happens later
+	}
 	switch w.cmd.ID {
 	case resp.Hello:
 		p.hello(w)

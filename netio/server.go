@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"keyframe/engine"
+	"keyframe/engine/journal"
 )
 
 // Server serves an Engine to clients.
@@ -56,6 +57,7 @@ type Server struct {
 	saves       saveWaits
 	respClients respClients
 	tls         tlsServer
+	unsynced    *unsynced // nil: answers wait for everything that is not safe
 
 	acceptors  sync.WaitGroup
 	background sync.WaitGroup  // every other goroutine except gnet's
@@ -114,6 +116,11 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		return nil, err
 	}
 	s.loading.Store(opts.Journal != nil)
+	// A key that is evicted can't be marked before it is gone. And if groups are only
+	// written they are safe at the end of each wake-up anyhow.
+	if opts.Journal != nil && opts.Journal.Mode() == journal.Always && !e.Evicts() {
+		s.unsynced = newUnsynced()
+	}
 	s.spawnWriter = func(w *writer) { s.background.Go(w.run) }
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s, nil

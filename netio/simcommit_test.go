@@ -84,6 +84,8 @@ func (c *simCommitter) wait(apply func()) {
 	c.submitted = append(c.submitted, simBatch{client, apply})
 }
 
+func (c *simCommitter) seesAll() {}
+
 func (c *simCommitter) position() uint64 { return c.applied }
 
 // step applies a batch that waits, or lets the answers of one connection go.

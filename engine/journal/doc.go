@@ -128,7 +128,8 @@
 //
 // # Recovery
 //
-// The newest snapshot that is whole, then the log. A record that is ahead of its turn waits,
+// The newest snapshot that is whole, then the log, each applied by as many goroutines as there
+// are CPUs: of the log each has some of the shards. A record that is ahead of its turn waits,
 // however far ahead; up to 1 GiB may wait. Since groups are closed, what waits at the end of
 // a run is damage.
 //

@@ -195,6 +195,9 @@ func (j *Journal) Progress() Progress {
 	return Progress{Done: min(j.done.Load(), j.total), Total: j.total}
 }
 
+// Mode returns the journal's mode.
+func (j *Journal) Mode() Mode { return j.opts.Mode }
+
 // Recover fills a store with what is in the directory. It changes nothing there.
 func (j *Journal) Recover(sink Sink) (Report, error) {
 	r := recovery{fs: j.fs, layout: j.layout, truncate: j.opts.Truncate, sink: sink, done: &j.done}
@@ -251,16 +254,18 @@ func (j *Journal) NewLane(release func(upTo uint64, err error)) *Lane {
 }
 
 // Begin comes before what may change the store. Everybody who can see the change finds that
-// there is something to wait for.
-func (l *Lane) Begin() {
+// there is something to wait for: the group of which Begin returns the position.
+func (l *Lane) Begin() (position uint64) {
 	j := l.j
 	j.gate.RLock()
-	if now := j.gathering.Load(); now&1 == 0 {
+	now := j.gathering.Load()
+	if now&1 == 0 {
 		j.gathering.Or(1)
 	}
 	if len(l.records) == 0 {
 		l.records = append(l.records, make([]byte, groupHeaderBytes)...)
 	}
+	return now >> 1
 }
 
 // Records is where the effects are to be appended, between Begin and End.

@@ -19,7 +19,7 @@ type order struct {
 	bytes   int                // in waiting
 	moved   []int              // shards that have gone on, and may have been waited for
 
-	change func(Change)
+	change func(shard int, c Change)
 	clear  func()
 }
 
@@ -33,7 +33,7 @@ type waiting struct {
 	bytes int
 }
 
-func newOrder(change func(Change), clear func()) *order {
+func newOrder(change func(shard int, c Change), clear func()) *order {
 	return &order{waiting: make(map[turnOf]waiting), change: change, clear: clear}
 }
 
@@ -90,7 +90,7 @@ func (o *order) take(r record, bytes int) error {
 	p := &r.first
 	if p.kind != kindOther && p.shard < len(o.next) && uint32(o.next[p.shard]) == p.seq {
 		o.next[p.shard]++ // the most frequent: one effect whose turn it is
-		o.change(p.change())
+		o.change(p.shard, p.change())
 		if len(o.waiting) > 0 {
 			o.moved = append(o.moved, p.shard)
 		}
@@ -197,7 +197,7 @@ func (o *order) apply(r *record) {
 	_ = r.eachPart(func(p *part) error {
 		o.next[p.shard]++
 		o.moved = append(o.moved, p.shard)
-		o.change(p.change())
+		o.change(p.shard, p.change())
 		return nil
 	})
 }

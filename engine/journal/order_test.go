@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"maps"
@@ -55,7 +56,7 @@ func randomEffect(r *rand.Rand, s *store, dst *[]byte, keys int) {
 // replayed is a store that an order fills.
 func replayed(shards int) (*store, *order) {
 	s := newStore(shards)
-	return s, newOrder(func(c Change) { _ = s.Apply([]Change{c}) }, s.Clear)
+	return s, newOrder(func(_ int, c Change) { _ = s.Apply([]Change{c}) }, s.Clear)
 }
 
 // TestOrder: records in any order make the store that they came from, and every record that
@@ -221,6 +222,23 @@ func TestRecordBytes(t *testing.T) {
 	} {
 		if got := fmt.Sprintf("%x", tc.got); got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+// TestShortRecords: a record comes out the same on the road of short keys and values, which
+// needs room, and on the other.
+func TestShortRecords(t *testing.T) {
+	text := []byte("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	room := make([]byte, 1, 1<<10)
+	for key := range 40 {
+		for value := range 40 {
+			want := AppendSet(nil, 7, 1<<33|5, text[:key], text[10:10+value], 1, 0)
+			got := AppendSet(room, 7, 1<<33|5, text[:key], text[10:10+value], 1, 0)[1:]
+			if !bytes.Equal(got, want) {
+				t.Fatalf("a key of %d bytes and a value of %d: %x, want %x", key, value, got, want)
+			}
+			clear(room[:cap(room)])
 		}
 	}
 }

@@ -31,6 +31,14 @@ const (
 // AppendSet appends the record that a key has a value: the effect seq of its shard. form
 // is two bits that come back with it; deadline is in ms since 1970, 0: none.
 func AppendSet(dst []byte, shard int, seq uint64, key, value []byte, form uint8, deadline int64) []byte {
+	if at := len(dst); deadline == 0 && shard < maxShards && isShort(len(key)) && isShort(len(value)) && cap(dst)-at >= recordHeaderBytes+2*maxShort {
+		dst = dst[:at+recordHeaderBytes+len(key)+len(value)]
+		b := dst[at:]
+		putHeader(b, shard, seq, len(key), len(value), kindSet, form)
+		putShort(b[recordHeaderBytes:], key)
+		putShort(b[recordHeaderBytes+len(key):], value)
+		return dst
+	}
 	kind := uint32(kindSet)
 	if deadline != 0 {
 		kind = kindSetDeadline
@@ -80,8 +88,31 @@ func appendHeader(dst []byte, shard int, seq uint64, key, value int, kind uint32
 	if key > MaxKeyBytes || value > MaxValueBytes || shard >= maxShards {
 		panic(fmt.Sprintf("BUG: journal: a record of shard %d with a key of %d bytes, a value of %d", shard, key, value))
 	}
-	dst = le.AppendUint64(dst, uint64(uint32(seq))|uint64(shard)<<32|uint64(key)<<48)
-	return le.AppendUint32(dst, uint32(value)<<4|uint32(form&3)<<2|kind)
+	dst = append(dst, make([]byte, recordHeaderBytes)...)
+	putHeader(dst[len(dst)-recordHeaderBytes:], shard, seq, key, value, kind, form)
+	return dst
+}
+
+func putHeader(dst []byte, shard int, seq uint64, key, value int, kind uint32, form uint8) {
+	le.PutUint64(dst, uint64(uint32(seq))|uint64(shard)<<32|uint64(key)<<48)
+	le.PutUint32(dst[8:], uint32(value)<<4|uint32(form&3)<<2|kind)
+}
+
+// Keys and values of these lengths, which most have, are copied without a call.
+const (
+	minShort = 8
+	maxShort = 32
+)
+
+func isShort(n int) bool { return n >= minShort && n <= maxShort }
+
+// putShort is copy(dst, b). The last store overlaps the one before it.
+func putShort(dst, b []byte) {
+	last := len(b) - minShort
+	for i := 0; i < last; i += minShort {
+		le.PutUint64(dst[i:], le.Uint64(b[i:]))
+	}
+	le.PutUint64(dst[last:], le.Uint64(b[last:]))
 }
 
 // part is one effect, as read from a record.

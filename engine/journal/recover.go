@@ -12,8 +12,8 @@ import (
 
 // Sink is what a recovery fills: a store.
 type Sink interface {
-	// Apply does the changes in order, and keeps nothing of them. While a snapshot is read
-	// it is called from several goroutines at once, of whose keys no two are alike.
+	// Apply does the changes in order, and keeps nothing of them. It is called from several
+	// goroutines at once, no two of which have changes of one key.
 	Apply([]Change) error
 	// Clear removes all keys.
 	Clear()
@@ -185,7 +185,7 @@ func (r *recovery) replay(from *snapshotHeader, needs uint64) error {
 
 	out := newApplier(r.sink)
 	o := newOrder(out.change, out.clear)
-	err := r.segments(list, o, from, needs)
+	err := r.segments(list, o, out, from, needs)
 	if err == nil {
 		if faulty := o.end(); faulty != nil {
 			err = &DamageError{Name: r.end.name, Offset: int64(r.report.Position - r.end.begin + segmentHeaderBytes), What: faulty.Error()}
@@ -196,7 +196,7 @@ func (r *recovery) replay(from *snapshotHeader, needs uint64) error {
 }
 
 // segments reads the groups of all segments in order.
-func (r *recovery) segments(list []segmentFile, o *order, from *snapshotHeader, needs uint64) error {
+func (r *recovery) segments(list []segmentFile, o *order, out *applier, from *snapshotHeader, needs uint64) error {
 	ahead := readAhead(r.fs, list)
 	defer ahead.stop()
 	position := list[0].begin
@@ -208,6 +208,9 @@ func (r *recovery) segments(list []segmentFile, o *order, from *snapshotHeader, 
 		}
 		if s.headless {
 			return r.hole(list, i, b, 0, position, needs)
+		}
+		if i == 0 || s.run != list[i-1].run {
+			out.settle()
 		}
 		switch {
 		case i > 0 && s.run == list[i-1].run:
@@ -277,73 +280,94 @@ func (r *recovery) hole(list []segmentFile, i int, b []byte, at int, position, n
 	return nil
 }
 
-// applier hands changes on to a sink, several at once, on a goroutine of its own: while a
-// store takes them, the next ones are read.
+// applier hands changes on to a sink, several at once, on goroutines of its own: while a
+// store takes them, the next ones are read. Each goroutine has some of the shards, so the
+// changes of a shard stay in order.
 type applier struct {
 	sink    Sink
-	pending []Change
-	count   int
-	work    chan step
+	pending [][]Change // by goroutine
+	work    []chan []Change
 	spare   chan []Change
-	ended   chan error
-}
+	count   int
 
-// step is what the goroutine is to do.
-type step struct {
-	changes []Change
-	clear   bool // before them
+	running sync.WaitGroup // the goroutines
+	todo    sync.WaitGroup // what they have not done yet
+	failed  atomic.Pointer[error]
 }
 
 func newApplier(sink Sink) *applier {
-	a := &applier{sink: sink, work: make(chan step, 4), spare: make(chan []Change, 8), ended: make(chan error, 1)}
-	go a.run()
+	n := runtime.GOMAXPROCS(0)
+	a := &applier{sink: sink, pending: make([][]Change, n), work: make([]chan []Change, n), spare: make(chan []Change, 8*n)}
+	for i := range a.work {
+		a.pending[i] = make([]Change, 0, changesAtOnce)
+		a.work[i] = make(chan []Change, 4)
+		a.running.Go(func() { a.run(a.work[i]) })
+	}
 	return a
 }
 
-func (a *applier) run() {
-	var failed error
-	for s := range a.work {
-		if s.clear {
-			a.sink.Clear()
+func (a *applier) run(work <-chan []Change) {
+	for changes := range work {
+		if a.failed.Load() == nil {
+			if err := a.sink.Apply(changes); err != nil {
+				a.failed.CompareAndSwap(nil, &err)
+			}
 		}
-		if failed == nil && len(s.changes) > 0 {
-			failed = a.sink.Apply(s.changes)
-		}
-		clear(s.changes)
+		clear(changes)
 		select {
-		case a.spare <- s.changes[:0]:
+		case a.spare <- changes[:0]:
 		default:
 		}
+		a.todo.Done()
 	}
-	a.ended <- failed
 }
 
-func (a *applier) change(c Change) {
-	a.pending = append(a.pending, c)
-	if len(a.pending) == changesAtOnce {
-		a.flush(false)
+func (a *applier) change(shard int, c Change) {
+	i := shard % len(a.pending)
+	a.pending[i] = append(a.pending[i], c)
+	if len(a.pending[i]) == changesAtOnce {
+		a.flush(i)
 	}
 }
 
 func (a *applier) clear() {
-	a.flush(false)
-	a.flush(true)
+	a.settle()
+	a.sink.Clear()
 }
 
-func (a *applier) flush(clear bool) {
-	a.count += len(a.pending)
-	a.work <- step{a.pending, clear}
+// settle returns when the sink has all changes. It comes before what concerns keys of more
+// than one shard: a clear, or a run, whose shards are others.
+func (a *applier) settle() {
+	for i := range a.pending {
+		a.flush(i)
+	}
+	a.todo.Wait()
+}
+
+func (a *applier) flush(i int) {
+	if len(a.pending[i]) == 0 {
+		return
+	}
+	a.count += len(a.pending[i])
+	a.todo.Add(1)
+	a.work[i] <- a.pending[i]
 	select {
-	case a.pending = <-a.spare:
+	case a.pending[i] = <-a.spare:
 	default:
-		a.pending = make([]Change, 0, changesAtOnce)
+		a.pending[i] = make([]Change, 0, changesAtOnce)
 	}
 }
 
 func (a *applier) close() error {
-	a.flush(false)
-	close(a.work)
-	return <-a.ended
+	a.settle()
+	for _, work := range a.work {
+		close(work)
+	}
+	a.running.Wait()
+	if err := a.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // ahead reads files while those before them are being used.
