@@ -242,8 +242,12 @@ func (p *pipeline) keysAreRight(w *words) bool {
 	if w.count > len(w.args) {
 		right = w.f.reader.KeysAreRight(w.cmd.Step)
 	} else {
-		for i := w.cmd.First; i < len(w.args); i++ {
-			right = right && (!w.cmd.IsKey(i, len(w.args)) || w.f.isKey(w.args[i]))
+		last := w.cmd.Last
+		if last < 0 {
+			last += len(w.args)
+		}
+		for i := w.cmd.First; i <= last && i < len(w.args); i += w.cmd.Step {
+			right = right && w.f.isKey(w.args[i])
 		}
 	}
 	if !right {
@@ -254,5 +258,5 @@ func (p *pipeline) keysAreRight(w *words) bool {
 
 // isKey reports whether a word may be a key.
 func (f *respFraming) isKey(word []byte) bool {
-	return len(word) <= codec.DefaultMaxKeyBytes && len(word) > 0 && (f.minKey <= 1 || codec.HasChars(word, f.minKey))
+	return uint(len(word)-1) < codec.DefaultMaxKeyBytes && (f.minKey <= 1 || codec.HasChars(word, f.minKey))
 }

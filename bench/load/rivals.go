@@ -104,23 +104,20 @@ func reply(b []byte, kind Kind, keys int) (size, missing int, err error) {
 	if size == 0 {
 		return 0, 0, nil
 	}
-	wrong := fmt.Errorf("%s was answered with %s", kind, excerpt(line))
-	if len(line) < 2 {
-		return 0, 0, wrong
-	}
-	n, notNumber := strconv.Atoi(string(line[1:]))
+	n, isNumber := replyNumber(line)
 	switch {
-	case kind == Get && keys == 1 && line[0] == '$' && n == -1 && notNumber == nil:
+	case !isNumber:
+	case kind == Get && keys == 1 && line[0] == '$' && n == -1:
 		return size, 1, nil
-	case kind == Get && keys == 1 && line[0] == '$' && notNumber == nil && n >= 0 && n <= maxCommand:
+	case kind == Get && keys == 1 && line[0] == '$' && n >= 0 && n <= maxCommand:
 		if len(b) < size+n+2 {
 			return 0, 0, nil
 		}
-		if string(b[size+n:size+n+2]) != "\r\n" {
+		if b[size+n] != '\r' || b[size+n+1] != '\n' {
 			return 0, 0, fmt.Errorf("a value of %d bytes without an end", n)
 		}
 		return size + n + 2, 0, nil
-	case kind == Get && keys > 1 && line[0] == '*' && notNumber == nil && n == keys:
+	case kind == Get && keys > 1 && line[0] == '*' && n == keys:
 		for range n {
 			s, m, err := reply(b[size:], kind, 1)
 			if s == 0 || err != nil {
@@ -130,10 +127,25 @@ func reply(b []byte, kind Kind, keys int) (size, missing int, err error) {
 			missing += m
 		}
 		return size, missing, nil
-	case (kind == Remove || kind == Contains) && line[0] == ':' && notNumber == nil && n >= 0 && n <= keys:
+	case (kind == Remove || kind == Contains) && line[0] == ':' && n >= 0 && n <= keys:
 		return size, keys - n, nil
 	}
-	return 0, 0, wrong
+	return 0, 0, fmt.Errorf("%s was answered with %s", kind, excerpt(line))
+}
+
+// replyNumber is what follows the first byte of a reply's line.
+func replyNumber(line []byte) (n int, ok bool) {
+	if len(line) > 1 && len(line) < 10 && line[1] != '-' { // the usual one, without a call
+		for _, c := range line[1:] {
+			if c < '0' || c > '9' {
+				return 0, false
+			}
+			n = 10*n + int(c-'0')
+		}
+		return n, true
+	}
+	n, err := strconv.Atoi(string(line[min(1, len(line)):]))
+	return n, err == nil
 }
 
 func (r *redis) check(buf []byte, kind Kind, keys []uint64, accepts []accept) (used, misses int, err error) {
@@ -173,11 +185,16 @@ func (r *redis) check(buf []byte, kind Kind, keys []uint64, accepts []accept) (u
 // crlf returns the line at the head of b and its size with its end; 0 when it is
 // not whole.
 func crlf(b []byte) (line []byte, size int) {
-	end := bytes.Index(b, []byte("\r\n"))
-	if end < 0 {
-		return nil, 0
+	for from := 0; ; {
+		end := bytes.IndexByte(b[from:], '\r')
+		if end < 0 || from+end+1 == len(b) {
+			return nil, 0
+		}
+		if from += end; b[from+1] == '\n' {
+			return b[:from], from + 2
+		}
+		from++
 	}
-	return b[:end], end + 2
 }
 
 // memcached is memcached's text protocol. It has no SET of several keys: a command

@@ -220,6 +220,14 @@ func lowerWord(b []byte) (w uint64) {
 
 // Lookup returns the command of that name, in any case, or nil.
 func Lookup(name []byte) *Command {
+	if len(name) == 3 { // the usual ones, without a hash; a letter and its capital differ in a bit
+		switch uint32(name[0]) | uint32(name[1])<<8 | uint32(name[2])<<16 | 0x202020 {
+		case 'g' | 'e'<<8 | 't'<<16:
+			return &table[Get]
+		case 's' | 'e'<<8 | 't'<<16:
+			return &table[Set]
+		}
+	}
 	if len(name) > longestName {
 		return nil
 	}
