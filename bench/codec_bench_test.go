@@ -173,7 +173,7 @@ func BenchmarkRespond(b *testing.B) {
 				if len(out) > 1<<15 {
 					out = out[:0]
 				}
-				out = codec.AppendValue(out, codec.OpGet, arg, codec.StatusOK, value, arg.Form)
+				out = codec.AppendValue(out, codec.OpGet, arg, value)
 			}
 		})
 	}

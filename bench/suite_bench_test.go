@@ -380,7 +380,7 @@ func benchCodec(b *testing.B, c cell, mix load.Mix) {
 		out = out[:0]
 		for i := range args {
 			if op == codec.OpGet {
-				out = codec.AppendValue(out, op, &args[i], codec.StatusOK, value, codec.FormJSON)
+				out = codec.AppendValue(out, op, &args[i], value)
 			} else {
 				out = codec.AppendResponse(out, op, &args[i], kind)
 			}

@@ -27,7 +27,7 @@ func TestAllocations(t *testing.T) {
 			out = out[:0]
 			for i := range got {
 				out = codec.AppendResponse(out, cmd.Op, &got[i], codec.StatusKeySet)
-				out = codec.AppendValue(out, codec.OpGet, &got[i], codec.StatusOK, got[i].Value, got[i].Form)
+				out = codec.AppendValue(out, codec.OpGet, &got[i], got[i].Value)
 			}
 			out = codec.AppendCount(out, codec.OpCount, len(got))
 		})

@@ -73,6 +73,9 @@ func (d *Decoder) Decode(payload []byte, args []Arg, max int) ([]Arg, Command, e
 	d.begin(len(args), max, false)
 	scratch := len(d.scratch)
 	out, op, refusal := d.payload(payload, args)
+	if refusal == nil && d.has == 0 {
+		return out, d.command(op), nil
+	}
 	if d.has != 0 {
 		refusal = d.settle(payload, refusal)
 	}
@@ -138,28 +141,28 @@ const (
 	nameBytes = 6
 )
 
-// usual returns the opcode of the usual name in the lowest bytes of w, 0 if it is another.
-// To find a name's end and to look it up takes nine nanoseconds longer.
-func usual(w uint64) Opcode {
+// usual returns the opcode and the shape of the usual name in the lowest bytes of w, 0 if it
+// is another. To find a name's end and to look it up takes nine nanoseconds longer.
+func usual(w uint64) (Opcode, Shape) {
 	switch w & (1<<(8*nameBytes) - 1) {
 	case nameSet:
-		return OpSet
+		return OpSet, ShapePairs
 	case nameAdd:
-		return OpAdd
+		return OpAdd, ShapePairs
 	case nameGet:
-		return OpGet
+		return OpGet, ShapeKeys
 	case nameRmv:
-		return OpRemove
+		return OpRemove, ShapeKeys
 	}
-	return 0
+	return 0, 0
 }
 
 // payload decodes all of it.
 func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusal) {
-	i := 0
+	i, s := 0, Shape(0)
 	if len(b) >= 2+nameBytes && b[0] == '{' {
 		if i = skipSpace(b, 1); i+8 <= len(b) {
-			op = usual(uncheckedLoad64(b, i))
+			op, s = usual(uncheckedLoad64(b, i))
 		}
 	}
 	// refusal is what is wrong with the command, if its text turns out to be right.
@@ -168,8 +171,9 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 		i = skipSpace(b, i+nameBytes)
 	} else if i, op, err = d.name(b); err != nil {
 		return args, op, err
+	} else {
+		s = op.Shape()
 	}
-	s := op.Shape()
 	switch {
 	case op == 0:
 		refusal = d.unknown(b)
@@ -184,13 +188,13 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 		switch {
 		case first < len(b) && b[first] == s.closing():
 			i = first + 1
-		case s == ShapeNothing:
-			refusal = d.refuseArgument(i, op)
-			i, _, fault = d.value(b, i)
 		case s == ShapePairs: // one call less than through elements
 			args, i, fault = d.pairs(b, first, args)
 		case s == ShapeKeys:
 			args, i, fault = d.keys(b, first, args)
+		case s == ShapeNothing:
+			refusal = d.refuseArgument(i, op)
+			i, _, fault = d.value(b, i)
 		default:
 			args, i, fault = d.elements(b, first, args, s)
 		}

@@ -85,9 +85,9 @@ func AddRowForTesting(t testing.TB, name string, like Opcode, quiet bool, answer
 }
 
 // UsualForTesting is usual for the first bytes of b, which has eight or more.
-func UsualForTesting(b []byte) Opcode {
+func UsualForTesting(b []byte) (Opcode, Shape) {
 	if len(b) < 8 {
-		return 0
+		return 0, 0
 	}
 	return usual(uncheckedLoad64(b, 0))
 }

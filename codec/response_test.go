@@ -55,7 +55,7 @@ func TestContractResponses(t *testing.T) {
 	op, arg := decodeOne(t, `{"GET":["abc\u0064ef\u0022"]}`)
 	for _, value := range []string{`"crusty"`, `1.0`, `true`, `{"a":[1]}`, `"\u0041"`} {
 		want := `{"GET_RSP":{"st":0,"abcdef\"":` + value + `}}`
-		if got := string(codec.AppendValue(nil, op, arg, codec.StatusOK, []byte(value), codec.FormJSON)); got != want {
+		if got := string(codec.AppendValue(nil, op, arg, []byte(value))); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
@@ -126,8 +126,10 @@ func requireKeyReadsBack(t testing.TB, arg *codec.Arg) {
 			}
 		}
 	}
-	body = codec.AppendValue(nil, codec.OpGet, arg, codec.StatusOK, []byte(`"the value"`), codec.FormJSON)
-	if n := codec.ValueLen(codec.OpGet, arg, codec.StatusOK, []byte(`"the value"`), codec.FormJSON); n != len(body) {
+	found := *arg
+	found.Status, found.Form = codec.StatusOK, codec.FormJSON
+	body = codec.AppendValue(nil, codec.OpGet, &found, []byte(`"the value"`))
+	if n := codec.ValueLen(codec.OpGet, &found, []byte(`"the value"`)); n != len(body) {
 		t.Fatalf("%q: length %d, said to be %d", body, len(body), n)
 	}
 	if err := json.Unmarshal(body, &get); err != nil || get.R[string(arg.Key)] != "the value" && string(arg.Key) != "st" {

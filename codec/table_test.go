@@ -58,10 +58,10 @@ func TestNamesAreFoundAsInTheTable(t *testing.T) {
 			t.Errorf("Lookup(%s) = %s", name, got)
 		}
 		quoted := []byte(`"` + name + `":  `)
-		if got := codec.UsualForTesting(quoted); got != 0 {
+		if got, shape := codec.UsualForTesting(quoted); got != 0 {
 			fast++
-			if got != op {
-				t.Errorf("usual(%s) = %s", name, got)
+			if got != op || shape != op.Shape() {
+				t.Errorf("usual(%s) = %s of shape %d, want shape %d", name, got, shape, op.Shape())
 			}
 		}
 		if n := codec.ChainForTesting(name); n > 2 {
@@ -78,7 +78,7 @@ func TestNamesAreFoundAsInTheTable(t *testing.T) {
 					t.Errorf("Lookup(%q) = %s", other, got)
 				}
 				padded := []byte(`"` + other + `":       `)
-				if got := codec.UsualForTesting(padded); got != 0 && got.String() != other {
+				if got, _ := codec.UsualForTesting(padded); got != 0 && got.String() != other {
 					t.Errorf("usual(%q) = %s", other, got)
 				}
 			}
@@ -175,7 +175,7 @@ func TestANewRowOfEachShape(t *testing.T) {
 			return codec.AppendResponse(nil, op, &args[0], codec.StatusKeyExists)
 		}, `{"NEW_NAME_RSP":{"st":4,"k":"abcdef"}}`},
 		{codec.OpGet, `{"NEW_NAME":["abcdef"]}`, func(op codec.Opcode, args []codec.Arg) []byte {
-			return codec.AppendValue(nil, op, &args[0], codec.StatusOK, []byte("1.0"), codec.FormJSON)
+			return codec.AppendValue(nil, op, &args[0], []byte("1.0"))
 		}, `{"NEW_NAME_RSP":{"st":0,"abcdef":1.0}}`},
 		{codec.OpRename, `{"NEW_NAME":[{"abcdef":"bcdefg"}]}`, func(op codec.Opcode, args []codec.Arg) []byte {
 			return codec.AppendResponse(nil, op, &args[0], codec.StatusKeySet)

@@ -92,7 +92,8 @@ func (p *pipeline) answerBatch() bool {
 					out = f.appendStatus(out, q.op, arg, codec.StatusTypeInvalid)
 					continue
 				}
-				out = f.appendValue(out, q.op, arg, codec.StatusOK, op.Value, codec.Form(op.Form))
+				arg.Form = codec.Form(op.Form)
+				out = f.appendValue(out, q.op, arg, op.Value)
 			case q.op.Quiet() && !q.op.Answers().Has(statuses[op.Status]):
 			default:
 				if failures>>op.Status&1 != 0 {

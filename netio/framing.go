@@ -38,7 +38,7 @@ type framing interface {
 	// What is sent. appendEnd says to the client why the connection ends, if the framing
 	// has a way to. appendPing has ok false if it has no pings.
 	appendStatus(dst []byte, op codec.Opcode, arg *codec.Arg, st codec.Status) []byte
-	appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, st codec.Status, value []byte, form codec.Form) []byte
+	appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, value []byte) []byte
 	appendText(dst, text []byte) []byte
 	appendEnd(dst []byte, why error) []byte
 	appendPing(dst []byte) (_ []byte, ok bool)

@@ -72,8 +72,8 @@ func (f *sizedFraming) appendStatus(dst []byte, op codec.Opcode, arg *codec.Arg,
 	return appendSized(dst, codec.AppendResponse(nil, op, arg, st))
 }
 
-func (f *sizedFraming) appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, st codec.Status, value []byte, form codec.Form) []byte {
-	return appendSized(dst, codec.AppendValue(nil, op, arg, st, value, form))
+func (f *sizedFraming) appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, value []byte) []byte {
+	return appendSized(dst, codec.AppendValue(nil, op, arg, value))
 }
 
 func (f *sizedFraming) appendText(dst, text []byte) []byte { return appendSized(dst, text) }

@@ -248,7 +248,7 @@ func (f *handshake) notUTF8() error { return nil }
 func (f *handshake) appendStatus(dst []byte, _ codec.Opcode, _ *codec.Arg, _ codec.Status) []byte {
 	return dst
 }
-func (f *handshake) appendValue(dst []byte, _ codec.Opcode, _ *codec.Arg, _ codec.Status, _ []byte, _ codec.Form) []byte {
+func (f *handshake) appendValue(dst []byte, _ codec.Opcode, _ *codec.Arg, _ []byte) []byte {
 	return dst
 }
 func (f *handshake) appendText(dst, _ []byte) []byte { return dst }

@@ -82,8 +82,8 @@ func (f *lineFraming) appendStatus(dst []byte, op codec.Opcode, arg *codec.Arg, 
 	return append(codec.AppendResponse(dst, op, arg, st), '\n')
 }
 
-func (f *lineFraming) appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, st codec.Status, value []byte, form codec.Form) []byte {
-	return append(codec.AppendValue(dst, op, arg, st, value, form), '\n')
+func (f *lineFraming) appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, value []byte) []byte {
+	return append(codec.AppendValue(dst, op, arg, value), '\n')
 }
 
 func (f *lineFraming) appendText(dst, text []byte) []byte {

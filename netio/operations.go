@@ -102,7 +102,8 @@ func (p *pipeline) appendFound(dst []byte, f framing, opcode codec.Opcode, arg *
 		p.countFailure(codec.StatusTypeInvalid)
 		return f.appendStatus(dst, opcode, arg, codec.StatusTypeInvalid)
 	}
-	return f.appendValue(dst, opcode, arg, st, value, form)
+	arg.Status, arg.Form = st, form
+	return f.appendValue(dst, opcode, arg, value)
 }
 
 // countFailure counts the answer of an element that the store has not executed.
@@ -124,11 +125,11 @@ func (f *identified) appendStatus(dst []byte, op codec.Opcode, arg *codec.Arg, s
 	return f.appendText(dst, codec.AppendResponse((*f.text)[:0], op, arg, st))
 }
 
-func (f *identified) appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, st codec.Status, value []byte, form codec.Form) []byte {
+func (f *identified) appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, value []byte) []byte {
 	if op.Effect() != codec.EffectDeadline { // its value is in the scratch
-		return f.appendText(dst, codec.AppendValue((*f.text)[:0], op, arg, st, value, form))
+		return f.appendText(dst, codec.AppendValue((*f.text)[:0], op, arg, value))
 	}
-	return f.appendText(dst, codec.AppendValue(nil, op, arg, st, value, form))
+	return f.appendText(dst, codec.AppendValue(nil, op, arg, value))
 }
 
 func (f *identified) appendText(dst, text []byte) []byte {

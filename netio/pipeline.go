@@ -301,10 +301,19 @@ func (p *pipeline) admit(payload []byte, at, next int) bool {
 	p.cost.bytes(len(payload))
 	args, cmd, err := p.dec.Decode(payload, p.args, p.shares.batchOps)
 	p.args = args
-	if err != nil || cmd.More || cmd.Extra != nil || kinds[cmd.Op.Effect()] == 0 {
+	effect := cmd.Op.Effect()
+	if err != nil || cmd.More || cmd.Extra != nil || !isPlain(effect) || p.refusing != codec.StatusOK {
 		return p.admitException(payload, at, next, before, cmd, err)
 	}
-	p.enqueue(cmd, at, before, false)
+	// An everyday command: what enqueue does, without its questions.
+	kind := kinds[effect]
+	for i := before; i < len(args); i++ {
+		if arg := &args[i]; arg.Status == codec.StatusOK {
+			p.batch.AddForm(kind, arg.Key, arg.Value, engine.Form(arg.Form))
+		}
+	}
+	p.cost.spent += costElement * (len(args) - before)
+	p.queueUp(cmd.Op, at, len(args)-before, false)
 	if len(args) >= p.shares.batchOps {
 		return p.flush(next, codec.Command{})
 	}
@@ -376,23 +385,28 @@ func (p *pipeline) enqueue(cmd codec.Command, at, before int, resumed bool) {
 			}
 		}
 	}
-	switch kind := kinds[effect]; {
-	case cmd.Extra != nil || effect > codec.EffectRename:
+	plain := cmd.Extra == nil && isPlain(effect)
+	if plain {
+		for i := range args {
+			if arg := &args[i]; arg.Status == codec.StatusOK {
+				p.batch.AddForm(kinds[effect], arg.Key, arg.Value, engine.Form(arg.Form))
+			}
+		}
+	} else {
 		p.addOthers(cmd, args)
-	case effect <= codec.EffectStoreNew:
-		for i := range args {
-			if arg := &args[i]; arg.Status == codec.StatusOK {
-				p.batch.AddForm(kind, arg.Key, arg.Value, engine.Form(arg.Form))
-			}
-		}
-	default:
-		for i := range args {
-			if arg := &args[i]; arg.Status == codec.StatusOK {
-				p.batch.Add(kind, arg.Key, arg.Value)
-			}
-		}
 	}
 	p.cost.spent += costElement * len(args)
+	if q := p.queueUp(cmd.Op, at, len(args), resumed); !plain {
+		p.noteOther(q, cmd)
+	}
+}
+
+// isPlain reports whether an element of a command with this effect is an operation as it
+// is: a key, or a key and what the codec has as its value.
+func isPlain(effect codec.Effect) bool { return effect-1 <= codec.EffectRename-1 }
+
+// queueUp has a command wait for the batch to be executed.
+func (p *pipeline) queueUp(op codec.Opcode, at, args int, resumed bool) *queued {
 	n := len(p.queue)
 	if n == cap(p.queue) {
 		p.queue = append(p.queue, queued{})
@@ -401,10 +415,8 @@ func (p *pipeline) enqueue(cmd codec.Command, at, before int, resumed bool) {
 	// Field by field, into its place: a composite literal is built aside,
 	// and reading it back in wider pieces waits for the stores to finish.
 	q := &p.queue[n]
-	q.at, q.args, q.op, q.refused, q.resumed, q.other = at, int32(len(args)), cmd.Op, false, resumed, 0
-	if cmd.Extra != nil || effect > codec.EffectRename {
-		p.noteOther(q, cmd)
-	}
+	q.at, q.args, q.op, q.refused, q.resumed, q.other = at, int32(args), op, false, resumed, 0
+	return q
 }
 
 // noteOther notes what is special about a command in the queue.

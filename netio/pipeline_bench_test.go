@@ -32,7 +32,7 @@ func BenchmarkAnswer(b *testing.B) {
 							out = out[:0]
 						}
 						if op.Status == engine.Found {
-							out = framing.appendValue(out, cmd.Op, &args[0], codec.StatusOK, op.Value, args[0].Form)
+							out = framing.appendValue(out, cmd.Op, &args[0], op.Value)
 						} else {
 							out = framing.appendStatus(out, cmd.Op, &args[0], statuses[op.Status])
 						}

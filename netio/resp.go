@@ -65,7 +65,7 @@ func (f *respFraming) appendStatus([]byte, codec.Opcode, *codec.Arg, codec.Statu
 	panic("BUG: netio: RESP answers no elements")
 }
 
-func (f *respFraming) appendValue([]byte, codec.Opcode, *codec.Arg, codec.Status, []byte, codec.Form) []byte {
+func (f *respFraming) appendValue([]byte, codec.Opcode, *codec.Arg, []byte) []byte {
 	panic("BUG: netio: RESP answers no elements")
 }
 

@@ -132,9 +132,9 @@ func (f *wsFraming) appendStatus(dst []byte, op codec.Opcode, arg *codec.Arg, st
 	return codec.AppendResponse(dst, op, arg, st)
 }
 
-func (f *wsFraming) appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, st codec.Status, value []byte, form codec.Form) []byte {
-	dst = frame.AppendHeader(dst, frame.Text, codec.ValueLen(op, arg, st, value, form))
-	return codec.AppendValue(dst, op, arg, st, value, form)
+func (f *wsFraming) appendValue(dst []byte, op codec.Opcode, arg *codec.Arg, value []byte) []byte {
+	dst = frame.AppendHeader(dst, frame.Text, codec.ValueLen(op, arg, value))
+	return codec.AppendValue(dst, op, arg, value)
 }
 
 func (f *wsFraming) appendText(dst, text []byte) []byte {

@@ -172,8 +172,9 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 				if !op.Values().Has(st) {
 					continue
 				}
+				args[0].Status, args[0].Form = st, codec.FormJSON
 				for _, v := range values {
-					answer := codec.AppendValue(nil, op, &args[0], st, []byte(v), codec.FormJSON)
+					answer := codec.AppendValue(nil, op, &args[0], []byte(v))
 					if err := p.Parse(answer, &r); err != nil {
 						t.Fatalf("%s: %v", answer, err)
 					}
@@ -317,7 +318,8 @@ func responses(t testing.TB) (all [][]byte) {
 			all = append(all, codec.AppendResponse(nil, op, &args[0], codec.StatusKeyLengthInvalid))
 			for st := codec.Status(0); st < 15; st++ {
 				if op.Values().Has(st) {
-					all = append(all, codec.AppendValue(nil, op, &args[0], st, []byte(`"a value"`), codec.FormJSON))
+					args[0].Status, args[0].Form = st, codec.FormJSON
+					all = append(all, codec.AppendValue(nil, op, &args[0], []byte(`"a value"`)))
 				}
 			}
 		}
