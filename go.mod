@@ -21,8 +21,9 @@ require (
 	github.com/schollz/progressbar/v3 v3.18.0
 	github.com/spf13/pflag v1.0.10
 	go.uber.org/goleak v1.3.0
+	golang.org/x/crypto v0.55.0
 	golang.org/x/sys v0.48.0
-	golang.org/x/term v0.28.0
+	golang.org/x/term v0.45.0
 )
 
 require (

@@ -26,6 +26,7 @@ const (
 	RefusedTop      RefusalCode = 4  // JSON, but not an object with exactly one member
 	RefusedName     RefusalCode = 3  // no command has this name
 	RefusedArgument RefusalCode = 12 // the argument is not what the command takes
+	RefusedDenied   RefusalCode = 13 // the client must say who it is before; the codec itself refuses nothing so
 )
 
 // The texts of RefusedTop, which PROTOCOL.md section 2 gives.

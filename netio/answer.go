@@ -170,6 +170,17 @@ const failures = 1<<engine.OutOfMemory | 1<<engine.NotInteger | 1<<engine.Differ
 func (p *pipeline) answerStoreCommand(payload []byte, at, next int, cmd codec.Command) bool {
 	p.cost.spent += storeCosts[cmd.Op.Effect()]
 	effect := cmd.Op.Effect()
+	if p.identity != nil {
+		if why := p.denies(cmd); why != "" {
+			p.countCommand()
+			p.count.Errors[ErrorDenied]++
+			p.answerText(codec.AppendFailure(p.text[:0], cmd.Op, codec.StatusDenied, why), cmd.Extra)
+			return true
+		}
+		if effect == codec.EffectAuth {
+			return p.authenticate(cmd, next)
+		}
+	}
 	if p.commit != nil && effect != codec.EffectPing {
 		defer p.commit.seesAll() // then: it depends on nothing that happens later
 	}

@@ -34,6 +34,9 @@ func (p *pipeline) answerClearSet(payload []byte, next int, cmd codec.Command) b
 		p.out = p.appendText(p.out)
 		return true
 	}
+	if p.identity != nil {
+		p.deny(cmd.Op, args)
+	}
 	p.cost.spent += costElement * len(args)
 	p.cost.bytes(len(payload))
 	p.cost.mustLook()

@@ -25,12 +25,20 @@ func (l *loop) closeNow(c *conn, why error) {
 	}
 }
 
-// idleEnd ends a connection that has been idle for as long as Options.IdleTimeout allows.
-type idleEnd struct{ frame.CloseError }
-
-func newIdleEnd(limit time.Duration) *idleEnd {
-	return &idleEnd{frame.CloseError{Code: frame.CloseGoingAway, Reason: "idle for " + limit.String()}}
+// toldEnd is a reason to end a connection that a line client is told, too: s is the number
+// of the SERVER_ERROR.
+type toldEnd struct {
+	frame.CloseError
+	s int
 }
+
+// newIdleEnd ends a connection that has been idle for as long as Options.IdleTimeout allows.
+func newIdleEnd(limit time.Duration) *toldEnd {
+	return &toldEnd{frame.CloseError{Code: frame.CloseGoingAway, Reason: "idle for " + limit.String()}, sIdle}
+}
+
+// sIdle is the number of the last answer to a client that has been idle for too long.
+const sIdle = 6
 
 // linger begins the end of a connection to which the last bytes are on their way: nothing
 // more is read.

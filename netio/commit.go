@@ -6,6 +6,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/engine"
+	"keyframe/netio/access"
 )
 
 // This file is what may stand between the commands of a loop, the store and the clients.
@@ -64,11 +65,13 @@ type waiting struct {
 	admitted
 	isJoined bool // the command came in fragments
 
-	store codec.Opcode // a command about the whole store, whose pairs are the batch
-	extra *codec.Extra // its own
-	keys  int          // its answer
-	saved codec.Object // or that
-	err   error        // or why there is none
+	store codec.Opcode  // a command about the whole store, whose pairs are the batch
+	extra *codec.Extra  // its own
+	keys  int           // its answer
+	saved codec.Object  // or that
+	login *access.Login // or that
+	err   error         // or why there is none
+	proof *unit         // an upgrade that is answered when its proof is right
 
 	applied bool
 	goOn    func() // what the loop is to do when it is applied
@@ -163,6 +166,10 @@ func (p *pipeline) waitFor(w *waiting, next int, part codec.Command) {
 func (p *pipeline) answerWaiting(f framing, w *waiting) (done bool) {
 	p.framing, p.isJoined = f, w.isJoined
 	defer func() { p.isJoined = false }()
+	if w.proof != nil {
+		p.proved(*w.proof, w.login, w.err)
+		return true
+	}
 	words, isRESP := f.(*respFraming)
 	if w.store != 0 && isRESP {
 		p.answerStored(w)
@@ -175,6 +182,8 @@ func (p *pipeline) answerWaiting(f framing, w *waiting) (done bool) {
 			p.answerPairs(w.store, w.extra, w.keys, w.args, w.batch.Ops)
 		case codec.EffectSave:
 			p.answerSave(w.store, w.extra, w.saved, w.err)
+		case codec.EffectAuth:
+			p.answerAuth(w.store, w.extra, w.login, w.err)
 		default:
 			p.answerCount(w.store, w.extra, w.keys)
 		}

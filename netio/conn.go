@@ -45,7 +45,8 @@ type conn struct {
 	// unfinished is how far the first command of the input has come.
 	unfinished
 
-	commit *uncommitted // nil: the loop has no committer
+	commit   *uncommitted // nil: nothing of it ever waits, as there are no committer and no users
+	identity *identity    // who it is; nil: there are no users
 
 	ready     bool // it waits in loop.ready for its next turn
 	paused    bool // it has too much unread; no turns until the client has read

@@ -66,9 +66,11 @@ const (
 	ErrorTooBig           // a frame over the limit
 	ErrorHandshakeTimeout // a client began to speak and did not go on
 	ErrorIdleTimeout      // a client was silent, or did not answer a ping
+	ErrorUnauthenticated  // a client did not say who it is in time
+	ErrorRevoked          // a connection's user or token is removed, or its time is over
 
 	// NumErrorKinds is the length of an array that is indexed by ErrorKind.
-	NumErrorKinds = int(ErrorIdleTimeout) + 1
+	NumErrorKinds = int(ErrorRevoked) + 1
 )
 
 var errorKindNames = [NumErrorKinds]string{
@@ -90,6 +92,8 @@ var errorKindNames = [NumErrorKinds]string{
 	ErrorTooBig:           "too_big",
 	ErrorHandshakeTimeout: "handshake_timeout",
 	ErrorIdleTimeout:      "idle_timeout",
+	ErrorUnauthenticated:  "unauthenticated",
+	ErrorRevoked:          "revoked",
 }
 
 // String returns the kind's name in the metrics and in SERVER_INFO.
@@ -109,6 +113,8 @@ func refusalKind(code codec.RefusalCode) ErrorKind {
 		return ErrorUnknownCommand
 	case codec.RefusedArgument:
 		return ErrorArgumentType
+	case codec.RefusedDenied:
+		return ErrorDenied
 	default:
 		return ErrorSyntax
 	}

@@ -76,6 +76,15 @@
 // disk that is waited for, a read waits only if its key may have an effect that is not on it
 // (unsynced.go).
 //
+// # Users
+//
+// A server with users (package access) keeps for each connection who it is: conn.identity,
+// nil on a server without. A turn lends it to the pipeline, and where commands of any framing
+// come by it is asked: nobody's commands are refused before they are in the batch, a user's
+// keys get StatusDenied there, and commands about the whole store are refused where they are
+// answered. A framing whose commands take another road must ask as well, and says so in its
+// row. A password is hashed by a goroutine, and the connection waits as for a committer.
+//
 // # Back pressure
 //
 // What a socket does not take is queued in the connection's outbox. At

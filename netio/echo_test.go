@@ -53,7 +53,7 @@ func serveEcho(nc net.Conn) {
 		}
 		var out []byte
 		if !upgraded {
-			answer, size, err := upgrade(&Options{}, in)
+			answer, size, _, err := upgrade(&Options{}, in)
 			if errors.Is(err, frame.ErrIncomplete) {
 				continue
 			}

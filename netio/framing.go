@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"keyframe/codec"
+	"keyframe/netio/access"
 	"keyframe/netio/frame"
 )
 
@@ -58,9 +59,10 @@ const (
 
 // unit is what take has found: a part of a message, or what is no command.
 type unit struct {
-	size    int     // what it takes up
-	answer  []byte  // what is sent for it
-	becomes framing // what the connection goes on with, after a handshake; or nil
+	size    int           // what it takes up
+	answer  []byte        // what is sent for it
+	proof   *access.Proof // who the client says that it is; only if that is right there is the answer
+	becomes framing       // what the connection goes on with, after a handshake; or nil
 }
 
 // framings are those that the first bytes of a connection choose from, in this order.
@@ -69,6 +71,7 @@ var framings = []framingRow{
 		name:   "WebSocket",
 		match:  looksLikeHTTP,
 		make:   func(opts *Options) framing { return &handshake{opts: opts} },
+		users:  true,
 		asked:  func(b []byte) bool { return bytes.Contains(b, []byte("\r\n\r\n")) || len(b) >= maxRequestBytes },
 		refuse: func(_ codec.Status, reason string) []byte { return httpError(http.StatusServiceUnavailable, reason) },
 	},
@@ -83,6 +86,7 @@ var framings = []framingRow{
 		name:   "JSON Lines",
 		match:  func([]byte) match { return matches },
 		make:   func(opts *Options) framing { return &lineFraming{maxBytes: opts.MaxFrameBytes} },
+		users:  true,
 		asked:  func([]byte) bool { return true },
 		refuse: refusalLine,
 	},
@@ -90,9 +94,12 @@ var framings = []framingRow{
 
 // framingRow is how a framing is chosen and made, and how a client of it is turned away.
 type framingRow struct {
-	name   string
-	match  func(first []byte) match // reports whether its connections begin so
-	make   func(opts *Options) framing
+	name  string
+	match func(first []byte) match // reports whether its connections begin so
+	make  func(opts *Options) framing
+	// users: it asks the pipeline whether a user may do what its commands are about. One that
+	// does not is not served by a server with users.
+	users  bool
 	asked  func(b []byte) bool // reports whether the client has said enough to be answered
 	refuse func(code codec.Status, reason string) []byte
 }
@@ -177,7 +184,7 @@ func closeErrorOf(err error) *frame.CloseError {
 	switch why := err.(type) {
 	case *frame.CloseError:
 		return why
-	case *idleEnd:
+	case *toldEnd:
 		return &why.CloseError
 	}
 	return nil

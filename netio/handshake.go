@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"keyframe/codec"
+	"keyframe/netio/access"
 	"keyframe/netio/frame"
 )
 
@@ -21,13 +22,14 @@ import (
 const maxRequestBytes = 16 << 10
 
 // upgrade answers the WebSocket upgrade request at the start of b: it returns
-// the bytes of the answer and how many bytes the request took up.
+// the bytes of the answer, how many bytes the request took up and, with Options.Users, who the
+// client says that it is, which must be right before the answer is sent.
 // frame.ErrIncomplete: the request has not ended. Any other error: the request was
 // refused; the answer says why, and the connection is to be closed.
 //
 // gobwas/ws reads the request and computes the answer: any path is accepted, no
 // extension is ever negotiated. checkRequest has seen to what the library is lenient about.
-func upgrade(opts *Options, b []byte) (answer []byte, size int, err error) {
+func upgrade(opts *Options, b []byte) (answer []byte, size int, proof *access.Proof, err error) {
 	head := b[:min(len(b), maxRequestBytes)]
 	end := bytes.Index(head, []byte("\r\n\r\n"))
 	if end >= 0 {
@@ -36,28 +38,33 @@ func upgrade(opts *Options, b []byte) (answer []byte, size int, err error) {
 	// A client that ends its lines with a bare LF would wait for an answer in vain. It comes
 	// before all other faults: the rest of the request may not have come.
 	if hasBareLF(head) {
-		return httpError(http.StatusBadRequest, errBareLF.Error()), len(b), errBareLF
+		return httpError(http.StatusBadRequest, errBareLF.Error()), len(b), nil, errBareLF
 	}
 	if end < 0 {
 		if len(b) >= maxRequestBytes {
 			err = fmt.Errorf("the upgrade request is longer than %d KiB", maxRequestBytes>>10)
-			return httpError(http.StatusBadRequest, err.Error()), len(b), err
+			return httpError(http.StatusBadRequest, err.Error()), len(b), nil, err
 		}
-		return nil, 0, frame.ErrIncomplete
+		return nil, 0, nil, frame.ErrIncomplete
 	}
 	size = end + len("\r\n\r\n")
 	if !bytes.HasPrefix(b, []byte("GET ")) {
-		return httpError(http.StatusMethodNotAllowed, plainHTTP), size, errMethod
+		return httpError(http.StatusMethodNotAllowed, plainHTTP), size, nil, errMethod
 	}
 	req, err := checkRequest(b[:end])
 	if err != nil {
-		return httpError(http.StatusBadRequest, err.Error()), size, err
+		return httpError(http.StatusBadRequest, err.Error()), size, nil, err
 	}
 	if !req.asksUpgrade {
-		return httpError(http.StatusUpgradeRequired, plainHTTP), size, errPlainHTTP
+		return httpError(http.StatusUpgradeRequired, plainHTTP), size, nil, errPlainHTTP
 	}
 	if err := opts.checkOrigin(req.origin, req.host); err != nil {
-		return httpError(http.StatusForbidden, err.Error()), size, err
+		return httpError(http.StatusForbidden, err.Error()), size, nil, err
+	}
+	if opts.Users != nil {
+		if proof, err = req.proof(); err != nil {
+			return httpError(http.StatusBadRequest, err.Error()), size, nil, err
+		}
 	}
 	var out bytes.Buffer
 	if _, err = upgrader.Upgrade(readWriter{bytes.NewReader(joinConnection(b[:size])), &out}); err != nil {
@@ -68,9 +75,9 @@ func upgrade(opts *Options, b []byte) (answer []byte, size int, err error) {
 		if errors.As(err, &rejected) && rejected.StatusCode() == http.StatusUpgradeRequired {
 			status = http.StatusUpgradeRequired
 		}
-		return httpError(status, err.Error()), size, err
+		return httpError(status, err.Error()), size, nil, err
 	}
-	return out.Bytes(), size, nil
+	return out.Bytes(), size, proof, nil
 }
 
 // hasBareLF reports whether there is an LF without a CR before it.
@@ -112,7 +119,7 @@ From a shell:
 
 // once are the headers that decide what a request means and have one value: of two, a proxy
 // on the way may have gone by the other. RFC 6455 section 4.1, RFC 9110 section 5.3.
-var once = [...]string{"Host", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Content-Length", "Origin"}
+var once = [...]string{"Host", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Content-Length", "Origin", "Authorization"}
 
 var (
 	errBareLF       = errors.New("a line ends without a CR")
@@ -126,8 +133,51 @@ var (
 
 // request is what matters of one.
 type request struct {
-	asksUpgrade  bool
-	host, origin []byte
+	asksUpgrade   bool
+	host, origin  []byte
+	authorization []byte
+	subprotocols  []byte // all that are asked for, each after a comma
+}
+
+// bearerProtocol begins the subprotocol that stands for Authorization: Bearer, which a page
+// can't send.
+const bearerProtocol = "bearer."
+
+var (
+	errAuthorization = errors.New("Authorization is neither Bearer with a token nor Basic with a name and a password")
+	errTwoProofs     = errors.New("more than one says who you are")
+)
+
+// proof is who the client says that it is, nil if it says nothing.
+func (r *request) proof() (proof *access.Proof, err error) {
+	if r.authorization != nil {
+		scheme, text, _ := strings.Cut(string(r.authorization), " ")
+		text = strings.TrimLeft(text, " ")
+		switch strings.ToLower(scheme) {
+		case "bearer":
+			proof = &access.Proof{Token: []byte(text)}
+		case "basic":
+			both, err := base64.StdEncoding.DecodeString(text)
+			name, password, ok := bytes.Cut(both, []byte(":"))
+			if err != nil || !ok {
+				return nil, errAuthorization
+			}
+			proof = &access.Proof{Name: string(name), Password: password}
+		default:
+			return nil, errAuthorization
+		}
+	}
+	for asked := range bytes.SplitSeq(r.subprotocols, []byte(",")) {
+		token, ok := bytes.CutPrefix(bytes.Trim(asked, " \t"), []byte(bearerProtocol))
+		switch {
+		case !ok:
+		case proof != nil:
+			return nil, errTwoProofs
+		default:
+			proof = &access.Proof{Token: bytes.Clone(token)}
+		}
+	}
+	return proof, nil
 }
 
 // checkRequest checks the lines of a request, without the empty one at its end. It refuses whatever two readers could take for two different
@@ -171,6 +221,10 @@ func checkRequest(text []byte) (req request, err error) {
 			req.host = value
 		case "Origin":
 			req.origin = value
+		case "Authorization":
+			req.authorization = value
+		case "Sec-Websocket-Protocol":
+			req.subprotocols = append(append(req.subprotocols, ','), value...)
 		case "Sec-Websocket-Key":
 			if key, err := base64.StdEncoding.DecodeString(string(value)); err != nil || len(key) != 16 {
 				return req, errKey
@@ -231,14 +285,14 @@ func (f *handshake) next([]byte, int) (_ []byte, _ int, kind unitKind, err error
 }
 
 func (f *handshake) take(src []byte, at int) (u unit, err error) {
-	answer, size, err := upgrade(f.opts, src[at:])
+	answer, size, proof, err := upgrade(f.opts, src[at:])
 	switch {
 	case err == frame.ErrIncomplete:
 		return u, err
 	case err != nil:
 		return u, &upgradeError{err, answer}
 	}
-	return unit{size, answer, newWSFraming(f.opts)}, nil
+	return unit{size: size, answer: answer, proof: proof, becomes: newWSFraming(f.opts)}, nil
 }
 
 func (f *handshake) done(int)       {}
@@ -275,6 +329,8 @@ func httpError(status int, reason string) []byte {
 	switch status {
 	case http.StatusMethodNotAllowed:
 		extra = "Allow: GET\r\n"
+	case http.StatusUnauthorized:
+		extra = "WWW-Authenticate: Bearer realm=\"keyframe\"\r\nWWW-Authenticate: Basic realm=\"keyframe\"\r\n"
 	case http.StatusUpgradeRequired:
 		extra = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 	}

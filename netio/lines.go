@@ -90,19 +90,16 @@ func (f *lineFraming) appendText(dst, text []byte) []byte {
 	return append(append(dst, text...), '\n')
 }
 
-// sIdle is the number of the last answer to a client that has been idle for too long.
-const sIdle = 6
-
-// appendEnd says that a line is too long or that there is no memory for it, or that the
-// client was idle. Every other end is without a word.
+// appendEnd says that a line is too long or that there is no memory for it, or what a toldEnd
+// says. Every other end is without a word.
 func (f *lineFraming) appendEnd(dst []byte, why error) []byte {
 	switch err := closeErrorOf(why); {
 	case err == nil:
 	case err.Code == frame.CloseTooBig || err == errBuffersFull:
 		dst = f.appendText(dst, codec.AppendServerError(nil, 5, err.Reason))
 	default:
-		if idle, ok := why.(*idleEnd); ok {
-			dst = f.appendText(dst, codec.AppendServerError(nil, sIdle, idle.Reason))
+		if told, ok := why.(*toldEnd); ok {
+			dst = f.appendText(dst, codec.AppendServerError(nil, told.s, told.Reason))
 		}
 	}
 	return dst

@@ -55,6 +55,9 @@ func (s *Server) newLoop(el eventLoop) *loop {
 	l := &loop{srv: s, el: el, rerun: make(chan struct{}, 1)}
 	l.pipe = newPipeline(s, &l.count)
 	l.pipe.execute = l.execute
+	if s.gate != nil {
+		l.pipe.users = &door{gate: s.gate, log: &s.security, spawn: s.background.Go, stopping: s.stopping}
+	}
 	if s.opts.Journal != nil {
 		l.commitTo(s.opts.Journal, s.engine)
 	}
@@ -75,7 +78,10 @@ func (s *Server) newLoop(el eventLoop) *loop {
 func (l *loop) open(c *conn, gc gnet.Conn, sock socket) {
 	now := l.srv.now()
 	c.gc, c.loop = gc, l
-	if l.commit != nil {
+	if l.srv.gate != nil {
+		c.identity = l.newIdentity(c, now)
+	}
+	if l.commit != nil || c.identity != nil {
 		c.commit = &uncommitted{}
 	}
 	c.lastSeen = now
@@ -148,16 +154,29 @@ func (l *loop) pauseIfBehind(c *conn) {
 // turn serves what it can of src and returns how much of it is used up, and
 // whether there is work left that needs no further bytes.
 func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
+	l.pipe.identity = c.identity
 	if c.commit != nil && c.commit.waits != nil {
+		l.pipe.end = nil
 		if l.pipe.answerWaiting(c.framing, c.commit.waits) {
 			c.commit.waits = nil
+		}
+		if c.framing = l.pipe.framing; l.pipe.end != nil {
+			l.linger(c)
 		}
 		return 0, true
 	}
 	if c.framing == nil {
 		row := chooseFraming(src)
 		if row == nil {
+			if c.identity.isNobody() && len(src) > maxUnknownBytes {
+				l.endUnknown(c)
+			}
 			return 0, false
+		}
+		if c.identity != nil && !row.users {
+			l.pipe.out = append(l.pipe.out, row.refuse(codec.StatusDenied, "this protocol is not served to users")...)
+			l.linger(c)
+			return len(src), false
 		}
 		c.framing = row.make(&l.srv.opts)
 		if f, ok := c.framing.(*respFraming); ok {

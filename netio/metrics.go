@@ -6,6 +6,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/engine/journal"
+	"keyframe/netio/access"
 )
 
 // This file is the list of what the server counts. /metrics, SERVER_INFO's answer
@@ -169,6 +170,49 @@ var metrics = []Metric{
 		func(j *journal.Stats) float64 { return float64(j.LastSnapshot.Bytes) }),
 	onDisk("recovery_seconds", KindGauge, "How long it took to read the store at the start.",
 		func(j *journal.Stats) float64 { return j.Recovery.Seconds() }),
+
+	ofUsers("users", KindGauge, "Users in the file of --users.",
+		func(a *access.Stats) float64 { return float64(a.Users) }),
+	countsOfUsers("authentications_total", "method", "Connections that became a user's, by how: password, token or certificate.",
+		func(a *access.Stats, sample func(string, float64)) {
+			for i, n := range a.Logins {
+				sample(access.Method(i).String(), float64(n))
+			}
+		}),
+	countsOfUsers("authentications_refused_total", "reason", "Passwords and tokens that were refused, by reason.",
+		func(a *access.Stats, sample func(string, float64)) {
+			for i, n := range a.Refused {
+				sample(access.Reason(i).String(), float64(n))
+			}
+		}),
+	ofUsers("authentications_waiting", KindGauge, "Passwords and tokens that wait to be looked at.",
+		func(a *access.Stats) float64 { return float64(a.Waiting) }),
+	ofUsers("password_hashes_total", KindCounter, "Passwords hashed, those for names that nobody has among them.",
+		func(a *access.Stats) float64 { return float64(a.Hashes) }),
+}
+
+// ofUsers is a number about users, which has no sample where there are none.
+func ofUsers(name string, kind MetricKind, help string, value func(*access.Stats) float64) Metric {
+	return Metric{
+		Name: name, Kind: kind, Help: help,
+		Samples: func(st *Stats, sample func(string, float64)) {
+			if st.Access != nil {
+				sample("", value(st.Access))
+			}
+		},
+	}
+}
+
+// countsOfUsers is a family of counters about users.
+func countsOfUsers(name, label, help string, each func(st *access.Stats, sample func(string, float64))) Metric {
+	return Metric{
+		Name: name, Kind: KindCounter, Help: help, Label: label,
+		Samples: func(st *Stats, sample func(string, float64)) {
+			if st.Access != nil {
+				each(st.Access, sample)
+			}
+		},
+	}
 }
 
 // infoMembers are the members of SERVER_INFO's answer after its status.

@@ -11,6 +11,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/engine/journal"
+	"keyframe/netio/access"
 )
 
 // Defaults of Options: those of PROTOCOL.md sections 1 and 6, where it names one.
@@ -80,6 +81,9 @@ type Options struct {
 	// Journal keeps the store on disk, if it isn't nil: then Start has to be followed by Load.
 	// It must be open; the engine must have been made with RecordEffects.
 	Journal *journal.Journal
+
+	// Users are who may use the server; nil: anybody may do anything. See Server.SetUsers.
+	Users *access.Users
 
 	// Version is the version in SERVER_INFO's answer.
 	Version string

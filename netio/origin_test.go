@@ -67,7 +67,7 @@ func TestOriginOfUpgrade(t *testing.T) {
 		if tt.change != "" && request == upgradeRequest {
 			t.Fatalf("nothing changed: %q in %q", tt.change, upgradeRequest)
 		}
-		answer, _, err := upgrade(&Options{AllowOrigins: []string{"https://allowed.example"}}, []byte(request))
+		answer, _, _, err := upgrade(&Options{AllowOrigins: []string{"https://allowed.example"}}, []byte(request))
 		if !strings.HasPrefix(string(answer), "HTTP/1.1 "+tt.status) || (err == nil) != (tt.status == "101") {
 			t.Errorf("%q: %q, %v; want %s", tt.with, answer, err, tt.status)
 		}

@@ -51,8 +51,11 @@ type pipeline struct {
 	words   [][]byte     // of one command of Redis's protocol
 	service *respService // what its commands need of the server
 
+	users *door // what it needs of the server's users; nil: there are none
+
 	// Of the turn that is being run.
 	framing    framing
+	identity   *identity    // who the client is; nil: there are no users
 	lasting    bool         // the input outlives the turn: what refers to it would keep it alive
 	isJoined   bool         // the command comes from framing.joined
 	resumeAt   int          // where a turn that had to stop goes on
@@ -150,14 +153,13 @@ var kinds = [codec.NumEffects]engine.Kind{
 // lasting means that src is memory of the connection's own. It also returns the framing that
 // goes on. With an error the connection is to be closed: the client has been told why.
 func (p *pipeline) run(f framing, src []byte, lasting bool, from unfinished) (t turn, _ framing, end error) {
-	p.framing, p.lasting, p.unfinished, p.end = f, lasting, from, nil
+	p.framing, p.lasting, p.unfinished, p.waits, p.end = f, lasting, from, nil, nil
 	p.cost.begin(len(src))
 	p.batch.Now = 0
 	if p.commit != nil || p.store.Expires() {
 		p.time()
 	}
 	if p.commit != nil {
-		p.waits = nil
 		p.refusing, p.refusedBy = p.commit.refuses()
 	}
 	var used int
@@ -195,6 +197,10 @@ func (p *pipeline) units(src []byte) (used int, more bool) {
 		}
 		p.cost.spent += costUnit
 		payload, size, kind, err := p.framing.next(src, used)
+		if p.identity != nil && !p.mayBeNobody(src, used, size, err) {
+			used, more = len(src), false
+			break
+		}
 		if err == frame.ErrIncomplete {
 			break
 		}
@@ -251,6 +257,13 @@ func (p *pipeline) admitOther(src []byte, at, size int, kind unitKind, err error
 		p.endWith(err)
 		return 0, false, err
 	}
+	if kind != unitBlank && p.identity.isNobody() && p.framing.settled() {
+		p.identity.sent += size
+	}
+	if u.proof != nil && p.users != nil {
+		waits := p.prove(u, at+size)
+		return size, waits, p.end
+	}
 	p.out = append(p.out, u.answer...)
 	if u.becomes != nil {
 		p.framing = u.becomes
@@ -301,6 +314,9 @@ func (p *pipeline) admit(payload []byte, at, next int) bool {
 	p.cost.bytes(len(payload))
 	args, cmd, err := p.dec.Decode(payload, p.args, p.shares.batchOps)
 	p.args = args
+	if p.identity != nil && err == nil {
+		args, err = p.admitUser(cmd, args, before)
+	}
 	effect := cmd.Op.Effect()
 	if err != nil || cmd.More || cmd.Extra != nil || !isPlain(effect) || p.refusing != codec.StatusOK {
 		return p.admitException(payload, at, next, before, cmd, err)
@@ -378,6 +394,9 @@ func (p *pipeline) keep(cmd codec.Command) *codec.Extra {
 func (p *pipeline) enqueue(cmd codec.Command, at, before int, resumed bool) {
 	args := p.args[before:]
 	effect := cmd.Op.Effect()
+	if p.identity != nil {
+		p.deny(cmd.Op, args)
+	}
 	if p.refusing != codec.StatusOK && effect.Writes() {
 		for i := range args {
 			if args[i].Status == codec.StatusOK {

@@ -15,6 +15,7 @@ import (
 
 	"keyframe/engine"
 	"keyframe/engine/journal"
+	"keyframe/netio/access"
 )
 
 // Server serves an Engine to clients.
@@ -58,6 +59,9 @@ type Server struct {
 	respClients respClients
 	tls         tlsServer
 	unsynced    *unsynced // nil: answers wait for everything that is not safe
+
+	gate     *access.Gate // nil: there are no users
+	security securityLog
 
 	acceptors  sync.WaitGroup
 	background sync.WaitGroup  // every other goroutine except gnet's
@@ -111,6 +115,10 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		stopped:  make(chan struct{}),
 		byLoop:   make(map[gnet.EventLoop]*loop),
 	}
+	if opts.Users != nil {
+		s.gate = access.NewGate(opts.Users)
+		s.security.init(s.log)
+	}
 	s.budget.init(&s.opts, &s.counters.conns)
 	if err := s.initTLS(); err != nil {
 		return nil, err
@@ -151,6 +159,9 @@ func (s *Server) Start() error {
 	s.background.Go(s.sweeper)
 	if s.opts.TLSCert != "" {
 		s.background.Go(s.watchCertificates)
+	}
+	if s.gate != nil {
+		s.background.Go(func() { s.security.write(s.stopped) })
 	}
 	for _, ln := range s.listeners {
 		s.acceptors.Go(func() { s.accept(ln) })
@@ -306,6 +317,13 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 		s.background.Go(l.rerunner)
 	}
 	return l
+}
+
+// SetUsers has other users from now on, on a server that has been made with some. Connections
+// of who is none any more end; those of others have the new rights.
+func (s *Server) SetUsers(users *access.Users) {
+	s.gate.Replace(users)
+	s.eachLoop((*loop).renewLogins)
 }
 
 // eachLoop runs f on every event loop, and does not wait for it.

@@ -358,7 +358,7 @@ func (s *sim) open() {
 		el.execute(func() { s.onOutbox(c, e) })
 	}
 	if c.ws {
-		answer, _, err := upgrade(&Options{}, []byte(upgradeRequest))
+		answer, _, _, err := upgrade(&Options{}, []byte(upgradeRequest))
 		if err != nil {
 			s.fatalf("%v", err)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"keyframe/engine"
 	"keyframe/engine/journal"
+	"keyframe/netio/access"
 )
 
 // Stats are a server's numbers at one time. Those that operators and clients see, and
@@ -32,6 +33,7 @@ type Stats struct {
 	InputBytes, OutputBytes, RestBytes int
 	MaxBufferBytes                     int            // Options.MaxBufferBytes
 	Journal                            *journal.Stats // nil: the store is not on disk
+	Access                             *access.Stats  // nil: there are no users
 
 	Version string // Options.Version
 }
@@ -74,6 +76,10 @@ func (s *Server) Stats() Stats {
 		st.Journal = &j
 	}
 	st.TLS = s.tls.stats()
+	if s.gate != nil {
+		a := s.gate.Stats()
+		st.Access = &a
+	}
 	// We know of a loop when it gets its first connection; until then it has
 	// counted nothing.
 	st.Loops = make([]LoopStats, s.opts.Loops)

@@ -82,6 +82,7 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 	silent := now.Sub(c.lastSeen)
 	l.account(c)
 	switch {
+	case c.identity != nil && c.phase == phaseOpen && l.endUnidentified(c, now):
 	case c.squeezed && l.relieve(c):
 	case c.phase == phaseLinger:
 		if !c.deadline.IsZero() && now.After(c.deadline) {

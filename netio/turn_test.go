@@ -504,7 +504,7 @@ func TestRandomPieces(t *testing.T) {
 func TestUpgradeRequestLimit(t *testing.T) {
 	request := append([]byte("GET / HTTP/1.1\r\nX: "), bytes.Repeat([]byte("x"), maxRequestBytes)...)
 	for n, incomplete := range map[int]bool{maxRequestBytes - 1: true, maxRequestBytes: false, maxRequestBytes + 1: false} {
-		if _, _, err := upgrade(&Options{}, request[:n]); err == nil || errors.Is(err, frame.ErrIncomplete) != incomplete {
+		if _, _, _, err := upgrade(&Options{}, request[:n]); err == nil || errors.Is(err, frame.ErrIncomplete) != incomplete {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
