@@ -348,8 +348,13 @@ func TestRemovedUsers(t *testing.T) {
 		}
 		changeUsers(t, path, func(f *access.File) error { return f.Add("root", nil, access.Rights{}, true) })
 		s.SetUsers(loadUsers(t, path))
-		other.send(`{"COUNT":{}}`)
-		if got := other.recv(); !strings.HasPrefix(got, `{"COUNT_RSP":{"st":13,`) {
+		// His rights are others, as soon as his loop has heard of it.
+		got := ""
+		for deadline := time.Now().Add(patience); !strings.HasPrefix(got, `{"COUNT_RSP":{"st":13,`) && time.Now().Before(deadline); {
+			other.send(`{"COUNT":{}}`)
+			got = other.recv()
+		}
+		if !strings.HasPrefix(got, `{"COUNT_RSP":{"st":13,`) {
 			t.Errorf("with other rights: %s", got)
 		}
 		if st := s.Stats(); st.Total.Errors[netio.ErrorRevoked] != 2 {

@@ -31,6 +31,7 @@ var flagless = map[string]bool{
 	"Journal":           true, // it is what --data-dir opens
 	"Clock":             true, // the system's
 	"Merge":             true, // the codec's, for commands that change a part of a value
+	"Users":             true, // they are what the file of --users holds
 }
 
 // memoryWanted is how the engine words what MaxBytes may be. Its unit is smaller in builds

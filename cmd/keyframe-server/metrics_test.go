@@ -50,7 +50,7 @@ func (measured) Stats() netio.Stats {
 
 		InputBytes: 51, OutputBytes: 52, MaxBufferBytes: 53, RestBytes: 54,
 
-		TLS: tls,
+		TLS:    tls,
 		Access: &access.Stats{Users: 61, Waiting: 62, Hashes: 63, Logins: [access.NumMethods]uint64{71, 72, 73}, Refused: [access.NumReasons]uint64{81, 82, 83, 84}},
 	}
 }
