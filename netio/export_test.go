@@ -18,3 +18,19 @@ func ApplyLogged(log *journal.Journal, e *engine.Engine, b *engine.Batch) {
 func StartLog(log *journal.Journal, e *engine.Engine) error {
 	return startLog(context.Background(), log, e)
 }
+
+// Peers are who the clients of all connections have proved to be with certificates.
+func (s *Server) Peers() (names []string) {
+	for _, l := range s.loopList() {
+		found := make(chan []string, 1)
+		l.execute(func() {
+			var of []string
+			for _, c := range l.conns {
+				of = append(of, c.peer())
+			}
+			found <- of
+		})
+		names = append(names, <-found...)
+	}
+	return names
+}

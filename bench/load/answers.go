@@ -13,7 +13,7 @@ func (w *worker) read(c *conn) error {
 		w.buf = make([]byte, 2*len(w.buf))
 	}
 	n := copy(w.buf, c.tail)
-	m, err := unix.Read(c.fd, w.buf[n:])
+	m, full, err := w.receive(c, n)
 	switch {
 	case err == unix.EINTR:
 		return w.read(c)
@@ -21,7 +21,7 @@ func (w *worker) read(c *conn) error {
 		return nil
 	case err != nil:
 		return w.lost(c, err.Error())
-	case m == 0:
+	case m == 0 && !full:
 		return w.lost(c, "it closed the connection")
 	}
 	now := time.Since(w.base)
@@ -35,7 +35,7 @@ func (w *worker) read(c *conn) error {
 		return fmt.Errorf("the server at %s, connection %d, after %d commands: %w", w.o.Addr, c.index, c.answered, err)
 	}
 	c.tail = append(c.tail[:0], w.buf[used:n+m]...)
-	if n+m == len(w.buf) { // there may be more, and no event will say so
+	if full { // there may be more, and no event will say so
 		return w.read(c)
 	}
 	switch {
@@ -48,6 +48,35 @@ func (w *worker) read(c *conn) error {
 	}
 	return nil
 }
+
+// receive reads what has arrived into w.buf from n on, and reports whether there may be more:
+// so it is when all there was room for came.
+func (w *worker) receive(c *conn, n int) (m int, full bool, err error) {
+	if c.tls == nil {
+		m, err = unix.Read(c.fd, w.buf[n:])
+		return m, n+m == len(w.buf), err
+	}
+	if cap(w.sealed) < readSealed {
+		w.sealed = make([]byte, readSealed)
+	}
+	in := w.sealed[:readSealed]
+	if m, err = unix.Read(c.fd, in); m <= 0 || err != nil {
+		return 0, false, err
+	}
+	full = m == len(in)
+	plain, _, err := c.tls.Open(w.buf[:n], in[:m], nil)
+	w.buf = plain[:cap(plain)]
+	if err == nil && len(plain) == n {
+		err = unix.EAGAIN // a part of a record, or a ticket
+		if full {
+			err = unix.EINTR
+		}
+	}
+	return len(plain) - n, full, err
+}
+
+// readSealed is how much is read at once over TLS.
+const readSealed = 64 << 10
 
 // take counts the whole answers in b and returns how many bytes they have.
 func (w *worker) take(c *conn, b []byte, now time.Duration) (used int, err error) {

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -122,6 +123,7 @@ type Options struct {
 	Verify   bool          // read back what was written, and compare
 	Compare  bool          // compare keys and values of all answers, which costs the client more
 	Password string        // for Redis's AUTH; "": none
+	TLS      *tls.Config   // nil: without TLS
 
 	// AllowMisses is for a run with Verify whose GETs and CONTAINS look for keys that may
 	// not be there, as without Fill. Otherwise such a run fails: looking for a key that is

@@ -97,11 +97,14 @@ func verify(ctx context.Context, o Options, workers []*worker) (read int, err er
 	did := writes(&o, workers)
 	addMissed := slices.ContainsFunc(workers, func(w *worker) bool { return w.addMissed })
 	p := newProtocol(o)
-	c, err := dial(&o, p)
+	c, sealed, err := dial(&o, p)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close() // it was only read
+	if sealed != nil {
+		c = sealed.Waiting()
+	}
 
 	var command, buf []byte
 	var keys []uint64

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -13,12 +14,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"keyframe/netio/seal"
 )
 
 // conn is one connection to the server.
 type conn struct {
 	fd     int
-	index  int // among all connections of the run
+	tls    *seal.Conn // nil: bytes are what they are
+	index  int        // among all connections of the run
 	script *script
 
 	sent     uint64 // commands, the one in unsent included
@@ -33,7 +37,7 @@ type conn struct {
 	sentAt time.Duration // when its round was written (closed loop)
 	heard  time.Duration // when bytes came last, or it had nothing to wait for
 	tail   []byte        // the head of an answer that has not come whole
-	unsent []byte        // what the socket did not take
+	unsent []byte        // what the socket did not take, sealed
 
 	expect *script  // of Options.Compare: draws the keys of what is answered next
 	asked  []uint64 // those of command number answered; nil: not drawn yet
@@ -55,6 +59,7 @@ type worker struct {
 
 	buf     []byte // what is read
 	scratch []byte // what is written
+	sealed  []byte // what is read and written over TLS
 	dirty   []*conn
 
 	measuring bool
@@ -71,23 +76,32 @@ type worker struct {
 	now *window
 }
 
-// dial opens a connection and takes its descriptor over.
-func dial(o *Options, p protocol) (net.Conn, error) {
+// dial opens a connection. Over TLS what is said on it goes through sealed.
+func dial(o *Options, p protocol) (c net.Conn, sealed *seal.Conn, err error) {
 	network, address, err := ParseAddr(o.Addr)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	c, err := net.DialTimeout(network, address, o.Timeout)
+	c, err = net.DialTimeout(network, address, o.Timeout)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	_ = c.SetDeadline(time.Now().Add(o.Timeout))
-	if err := p.open(c); err != nil {
+	plain := c
+	if o.TLS != nil {
+		sealed = seal.Client(c, o.TLS)
+		plain = sealed.Waiting()
+		err = sealed.Handshake(context.Background())
+	}
+	if err == nil {
+		err = p.open(plain)
+	}
+	if err != nil {
 		_ = c.Close()
-		return nil, fmt.Errorf("%s: %w", o.Addr, err)
+		return nil, nil, fmt.Errorf("%s: %w", o.Addr, err)
 	}
 	_ = c.SetDeadline(time.Time{})
-	return c, nil
+	return c, sealed, nil
 }
 
 // descriptor returns the connection's own descriptor, which does not block, and
@@ -102,7 +116,7 @@ func descriptor(c net.Conn) (fd int, err error) {
 }
 
 func (w *worker) open(index int) error {
-	nc, err := dial(w.o, w.p)
+	nc, sealed, err := dial(w.o, w.p)
 	if err != nil {
 		return err
 	}
@@ -110,7 +124,10 @@ func (w *worker) open(index int) error {
 	if err != nil {
 		return os.NewSyscallError("dup", err)
 	}
-	c := &conn{fd: fd, index: index, script: newScript(w.o, w.p, w.templates, index), first: math.MaxUint64}
+	if sealed != nil {
+		sealed.Detach()
+	}
+	c := &conn{fd: fd, tls: sealed, index: index, script: newScript(w.o, w.p, w.templates, index), first: math.MaxUint64}
 	if w.o.Compare {
 		c.expect = newScript(w.o, w.p, templates{}, index)
 	}
@@ -282,12 +299,20 @@ func (w *worker) flush(c *conn) error {
 		if c.inFlight() == 0 {
 			c.heard = time.Since(w.base)
 		}
+		var err error
 		text, n := c.script.commands(c.sent, c.toSend, w.scratch)
 		if !w.o.Repeat {
 			w.scratch = text
 		}
 		c.sent += uint64(n)
 		c.toSend -= n
+		if c.tls != nil {
+			w.sealed, err = c.tls.Seal(w.sealed[:0], text)
+			if err != nil {
+				return w.lost(c, err.Error())
+			}
+			text = w.sealed
+		}
 		done, err := w.write(c, text)
 		if err != nil {
 			return err

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -98,6 +101,11 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.BoolVar(&o.AllowMisses, "allow-misses", false, "with --verify: GET and CONTAINS may miss keys that neither --fill nor this run has set")
 	fs.BoolVar(&o.Repeat, "repeat", false, "send some commands again and again instead of drawing keys: cheaper, for a server to which keys are all the same")
 	fs.StringVar(&o.Password, "password", "", "for AUTH, with --resp")
+	secure := fs.Bool("tls", false, "the server speaks TLS")
+	caFile := fs.String("tls-ca", "", "with --tls: `file` with the roots of the server's certificate, in PEM (the system's)")
+	certFile := fs.String("tls-cert", "", "with --tls: `file` with a certificate to show, in PEM")
+	keyFile := fs.String("tls-key", "", "`file` with its private key")
+	unchecked := fs.Bool("tls-insecure", false, "with --tls: take any certificate")
 	fs.DurationVar(&o.Timeout, "timeout", load.DefaultTimeout, "how long the server may be silent with commands unanswered")
 
 	fs.StringVarP(&cfg.format, "format", "f", "table", "table, json, csv, or benchmark (Go's format, for benchstat)")
@@ -129,6 +137,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	if o.AllowMisses && !o.Verify {
 		return nil, fmt.Errorf("--allow-misses is for --verify: without it no miss fails a run")
 	}
+	var err error
 	o.Compare = o.Verify
 	o.Protocol = "lines"
 	chosen := 0
@@ -150,6 +159,16 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	case fs.Changed("host") || fs.Changed("port"):
 		return nil, fmt.Errorf("--addr and --host or --port say the same: want one of them")
 	}
+	for _, name := range []string{"tls-ca", "tls-cert", "tls-key", "tls-insecure"} {
+		if fs.Changed(name) && !*secure {
+			return nil, fmt.Errorf("--%s is for --tls", name)
+		}
+	}
+	if *secure {
+		if o.TLS, err = tlsConfig(o.Addr, *caFile, *certFile, *keyFile, *unchecked); err != nil {
+			return nil, err
+		}
+	}
 	if cfg.ioLimit != "" {
 		if _, _, err := load.ParseAddr(cfg.ioLimit); err != nil {
 			return nil, fmt.Errorf("--serve-io-limit: %w", err)
@@ -167,7 +186,6 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	if strings.ContainsAny(cfg.name, " \t/\n=") || cfg.name == "" {
 		return nil, fmt.Errorf("--name %q: want a word", cfg.name)
 	}
-	var err error
 	if o.Mix, err = load.ParseMix(*mix); err != nil {
 		return nil, fmt.Errorf("--mix: %w", err)
 	}
@@ -198,6 +216,33 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 		}
 	}
 	return cfg, nil
+}
+
+// tlsConfig is what connections to an address are to agree on. What is sent is made
+// of records as long as they may be, as the server makes them.
+func tlsConfig(addr, caFile, certFile, keyFile string, unchecked bool) (*tls.Config, error) {
+	config := &tls.Config{InsecureSkipVerify: unchecked, DynamicRecordSizingDisabled: true}
+	if network, address, err := load.ParseAddr(addr); err == nil && network == "tcp" {
+		config.ServerName, _, _ = net.SplitHostPort(address)
+	}
+	if caFile != "" {
+		text, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-ca: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("--tls-ca %s: want certificates in PEM", caFile)
+		}
+	}
+	if certFile != "" || keyFile != "" {
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert and --tls-key: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
 }
 
 // options are those of one of the tests.

@@ -80,7 +80,7 @@ func TestExitStatus(t *testing.T) {
 		{"-n 10 -w 0 --mix get --verify --allow-misses --addr " + addr, exitOK, ""},
 		{"-n 10 -w 0 --mix get --verify --fill -r 20 --addr " + addr, exitOK, ""},
 		{"--addr " + nobody, exitFailure, "refused"},
-		{"--resp -n 10 --addr " + addr, exitFailure, "was answered with"},
+		{"--memcached -n 10 --addr " + addr, exitFailure, "was answered with"},
 		{"-n 10 --timeline /nonexistent/file --addr " + addr, exitFailure, "no such file"},
 		{"--serve-io-limit 203.0.113.1:1", exitFailure, "203.0.113.1"},
 		{"--serve-io-limit nonsense", exitUsage, "want host:port"},
