@@ -40,7 +40,7 @@ var simRare = []string{
 	"a batch that stops half way", "a command that goes on in another turn", "a command that is checked on in another turn", "a command that goes on after its bytes were cut",
 	"a connection that is paused", "a paused connection goes on", "input for a paused connection",
 	"a connection that is parked", "a parked connection is watched again", "it is lost on the way back to its loop",
-	"its socket can't be duplicated", "it can't be enrolled",
+	notDuplicated, "it can't be enrolled",
 	"a writer begins", "a writer that waits in vain", "a writer ends", "a slow consumer", "a silent client is pinged", "it doesn't answer a ping", "it was idle", "it is cut off with answers unread",
 	"a connection that is squeezed", "a squeezed connection goes on", "it is cut off for what it holds", "it is cut off and told so",
 	"a handshake that takes too long", "its client has reset it", "a client shuts its side down with answers due",
@@ -426,6 +426,8 @@ func (s *sim) checkBudget() {
 // ended records that the server has begun to end a connection.
 func (s *sim) ended(c *simClient, before phase) {
 	switch {
+	case s.draining && before == phaseOpen && c.conn.phase == phaseClosed && c.excused == notDuplicated && c.speaksWebSocket():
+		c.farewell = []byte(closeFrame(1001, "the server is stopping")) // there may have been room for a part of it
 	case before != phaseOpen || c.conn.phase == phaseOpen || c.excused != "":
 	case s.draining && c.conn.phase == phaseLinger:
 		s.mustBeServed(c)
@@ -717,6 +719,11 @@ func (s *sim) sweep() {
 			s.serving, s.overdue = nil, nil
 		}
 		el.loop.limitTurns()
+		for _, c := range s.clients { // one that was squeezed may have had its turn, a last one if the server stops
+			if phase, swept := before[c]; swept {
+				s.ended(c, phase)
+			}
+		}
 		s.checkBudget()
 	}
 }

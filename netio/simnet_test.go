@@ -151,9 +151,11 @@ func (k *simSocket) close() {
 	}
 }
 
+const notDuplicated = "its socket can't be duplicated"
+
 func (k *simSocket) duplicate() (socket, error) {
 	if k.client.s.outOfDescriptors() {
-		k.client.excuse("its socket can't be duplicated")
+		k.client.excuse(notDuplicated)
 		return nil, unix.EMFILE
 	}
 	k.descriptors++
