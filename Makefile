@@ -28,7 +28,7 @@ FIGURES   = $(GO) -C bench/figures run .
 # Modules of their own, so that a build of the server downloads neither what draws plots
 # nor other stores; $(call nested,command) runs a command in each. The tools' versions
 # are in .ci/go.mod (staticcheck) and bench/report/go.mod (benchstat).
-NESTED = bench/figures bench/report bench/rivals engine/journal/crashtest
+NESTED = bench/figures bench/report bench/rivals engine/journal/crashtest netio/redisclients
 nested = set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module && $(1)); done
 
 .DEFAULT_GOAL := help

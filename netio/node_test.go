@@ -3,6 +3,7 @@ package netio_test
 import (
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,4 +150,21 @@ func TestNodeUpgrades(t *testing.T) {
 			{"strict: bytes in fragments", attempt{Send: count, Binary: true, Fragments: true}, refused},
 		}
 	})
+}
+
+// TestNodeRedisClients drives the server with ioredis and node-redis.
+func TestNodeRedisClients(t *testing.T) {
+	node := node(t)
+	if _, err := os.Stat("testdata/node/node_modules/ioredis"); err != nil {
+		t.Skip("ioredis is missing: run make node-deps")
+	}
+	s := startServer(t, netio.Options{})
+	_, port, err := net.SplitHostPort(s.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(node, "testdata/node/redis.mjs", port).CombinedOutput()
+	if err != nil || string(out) != "ok\n" {
+		t.Fatalf("%v: %s", err, out)
+	}
 }

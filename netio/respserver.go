@@ -65,6 +65,9 @@ func (p *pipeline) performAlone(w *words, state any) bool {
 	if p.commit != nil {
 		defer p.commit.seesAll() // then: it depends on nothing that happens later
 	}
+	if p.commit != nil && w.cmd.Op != 0 && w.cmd.Op != codec.OpPing {
+		defer p.commit.seesAll() // then: it depends on nothing that happens later
+	}
 	switch w.cmd.ID {
 	case resp.Hello:
 		p.hello(w)
