@@ -1,38 +1,9 @@
 package netio
 
 import (
-	"bytes"
-
 	"keyframe/codec"
-
 	"keyframe/netio/frame"
 )
-
-// nextLine finds the first line of b. scanned is how many bytes of b an earlier
-// call has searched in vain: a long line that arrives in pieces is not searched
-// again from its start each time.
-//
-// It returns the line without its newline, and the size of what it takes up.
-// frame.ErrIncomplete: there is no newline yet. A *frame.CloseError: the line is
-// longer than maxBytes, whether or not its end has come.
-//
-// A carriage return before the newline is left in place: it is JSON white space.
-func nextLine(b []byte, scanned, maxBytes int) (line []byte, size int, err error) {
-	end := bytes.IndexByte(b[scanned:], '\n')
-	if end < 0 {
-		if len(b) > maxBytes {
-			return nil, 0, errLineTooLong
-		}
-		return nil, 0, frame.ErrIncomplete
-	}
-	end += scanned
-	if end > maxBytes {
-		return nil, 0, errLineTooLong
-	}
-	return b[:end], end + 1, nil
-}
-
-var errLineTooLong = &frame.CloseError{Code: frame.CloseTooBig, Reason: "the line is longer than the frame limit"}
 
 // skipBlank returns the index of the first byte of a line, from i on, that is no white
 // space.
@@ -57,7 +28,7 @@ func (f *lineFraming) next(src []byte, at int) (_ []byte, _ int, kind unitKind, 
 	if at == f.from {
 		searched, blank = f.to-at, f.blank
 	}
-	line, size, err := nextLine(src[at:], searched, f.maxBytes)
+	line, size, err := frame.NextLine(src[at:], searched, f.maxBytes)
 	f.from, f.to = at, at+len(line)
 	if err != nil {
 		f.to, f.blank = len(src), skipBlank(src[at:], blank)

@@ -235,11 +235,11 @@ func (k *keyframe) parse(payload []byte, s *shape) (r client.Response, err error
 // frame, and the frame's size: 0 when there is no whole one yet.
 func (k *keyframe) cut(b []byte) (payload []byte, control bool, size int, err error) {
 	if !k.ws {
-		end := bytes.IndexByte(b, '\n')
-		if end < 0 {
+		line, size, err := frame.NextLine(b, 0, maxCommand)
+		if err == frame.ErrIncomplete {
 			return nil, false, 0, nil
 		}
-		return b[:end], false, end + 1, nil
+		return line, false, size, err
 	}
 	h, err := frame.ParseFromServer(b, maxCommand)
 	switch {

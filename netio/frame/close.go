@@ -39,6 +39,7 @@ var (
 	errNothingToContinue = protocolError("continuation of nothing")
 	errMessageInMessage  = protocolError("a new message inside a fragmented one")
 	errMessageTooBig     = &CloseError{Code: CloseTooBig, Reason: "the message is longer than the frame limit"}
+	errLineTooLong       = &CloseError{Code: CloseTooBig, Reason: "the line is longer than the frame limit"}
 )
 
 func protocolError(reason string) *CloseError {

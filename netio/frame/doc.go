@@ -1,6 +1,7 @@
-// Package frame is RFC 6455's framing as functions over bytes: no sockets and no
-// event loop, so that tests can cut a stream anywhere and fuzz it. The server, the
-// load generator and the I/O limit use it, each from its own end.
+// Package frame is RFC 6455's framing, and that of JSON Lines, as functions over bytes: no
+// sockets and no event loop, so that tests can cut a stream anywhere and fuzz it. The
+// server, the client, the load generator and the I/O limit use it, each from its own end.
+// Of lines there is NextLine; the rest of this is about WebSockets.
 //
 // # Terms
 //
