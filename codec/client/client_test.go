@@ -179,6 +179,13 @@ func TestResponsesAreWhatTheServerAppends(t *testing.T) {
 						t.Fatalf("%s: %v", answer, err)
 					}
 					requireResponse(t, answer, r, client.Response{Op: op, Status: st, Key: []byte(keys[0]), Value: []byte(v)})
+					gotSt, got, ok := p.Value(answer, op, []byte(keys[0]))
+					if ok != (isPlain(keys[0]) && st < 10) || ok && (gotSt != st || string(got) != v) {
+						t.Fatalf("%s: Value says %d %q %v", answer, gotSt, got, ok)
+					}
+					if _, _, ok := p.Value(answer, op, []byte(keys[0]+"x")); ok {
+						t.Fatalf("%s: Value takes it for another key's", answer)
+					}
 				}
 			}
 		}
@@ -281,6 +288,11 @@ func TestWrongResponses(t *testing.T) {
 			if _, _, ok := client.Status([]byte(answer), codec.Opcode(op)); ok {
 				t.Errorf("%s: Status takes it", answer)
 			}
+			for _, key := range []string{"abcdef", "abc\xff\xfe", "", `abcdef":1,"b`} {
+				if _, _, ok := p.Value([]byte(answer), codec.Opcode(op), []byte(key)); ok {
+					t.Errorf("%s: Value takes it", answer)
+				}
+			}
 		}
 	}
 }
@@ -300,6 +312,9 @@ func TestCutResponses(t *testing.T) {
 			}
 			if _, _, ok := client.Status(answer[:i], codec.OpSet); ok {
 				t.Errorf("%s: cut at %d, Status", answer, i)
+			}
+			if _, _, ok := p.Value(answer[:i], codec.OpGet, []byte(texts[0])); ok {
+				t.Errorf("%s: cut at %d, Value", answer, i)
 			}
 		}
 	}

@@ -23,8 +23,8 @@
 //
 // # Responses
 //
-// Status is for the commonest responses, and costs one look at each byte. Where it
-// reports false, the answer may still be a good one, and Parser.Parse takes any. Parse
+// Status and Parser.Value are for the commonest responses, and cost one look at each byte.
+// Where they report false, the answer may still be a good one, and Parser.Parse takes any. Parse
 // accepts white space and members in any order, as other servers of the same contract
 // write them, and nothing that PROTOCOL.md has no place for.
 package client

@@ -86,6 +86,36 @@ func Status(b []byte, op codec.Opcode) (st codec.Status, key []byte, ok bool) {
 	return st, key, true
 }
 
+// Value parses a response of the form {"GET_RSP":{"st":0,"<key>":<value>}} to op, if its key
+// is the given one, and plain, and its status, of one digit, is one of op.Values. The value
+// aliases b, and is checked. For any other response, good or bad, ok is false.
+func (p *Parser) Value(b []byte, op codec.Opcode, key []byte) (st codec.Status, value []byte, ok bool) {
+	if int(op) >= codec.NumOpcodes || op.Values() == 0 {
+		return 0, nil, false
+	}
+	head := op.Texts().Response
+	at := len(head) + 1 + len(valueHead) + len(key) + len(valueColon)
+	if at >= len(b) || string(b[:len(head)]) != head || string(b[len(head)+1:len(head)+1+len(valueHead)]) != valueHead ||
+		string(b[at-len(valueColon):at]) != valueColon {
+		return 0, nil, false
+	}
+	found := b[at-len(valueColon)-len(key) : at-len(valueColon)]
+	if st = codec.Status(b[len(head)] - '0'); st > 9 || !op.Values().Has(st) || string(found) != string(key) || !codec.IsPlain(key) {
+		return 0, nil, false
+	}
+	end, err := p.dec.ScanValue(b, at)
+	if err != nil || string(b[end:]) != valueTail {
+		return 0, nil, false
+	}
+	return st, b[at:end:end], true
+}
+
+const (
+	valueHead  = `,"`
+	valueColon = `":`
+	valueTail  = "}}"
+)
+
 // The names of responses.
 const (
 	serverError = "SERVER_ERROR"
