@@ -11,7 +11,7 @@
 //     own: plots and statistics bring fonts, LaTeX and PDF.
 //   - rivals runs the engine's workload on other maps and caches, in a module of its
 //     own, so that the server doesn't depend on them; rivals/eviction compares what
-//     policies of eviction keep.
+//     policies of eviction keep, and rivals/clients the Go client with rueidis.
 //
 // # Names
 //

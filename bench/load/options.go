@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"keyframe/bench"
+	"keyframe/netio/client"
 )
 
 // Kind is what a command does.
@@ -203,26 +203,6 @@ func DefaultPort(protocol string) string {
 	return "1987"
 }
 
-// ParseAddr takes an address apart: host:port, with or without tcp:// before it, or
-// unix:///path.
-func ParseAddr(text string) (network, address string, err error) {
-	if path, ok := strings.CutPrefix(text, "unix://"); ok {
-		if !filepath.IsAbs(path) {
-			return "", "", fmt.Errorf("the address %q: want an absolute path, as in unix:///run/keyframe.sock", text)
-		}
-		return "unix", path, nil
-	}
-	address = strings.TrimPrefix(text, "tcp://")
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" || strings.ContainsAny(host, "/ ") {
-		return "", "", fmt.Errorf("the address %q: want host:port or unix:///path", text)
-	}
-	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
-		return "", "", fmt.Errorf("the address %q: want a port from 1 to 65535", text)
-	}
-	return "tcp", address, nil
-}
-
 func def[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
@@ -241,7 +221,7 @@ func (o Options) validate() error {
 	between := func(name string, n, low, high int) {
 		fault(n < low || n > high, "%s is %d, want %d to %d", name, n, low, high)
 	}
-	if _, _, err := ParseAddr(o.Addr); err != nil {
+	if _, _, err := client.ParseAddr(o.Addr); err != nil {
 		faults = append(faults, err)
 	}
 	between("connections", o.Conns, 1, maxConns)

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"keyframe/netio/client"
 	"keyframe/netio/seal"
 )
 
@@ -78,7 +79,7 @@ type worker struct {
 
 // dial opens a connection. Over TLS what is said on it goes through sealed.
 func dial(o *Options, p protocol) (c net.Conn, sealed *seal.Conn, err error) {
-	network, address, err := ParseAddr(o.Addr)
+	network, address, err := client.ParseAddr(o.Addr)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,5 +1,6 @@
 // Package rivals runs the engine's workload on other in-process maps and caches of the Go
-// world, and the codec's on other parsers of JSON (codec_bench_test.go). It is a module of
+// world, and the codec's on other parsers of JSON (codec_bench_test.go); rivals/clients
+// compares clients. It is a module of
 // its own so that a build of the server doesn't download them.
 //
 // Some of the stores are caches: freecache, bigcache and otter evict when they are

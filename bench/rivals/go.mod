@@ -8,6 +8,7 @@ require (
 	github.com/maypok86/otter/v2 v2.2.1
 	github.com/minio/simdjson-go v0.4.5
 	github.com/puzpuzpuz/xsync/v4 v4.2.0
+	github.com/redis/rueidis v1.0.79
 	github.com/ulikunitz/xz v0.5.15
 	github.com/valyala/fastjson v1.6.4
 	keyframe v0.0.0

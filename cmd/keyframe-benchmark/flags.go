@@ -15,6 +15,7 @@ import (
 
 	"keyframe/bench"
 	"keyframe/bench/load"
+	"keyframe/netio/client"
 )
 
 // config is what the command line asks for.
@@ -170,7 +171,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 		}
 	}
 	if cfg.ioLimit != "" {
-		if _, _, err := load.ParseAddr(cfg.ioLimit); err != nil {
+		if _, _, err := client.ParseAddr(cfg.ioLimit); err != nil {
 			return nil, fmt.Errorf("--serve-io-limit: %w", err)
 		}
 	}
@@ -222,7 +223,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 // of records as long as they may be, as the server makes them.
 func tlsConfig(addr, caFile, certFile, keyFile string, unchecked bool) (*tls.Config, error) {
 	config := &tls.Config{InsecureSkipVerify: unchecked, DynamicRecordSizingDisabled: true}
-	if network, address, err := load.ParseAddr(addr); err == nil && network == "tcp" {
+	if network, address, err := client.ParseAddr(addr); err == nil && network == "tcp" {
 		config.ServerName, _, _ = net.SplitHostPort(address)
 	}
 	if caFile != "" {

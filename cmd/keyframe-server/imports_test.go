@@ -21,12 +21,15 @@ var neverBelow = map[string][]string{
 	"keyframe/codec":  {"keyframe/engine", "keyframe/netio", "keyframe/bench", "keyframe/cmd", gnet, "net"},
 	"keyframe/netio":  {"keyframe/bench", "keyframe/cmd"},
 	"keyframe/bench":  {"keyframe/cmd"},
+
+	// The client is imported by programs that have no server in them.
+	"keyframe/netio/client": {"keyframe/engine", gnet},
 }
 
 // onlyFrom are the packages that may import what only one part of the server may know.
 var onlyFrom = map[string][]string{
 	gnet:                        {"keyframe/netio", "keyframe/bench/iolimit"}, // iolimit is a server that does nothing, to measure what remains
-	sonic:                       {"keyframe/codec"},
+	sonic:                       {"keyframe/codec", "keyframe/netio/client"},  // the client's GetJSON and SetJSON
 	"github.com/cespare/xxhash": {"keyframe/engine"},
 	"github.com/KimMachineGun":  {"keyframe/cmd/keyframe-server"},
 	"unsafe":                    {"keyframe/engine", "keyframe/codec", "keyframe/netio"},
@@ -38,6 +41,8 @@ var mayTest = map[[2]string]bool{
 	// A row that a test adds to the command table exists in the codec's own test
 	// binary only, so the test that a server serves it is there.
 	{"keyframe/codec", "keyframe/netio"}: true,
+	// A client is tested on a server, and one without memory to spare is made by hand.
+	{"keyframe/netio/client", "keyframe/engine"}: true,
 }
 
 // listed is what go list says of a package.
