@@ -254,6 +254,23 @@ func TestCommitAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestCommitStalledBefore: a connection that ends, and whose last answers are held, is not
+// cut off for a stall that its client has made up for before the loop hears of it.
+func TestCommitStalledBefore(t *testing.T) {
+	h := newHarness(t, Options{MaxFrameBytes: 1024})
+	h.commitWith(false, true)
+	h.startReading()
+	h.feed(append([]byte(`{"SET":{"abcdef":1}}`+"\n"), bytes.Repeat([]byte("x"), 2000)...))
+	if h.conn.phase != phaseLinger || !h.conn.commit.exists() {
+		t.Fatalf("it is in phase %d, and held %v", h.conn.phase, h.conn.commit.exists())
+	}
+	h.loop.onOutbox(h.conn, outboxStalled)
+	h.loop.release(1, nil)
+	if got := string(h.finish()); !strings.HasPrefix(got, `{"SET_RSP":`) || !strings.Contains(got, "longer than") {
+		t.Errorf("it is answered %q", got)
+	}
+}
+
 // TestCommitRefuses: writes are answered with the status, nothing of them is executed, and
 // reads go on.
 func TestCommitRefuses(t *testing.T) {

@@ -313,7 +313,9 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 	case e == outboxFailed:
 		l.drop(c)
 	case e == outboxStalled && c.phase == phaseLinger:
-		l.closeUnsent(c)
+		if c.out.unread.Load() > 0 { // it may have taken all since, and the last of it be held back
+			l.closeUnsent(c)
+		}
 	case e == outboxStalled && c.squeezed:
 		l.relieveOrCutOff(c)
 	case e == outboxStalled:
