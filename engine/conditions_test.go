@@ -32,7 +32,7 @@ func TestConditions(t *testing.T) {
 		}
 		model := map[string]*conditional{}
 		var b engine.Batch
-		for step := range 20_000 {
+		for step := range few(20_000) {
 			now := int64(1_000_000 + step)
 			key, other := fmt.Sprintf("key%d", r.IntN(6)), fmt.Sprintf("key%d", r.IntN(6))
 			m := model[key]

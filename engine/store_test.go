@@ -162,15 +162,16 @@ func TestCollisions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e, o := newEngine(t, engine.Options{Shards: 2}.WithHash(hash)), oracle{}
 			var b engine.Batch
-			for i := range 5000 {
+			n := few(5000)
+			for i := range n {
 				b.Add(engine.Set, fmt.Appendf(nil, "%d", i), fmt.Appendf(nil, "%d", i))
 			}
 			applyBoth(t, e, o, &b)
 			checkSame(t, e, o)
 			if st := e.Stats(); st.IndexBytes > 2<<20 {
-				t.Errorf("%d bytes of index for 5000 keys", st.IndexBytes)
+				t.Errorf("%d bytes of index for %d keys", st.IndexBytes, n)
 			}
-			for i := range 5000 {
+			for i := range n {
 				b.Add(engine.Remove, fmt.Appendf(nil, "%d", i), nil)
 			}
 			applyBoth(t, e, o, &b)

@@ -22,6 +22,14 @@ func rounds(n int) int {
 	return n
 }
 
+// few is what is left of n things that one goroutine does where each takes long.
+func few(n int) int {
+	if isShort() {
+		return n / 10
+	}
+	return n
+}
+
 // isShort reports whether a test is to do with little work, of which not everything can be
 // expected that comes up in a long one.
 func isShort() bool { return testing.Short() || underRace }
