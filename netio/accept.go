@@ -73,7 +73,7 @@ func (s *Server) admit(nc net.Conn, secure bool) error {
 		s.refuse(s.waiting(nc, secure), codec.StatusUnavailable, s.loadingText())
 		return nil
 	}
-	if s.counters.conns.Add(1) > int64(s.opts.MaxConns) {
+	if s.counters.conns.Add(1) > int64(s.live.Load().MaxConns) {
 		s.counters.conns.Add(-1)
 		s.counters.refused.Add(1)
 		s.refuse(s.waiting(nc, secure), refusedSyntax, tooManyConns)
@@ -174,7 +174,7 @@ func (s *Server) refuse(nc net.Conn, code codec.Status, reason string) {
 	s.background.Go(func() {
 		defer func() { <-s.refusing }()
 		defer nc.Close()
-		_ = nc.SetDeadline(time.Now().Add(min(refuseTimeout, s.opts.HandshakeTimeout)))
+		_ = nc.SetDeadline(time.Now().Add(min(refuseTimeout, s.live.Load().HandshakeTimeout)))
 		// A stop does not wait for clients that say nothing.
 		defer context.AfterFunc(s.stopping, func() { _ = nc.SetDeadline(time.Now()) })()
 		answer := refusal(nc, code, reason)

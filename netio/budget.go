@@ -167,7 +167,7 @@ func (l *loop) relieve(c *conn) bool {
 		return false
 	}
 	c.squeezed = false
-	if c.out.unread.Load() < int64(l.srv.opts.MaxOutputBytes) {
+	if c.out.unread.Load() < int64(l.opts.MaxOutputBytes) {
 		l.resume(c)
 	}
 	l.serve(c, nil)
@@ -177,7 +177,7 @@ func (l *loop) relieve(c *conn) bool {
 // resume ends a connection's pause; a turn must follow.
 func (l *loop) resume(c *conn) {
 	c.paused = false
-	c.out.resume.Store(int64(l.srv.opts.MaxOutputBytes / 2))
+	c.out.resume.Store(int64(l.opts.MaxOutputBytes / 2))
 }
 
 // relieveOrCutOff is for a squeezed connection whose client has taken nothing for

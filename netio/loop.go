@@ -17,6 +17,7 @@ import (
 // Every method runs on the event loop's goroutine, except those that say otherwise.
 type loop struct {
 	srv  *Server
+	opts *Options // that hold now
 	el   eventLoop
 	pipe *pipeline
 
@@ -52,7 +53,7 @@ type loop struct {
 const maxKeptOutput = 4 << 20
 
 func (s *Server) newLoop(el eventLoop) *loop {
-	l := &loop{srv: s, el: el, rerun: make(chan struct{}, 1)}
+	l := &loop{srv: s, opts: s.live.Load(), el: el, rerun: make(chan struct{}, 1)}
 	l.pipe = newPipeline(s, &l.count)
 	l.pipe.execute = l.execute
 	if s.gate != nil {
@@ -71,6 +72,16 @@ func (s *Server) newLoop(el eventLoop) *loop {
 	}
 	l.pipe.service = &respService{opts: &s.opts, clients: &s.respClients, stats: stats, random: rand.Uint64}
 	return l
+}
+
+// setOptions has other options hold, for the connections that there are, too.
+func (l *loop) setOptions(opts *Options) {
+	l.opts, l.pipe.service.opts = opts, opts
+	for _, c := range l.conns {
+		if !c.squeezed {
+			c.out.resume.Store(int64(opts.MaxOutputBytes / 2))
+		}
+	}
 }
 
 // open takes in a connection that has been accepted: gc is what gnet calls it, sock its
@@ -146,7 +157,7 @@ func (l *loop) serve(c *conn, in []byte) {
 // the outbox's report ends the pause: input that comes in between must not, or what is
 // pending would not be served.
 func (l *loop) pauseIfBehind(c *conn) {
-	if int(c.out.unread.Load()) >= l.srv.opts.MaxOutputBytes {
+	if int(c.out.unread.Load()) >= l.opts.MaxOutputBytes {
 		c.paused = true
 	}
 }
@@ -178,7 +189,7 @@ func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
 			l.linger(c)
 			return len(src), false
 		}
-		c.framing = row.make(&l.srv.opts)
+		c.framing = row.make(l.opts)
 		if f, ok := c.framing.(*respFraming); ok {
 			l.join(c, f)
 		}

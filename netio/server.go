@@ -24,7 +24,8 @@ import (
 // be called from any goroutine at any time, Addrs after Start. The engine must
 // outlive the server.
 type Server struct {
-	opts   Options
+	opts   Options                 // as New was given them
+	live   atomic.Pointer[Options] // the same, with what SetOptions has changed; a loop has them too
 	store  store
 	engine *engine.Engine // the store, for what only a journal needs
 	log    *slog.Logger
@@ -115,6 +116,7 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		stopped:  make(chan struct{}),
 		byLoop:   make(map[gnet.EventLoop]*loop),
 	}
+	s.live.Store(&s.opts)
 	if opts.Users != nil {
 		s.gate = access.NewGate(opts.Users)
 		s.security.init(s.log)
@@ -324,6 +326,22 @@ func (s *Server) loopOf(el gnet.EventLoop) *loop {
 func (s *Server) SetUsers(users *access.Users) {
 	s.gate.Replace(users)
 	s.eachLoop((*loop).renewLogins)
+}
+
+// SetOptions takes over what a running server can change: MaxConns, MaxOutputBytes, AllowOrigins
+// and the timeouts, except StopTimeout. All else of opts is not looked at. With an error nothing
+// is changed.
+func (s *Server) SetOptions(opts Options) error {
+	next := *s.live.Load()
+	next.MaxConns, next.MaxOutputBytes, next.AllowOrigins = opts.MaxConns, opts.MaxOutputBytes, opts.AllowOrigins
+	next.IdleTimeout, next.PingInterval, next.HandshakeTimeout, next.OutputTimeout = opts.IdleTimeout, opts.PingInterval, opts.HandshakeTimeout, opts.OutputTimeout
+	next = next.withDefaults()
+	if err := next.validate(); err != nil {
+		return err
+	}
+	s.live.Store(&next)
+	s.eachLoop(func(l *loop) { l.setOptions(&next) })
+	return nil
 }
 
 // eachLoop runs f on every event loop, and does not wait for it.

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,7 +29,7 @@ const liveTimeout = 2 * time.Second
 // a mux of their own: the default mux is open to whatever a library registers
 // there. Profiles show what a process does and holds, so they are served to this
 // machine only, and not to the pages in its browsers.
-func startAdmin(address string, token *token, srv *netio.Server, log *slog.Logger) (*http.Server, error) {
+func startAdmin(address string, token *atomic.Pointer[token], srv *netio.Server, log *slog.Logger) (*http.Server, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("can't serve --admin: %w", err)
@@ -68,8 +69,8 @@ func startAdmin(address string, token *token, srv *netio.Server, log *slog.Logge
 			runtime.SetBlockProfileRate(rateIf(on, int(time.Microsecond))) // waits of that length or more
 		}))
 	}
-	if token != nil {
-		handler = token.guard(handler)
+	if token.Load() != nil {
+		handler = guard(token, handler)
 	}
 	admin := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	go func() {

@@ -65,6 +65,9 @@ func printSample(w io.Writer, cfg *config) {
 	fmt.Fprintf(w, "# keyframe-server --config FILE. Flags come first, then the environment\n# (%sLOOPS), then this file, then the defaults, which stand here.\n", envPrefix)
 	options(cfg.flags, func(f *pflag.Flag) {
 		_, what := pflag.UnquoteUsage(f)
+		if f.Annotations[atHangUp] != nil {
+			what += ". SIGHUP changes it."
+		}
 		fmt.Fprintf(w, "\n%s\n# %s = %s\n", comment(what), f.Name, tomlText(f, f.DefValue))
 	})
 }

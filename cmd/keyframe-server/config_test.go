@@ -192,6 +192,9 @@ func TestReadmeListsTheOptions(t *testing.T) {
 		if word == "stringArray" {
 			word = "text"
 		}
+		if f.Annotations[atHangUp] != nil {
+			what += " ↻"
+		}
 		def := ""
 		if f.DefValue != "" && f.DefValue != "[]" {
 			def = "`" + strings.Trim(f.DefValue, "[]") + "`"

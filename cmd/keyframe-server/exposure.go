@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"keyframe/netio"
 )
 
-// This file keeps a server from being open by accident. Nobody is asked who they are, so
-// whoever reaches a listener reads and writes everything. That other machines reach it
+// This file keeps a server from being open by accident. Without --users nobody is asked who
+// they are, so whoever reaches a listener reads and writes everything. That other machines reach it
 // has to be said: by an address alone it is too easily said without being meant.
 
 // checkExposure returns an error for listeners that other machines can reach, unless
@@ -25,16 +26,32 @@ func (c *config) checkExposure() error {
 	}
 	var faults []error
 	for _, address := range c.server.Listen {
+		if c.server.Users != nil {
+			break // whoever comes is asked who they are
+		}
 		// CheckOptions has found the addresses to be right.
 		network, addr, _ := netio.ParseAddress(address)
 		if proven := network == "tls" && c.server.TLSClientCA != "" && !c.server.TLSClientOptional; network != "unix" && !proven && !isLocal(addr) {
-			faults = append(faults, fmt.Errorf("--listen %s can be reached from other machines, where anybody may read and write everything: give a loopback address or a unix socket, or add --insecure if all who reach it may", address))
+			faults = append(faults, fmt.Errorf("--listen %s can be reached from other machines, where anybody may read and write everything: give a loopback address or a unix socket, or --users, or add --insecure if all who reach it may", address))
 		}
 	}
 	if c.admin != "" && c.adminToken == nil && !isLocal(c.admin) {
 		faults = append(faults, fmt.Errorf("--admin %s can be reached from other machines: give a loopback address or --admin-token-file, or add --insecure if all who reach it may see the metrics", c.admin))
 	}
 	return errors.Join(faults...)
+}
+
+// inTheClear are the listeners of which passwords and tokens can be read on their way.
+func (c *config) inTheClear() (addresses []string) {
+	if c.server.Users == nil {
+		return nil
+	}
+	for _, address := range c.server.Listen {
+		if network, addr, _ := netio.ParseAddress(address); network == "tcp" && !isLocal(addr) {
+			addresses = append(addresses, address)
+		}
+	}
+	return addresses
 }
 
 // isLocal reports whether only this machine reaches an address. A name does not count
@@ -84,11 +101,11 @@ func readToken(path string) (*token, error) {
 	return &t, nil
 }
 
-// guard lets only requests through that bring the token.
-func (t *token) guard(next http.Handler) http.Handler {
+// guard lets only requests through that bring the token that is current then.
+func guard(current *atomic.Pointer[token], next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secret, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if sum := sha256.Sum256([]byte(secret)); subtle.ConstantTimeCompare(sum[:], t[:]) != 1 {
+		if sum := sha256.Sum256([]byte(secret)); subtle.ConstantTimeCompare(sum[:], current.Load()[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="keyframe"`)
 			http.Error(w, "unauthorized: want the header Authorization: Bearer with the token of --admin-token-file", http.StatusUnauthorized)
 			return

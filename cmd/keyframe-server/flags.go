@@ -17,6 +17,7 @@ import (
 	"keyframe/engine"
 	"keyframe/engine/journal"
 	"keyframe/netio"
+	"keyframe/netio/access"
 )
 
 // config is what the command line asks for.
@@ -32,7 +33,8 @@ type config struct {
 	logLevel  slog.Level
 	version   bool
 
-	adminToken *token // what requests to admin must bring; nil: nothing
+	adminToken *token         // what requests to admin must bring; nil: nothing
+	level      *slog.LevelVar // logLevel, or what it has become
 
 	flags *pflag.FlagSet // the table of options, with their values
 	from  sources        // where these come from
@@ -45,6 +47,7 @@ type config struct {
 const usage = `Usage: keyframe-server [flags]
        keyframe-server config check|print|sample [flags]
        keyframe-server check|dump DIR
+       keyframe-server user add|token|list|remove [flags]
 
 Serves a JSON key-value store, in memory and, with --data-dir, on disk. One port speaks all of
 them: a connection that begins with an HTTP GET becomes a WebSocket (one command
@@ -61,7 +64,8 @@ taken from the environment (KEYFRAME_MAX_MEMORY=4GiB), then from the file that
 
 SIGINT or SIGTERM stops the server: it answers what it has read, closes every
 connection and exits, within 5 seconds; with --data-dir it makes a snapshot then.
-SIGHUP changes nothing yet: it is for reloading, and is logged. Exit status: 0
+SIGHUP reads the options, the users and the certificates again, and takes over what
+a running server can change, or nothing if anything is wrong. Exit status: 0
 stopped, 1 could not start, 2 wrong usage, 3 the journal has failed.
 `
 
@@ -121,10 +125,14 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	format := choice{value: "text", choices: []string{"text", "json"}}
 	fs.Var(&format, "log-format", "text or json, on standard error")
 	fs.TextVar(&cfg.logLevel, "log-level", slog.LevelInfo, "the least `level` that is logged: debug, info, warn or error")
+	usersFile := fs.String("users", "", "let in only the users in this `file`, which keyframe-server user changes, and whom nobody else may write (anybody may do anything)")
 	file := fs.String("config", "", "read options from this TOML `file`")
 	fs.BoolVar(&cfg.version, "version", false, "print the version and exit")
 	for _, name := range []string{"config", "version"} {
 		fs.SetAnnotation(name, onlyFlag, []string{}) // the flag is there
+	}
+	for _, name := range reloadable {
+		fs.SetAnnotation(name, atHangUp, []string{}) // the flag is there
 	}
 	cfg.flags = fs
 
@@ -152,6 +160,11 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 			return nil, err
 		}
 	}
+	if *usersFile != "" {
+		if o.Users, err = access.Load(*usersFile); err != nil {
+			return nil, fmt.Errorf("--users: %w", err)
+		}
+	}
 	if *tokenFile != "" {
 		if cfg.adminToken, err = readToken(*tokenFile); err != nil {
 			return nil, fmt.Errorf("--admin-token-file: %w", err)
@@ -176,7 +189,7 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 }
 
 // logger makes a logger in the format that the flags choose.
-func (c *config) logger(w io.Writer, level slog.Level) *slog.Logger {
+func (c *config) logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if c.logFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts))

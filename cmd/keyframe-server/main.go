@@ -37,6 +37,9 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "config" {
 		return runConfig(args[1:], environ, stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "user" {
+		return runUser(args[1:], environ, os.Stdin, stdout, stderr)
+	}
 	if len(args) > 0 && offlines[args[0]].run != nil {
 		return offlines[args[0]].main(args[1:], stdout, stderr)
 	}
@@ -48,7 +51,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "keyframe-server %s\n", version.String())
 		return exitOK
 	}
-	if err := serve(cfg, stdout, stderr); err != nil {
+	if err := serve(cfg, args, environ, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "keyframe-server: %s\n", oneLine(err))
 		if errors.Is(err, errJournal) {
 			return exitJournal
@@ -71,10 +74,12 @@ func usageStatus(err error, stderr io.Writer) (status int, ended bool) {
 	return exitOK, false
 }
 
-// serve runs the server until SIGINT or SIGTERM. SIGHUP is the signal to reload, and there
-// is nothing yet that could be.
-func serve(cfg *config, stdout, stderr io.Writer) error {
-	log := cfg.logger(stderr, cfg.logLevel)
+// serve runs the server until SIGINT or SIGTERM. At SIGHUP it reads args, environ and the files
+// that they name once more.
+func serve(cfg *config, args, environ []string, stdout, stderr io.Writer) error {
+	cfg.level = new(slog.LevelVar)
+	cfg.level.Set(cfg.logLevel)
+	log := cfg.logger(stderr, cfg.level)
 	// gnet and other libraries that log on their own use the default logger.
 	slog.SetDefault(log)
 
@@ -108,8 +113,10 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	reload := &reloader{config: cfg, args: args, environ: environ, srv: srv, log: log}
+	reload.adminToken.Store(cfg.adminToken)
 	if cfg.admin != "" {
-		admin, err := startAdmin(cfg.admin, cfg.adminToken, srv, log)
+		admin, err := startAdmin(cfg.admin, &reload.adminToken, srv, log)
 		if err != nil {
 			return err
 		}
@@ -146,10 +153,13 @@ func serve(cfg *config, stdout, stderr io.Writer) error {
 		"version", version.String(),
 		"json", codec.Backend())
 
+	for _, address := range cfg.inTheClear() {
+		log.Warn("passwords and tokens can be read on their way here: serve tls:// addresses to other machines", "listen", address)
+	}
 	for ctx.Err() == nil {
 		select {
 		case <-hangUp:
-			log.Info("SIGHUP: there is nothing to reload")
+			reload.reload()
 		case <-ctx.Done():
 		case <-failed:
 			stop()

@@ -306,7 +306,7 @@ func TestHangUp(t *testing.T) {
 		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		p.waitForLog(t, "nothing to reload", i)
+		p.waitForLog(t, "nothing has changed", i)
 		_, _ = io.WriteString(c, "{\"COUNT\":{}}\n")
 		if line, err := answers.ReadString('\n'); err != nil || line != "{\"COUNT_RSP\":{\"st\":0,\"cnt\":0}}\n" {
 			t.Fatalf("%q, %v", line, err)

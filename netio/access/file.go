@@ -101,7 +101,11 @@ func Parse(text []byte) (*Users, error) {
 	if err != nil {
 		return nil, err
 	}
-	return doc.users()
+	us, err := doc.users()
+	if err == nil {
+		us.sum = sha256.Sum256(text)
+	}
+	return us, err
 }
 
 func parse(text []byte) (*document, error) {

@@ -16,7 +16,8 @@ import (
 type Users struct {
 	byName  map[string]*User
 	byToken map[[sha256.Size]byte]*token
-	dummy   passwordHash // for names that nobody has
+	dummy   passwordHash      // for names that nobody has
+	sum     [sha256.Size]byte // of the file's text
 }
 
 // User is one of them. It never changes.
@@ -204,3 +205,6 @@ func both(a, b []string) (out []string) {
 	}
 	return out
 }
+
+// Equal reports whether both come from the same text.
+func (us *Users) Equal(o *Users) bool { return us == o || us != nil && o != nil && us.sum == o.sum }
