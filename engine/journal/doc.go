@@ -124,7 +124,9 @@
 //
 // Two snapshots are kept, and the segments from the older one on. So one that is damaged
 // has one to stand in, and a copy of the directory that takes no longer than the time
-// between two has a whole one.
+// between two has a whole one. Such a copy takes the newest files first: the log then ends
+// in the first segment that was copied, wherever the server has gone on to. The other way
+// round it could have a later one, and only a part of the one before.
 //
 // # Recovery
 //

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"strings"
@@ -136,6 +137,53 @@ func TestNoNextSegment(t *testing.T) {
 	}
 	if got, _, err := recovered(fs.copyOf(), 2, Options{}); err != nil || !maps.Equal(got, o.store.content()) {
 		t.Error(err)
+	}
+}
+
+// TestFullDisk: the same with segments of the usual size, on a disk that has room for two:
+// writes are refused while an eighth of a segment is left, and what was being done finds
+// room.
+func TestFullDisk(t *testing.T) {
+	fs := newMemFS()
+	o := open(t, fs, 2, Options{Mode: EverySec, SnapshotBytes: 1 << 40, Manual: true})
+	fs.fail(func(op, name string) error {
+		if op == "reserve" && name > segmentName(2) {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	h := newHeld(o)
+	value := strings.Repeat("v", 200<<10)
+	write := func(i int) {
+		if position, err := h.set(o, fmt.Sprint("key", i%3), value); err != nil || o.Kept() < position {
+			t.Fatalf("write %d: %d of %d are kept, %v", i, o.Kept(), position, err)
+		}
+	}
+	n, refused := 0, false
+	for ; !refused && n < 1000; n++ {
+		write(n)
+		o.Maintain()
+		_, refused = o.Refuses()
+	}
+	room := o.current.size - o.current.end
+	if !refused || o.current.number != 2 || room < DefaultSegmentBytes/8-256<<10 {
+		t.Fatalf("after %d writes in segment %d %d bytes are left, refused: %t", n, o.current.number, room, refused)
+	}
+	for range room/(256<<10) - 1 {
+		write(n) // what had been admitted before
+		n++
+	}
+	fs.fail(nil)
+	o.Maintain()
+	if why, refuses := o.Refuses(); refuses {
+		t.Errorf("with room: %s", why)
+	}
+	for range 10 {
+		write(n)
+		n++
+	}
+	if got, _, err := recovered(fs.copyOf(), 2, Options{}); err != nil || !maps.Equal(got, o.store.content()) || o.current.number != 3 {
+		t.Errorf("segment %d: %v", o.current.number, err)
 	}
 }
 

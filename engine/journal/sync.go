@@ -31,7 +31,7 @@ func (j *Journal) Sync() error {
 	if position != j.synced.Load() || len(retired) > 0 {
 		began := time.Now()
 		for _, s := range append(retired, current) {
-			if err := s.f.Sync(); err != nil {
+			if err := j.syncSegment(s); err != nil {
 				return j.fail("sync", err)
 			}
 			if s != current {
@@ -43,6 +43,17 @@ func (j *Journal) Sync() error {
 	j.synced.Store(position)
 	j.syncedGroup.Store(group)
 	return nil
+}
+
+// syncSegment returns when a segment, and its name, are on disk.
+func (j *Journal) syncSegment(s *segment) error {
+	if s.unlisted {
+		if err := j.fs.SyncDir(); err != nil {
+			return err
+		}
+		s.unlisted = false
+	}
+	return s.f.Sync()
 }
 
 // syncAlways writes and syncs a group while the next one gathers.

@@ -41,6 +41,10 @@ type segment struct {
 	f    File
 	size int64 // what is reserved
 	end  int64 // what is used
+
+	// unlisted is set while the file's name may not be on disk. Before Start, and then
+	// guarded by Journal.syncing.
+	unlisted bool
 }
 
 // olderSegment is a segment that has been left.
@@ -95,7 +99,7 @@ func (j *Journal) begin() error {
 	if err := j.writeLocked(group, 0); err != nil {
 		return err
 	}
-	if err := w.current.f.Sync(); err != nil {
+	if err := j.syncSegment(w.current); err != nil {
 		return j.fail("sync", err)
 	}
 	j.synced.Store(w.position)
@@ -174,11 +178,12 @@ func (j *Journal) makeSegment(s *segment, old string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err = s.f.Reserve(s.size, j.opts.Mode == Always); err == nil {
-		err = s.f.Sync()
-	}
-	if err == nil {
-		err = j.fs.SyncDir()
+	if err = s.f.Reserve(s.size, j.opts.Mode == Always); err == nil && (old != "" || j.opts.Mode == Always) {
+		if err = s.f.Sync(); err == nil {
+			err = j.fs.SyncDir()
+		}
+	} else {
+		s.unlisted = true
 	}
 	if err != nil {
 		_ = s.f.Close()
