@@ -177,6 +177,7 @@ type members struct {
 	value   []byte // its JSON text
 	message []byte // JSON text of the string m; nil if there is none
 	cursor  []byte // JSON text of the string cursor; nil if there is none
+	words   []byte // of a ReplyMembers, JSON text of its string m; nil if there is none
 }
 
 // members parses the object at b[i] and returns the index of what follows it.
@@ -201,6 +202,9 @@ func (p *Parser) members(b []byte, i int, op codec.Opcode, m *members) (end int,
 		case m.status == nil && m.id == nil && m.name == nil && string(name) == "#":
 			m.id = value // it is the first, before the status; a key # comes later
 		case op.Reply() == codec.ReplyMembers:
+			if string(name) == "m" && value[0] == '"' {
+				m.words = value
+			}
 		case m.name == nil:
 			m.name, m.value = name, value
 		case m.message == nil && (op.Reply() == codec.ReplyElements || op.Reply() == codec.ReplyCountElements) && string(name) == "m" && value[0] == '"':
@@ -243,6 +247,8 @@ func (p *Parser) fill(r *Response, m *members) (err error) {
 			// surrogate pair, it can't be unescaped.
 			r.Message, err = m.value[1:len(m.value)-1], nil
 		}
+	case r.Status == codec.StatusDenied && r.Op.Reply() == codec.ReplyMembers && m.words != nil:
+		r.Message, _, err = p.dec.ScanString(m.words, 0)
 	case r.Status == codec.StatusDenied && r.Op.Reply() != codec.ReplyElements && m.is("m"):
 		r.Message, err = p.text(m, "m")
 	case r.Op.Reply() == codec.ReplyMembers && (r.Status == codec.StatusOK || r.Status == codec.StatusUnavailable):
