@@ -66,39 +66,17 @@ func raw(conn net.Conn) net.Conn {
 // greet says who the client is, or asks whether the server is there: one that is loading, or
 // has no room for one more, says so.
 func (c *Client) greet(conn net.Conn) error {
-	text := []byte(`{"PING":{`)
+	text, op := []byte(`{"PING":{`), codec.OpPing
 	if o := &c.opts; o.Token != "" {
-		text = codec.AppendString([]byte(`{"AUTH":{"token":`), []byte(o.Token))
+		op, text = codec.OpAuth, codec.AppendString([]byte(`{"AUTH":{"token":`), []byte(o.Token))
 	} else if o.User != "" {
-		text = codec.AppendString([]byte(`{"AUTH":{"user":`), []byte(o.User))
+		op, text = codec.OpAuth, codec.AppendString([]byte(`{"AUTH":{"user":`), []byte(o.User))
 		text = codec.AppendString(append(text, `,"password":`...), []byte(o.Password))
 	}
-	return ask(conn, append(text, "}}\n"...))
-}
-
-// ask sends a line with a command that has one answer, and takes that.
-func ask(conn net.Conn, text []byte) error {
-	if _, err := conn.Write(text); err != nil {
+	line, err := ask(conn, append(text, "}}\n"...))
+	if err != nil {
 		return err
 	}
-	const most = 64 << 10
-	var line []byte
-	for buf := make([]byte, 4<<10); ; {
-		n, err := conn.Read(buf)
-		line = append(line, buf[:n]...)
-		if end := bytes.IndexByte(line, '\n'); end >= 0 && end < len(line)-1 || len(line) > most {
-			return fmt.Errorf("%w: %.80q", ErrProtocol, line)
-		} else if end >= 0 {
-			return greeted(line[:end])
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// greeted is what the answer to a greeting says.
-func greeted(line []byte) error {
 	var r wire.Response
 	if err := wire.NewParser().Parse(line, &r); err != nil {
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
@@ -106,10 +84,33 @@ func greeted(line []byte) error {
 	if err := refusal(&r); err != nil {
 		return err
 	}
+	if r.Op != op {
+		return mismatch(&r, op, "")
+	}
 	if r.Status != codec.StatusOK {
 		return statusError(r.Status, r.Message)
 	}
 	return nil
+}
+
+// ask sends a line with a command that has one answer, and returns that.
+func ask(conn net.Conn, text []byte) (line []byte, err error) {
+	if _, err := conn.Write(text); err != nil {
+		return nil, err
+	}
+	const most = 64 << 10
+	for buf := make([]byte, 4<<10); ; {
+		n, err := conn.Read(buf)
+		line = append(line, buf[:n]...)
+		if end := bytes.IndexByte(line, '\n'); end >= 0 && end < len(line)-1 || len(line) > most {
+			return nil, fmt.Errorf("%w: %.80q", ErrProtocol, line)
+		} else if end >= 0 {
+			return line[:end], nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // run keeps the client connected until it is closed.

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"keyframe/netio"
+	"keyframe/netio/access"
 	"keyframe/netio/client"
 	"keyframe/netio/netiotest"
 )
@@ -50,6 +53,10 @@ func TestGreeting(t *testing.T) {
 		is           error
 	}{
 		{client.Options{}, `{"PING":{}}`, `{"PING_RSP":{"st":0}}`, nil},
+		{client.Options{User: "bob \"\n", Password: "p\\"}, `{"AUTH":{"user":"bob \"\n","password":"p\\"}}`, `{"AUTH_RSP":{"st":0}}`, nil},
+		{client.Options{Token: "t\""}, `{"AUTH":{"token":"t\""}}`, `{"AUTH_RSP":{"st":0}}`, nil},
+		{client.Options{Token: "t"}, `{"AUTH":{"token":"t"}}`, `{"AUTH_RSP":{"st":13,"m":"wrong"}}`, client.ErrDenied},
+		{client.Options{Token: "t"}, `{"AUTH":{"token":"t"}}`, `{"PING_RSP":{"st":0}}`, client.ErrProtocol},
 		{client.Options{}, `{"PING":{}}`, `{"SERVER_ERROR":{"s":15,"m":"LOADING: 3 %"}}`, client.ErrUnavailable},
 		{client.Options{}, `{"PING":{}}`, `{"SERVER_ERROR":{"s":13,"m":"no"}}`, client.ErrDenied},
 		{client.Options{}, `{"PING":{}}`, `HTTP/1.1 400 Bad Request`, client.ErrProtocol},
@@ -98,4 +105,58 @@ func TestDialEnds(t *testing.T) {
 	if _, err = client.Dial(t.Context(), addr, client.Options{}); !errors.As(err, &op) || !errors.As(err, &lost) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestUsers: the client says who it is, at each connect; what its user may not do is denied, and
+// the connection goes on.
+func TestUsers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.json")
+	var token string
+	err := access.Change(path, true, func(f *access.File) (err error) {
+		err = f.Add("bob", []byte("correct horse"), access.Rights{Read: []string{"bob:"}, Write: []string{"bob:"}}, false)
+		if err == nil {
+			_, token, err = f.AddToken("bob", time.Time{})
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := access.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, _ := netiotest.Start(t, netio.Options{Users: users})
+	addr := srv.Addrs()[0].String()
+	for _, o := range []client.Options{{User: "bob", Password: "correct horse"}, {Token: token}} {
+		p := newProxy(t, addr)
+		c := dial(t, p.addr(), quick(o))
+		want(t, "Set", c.Set(t.Context(), "bob:key", []byte("1")), nil)
+		p.cut(true)
+		client.WaitDown(c)
+		got, err := c.Get(t.Context(), "bob:key")
+		wantValue(t, "Get over the next connection", got, err, "1")
+		want(t, "Set", c.Set(t.Context(), "eve:key", []byte("1")), client.ErrDenied)
+		_, err = c.Get(t.Context(), "eve:key")
+		want(t, "Get", err, client.ErrDenied)
+		_, err = c.Count(t.Context())
+		want(t, "Count", err, client.ErrDenied)
+		_, err = c.Info(t.Context())
+		want(t, "Info", err, client.ErrDenied)
+		for _, err := range c.Scan(t.Context(), client.Query{}) {
+			want(t, "Scan", err, client.ErrDenied)
+		}
+		b := client.Batch{Quiet: true}
+		b.Set("bob:key", []byte("2"))
+		b.Set("eve:key", []byte("2"))
+		b.Set("bob:two", []byte("2"))
+		if err := c.Do(t.Context(), &b); err != nil || b.Err(0) != nil || !errors.Is(b.Err(1), client.ErrDenied) || b.Err(2) != nil {
+			t.Errorf("%v, %v, %v, %v", err, b.Err(0), b.Err(1), b.Err(2))
+		}
+	}
+	_, err = client.Dial(t.Context(), addr, client.Options{User: "bob", Password: "wrong"})
+	want(t, "Dial", err, client.ErrDenied)
+	nobody := dial(t, addr, client.Options{})
+	_, err = nobody.Get(t.Context(), "bob:key")
+	want(t, "Get by nobody", err, client.ErrDenied)
 }

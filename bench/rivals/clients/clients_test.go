@@ -51,8 +51,8 @@ func dialKeyframe(tb testing.TB, addr string) rival {
 
 func dialRueidis(tb testing.TB, addr string) rival { return rueidisWith(tb, addr, 0) }
 
-// dialGathering has rueidis wait for 20 µs before a write, which its documentation recommends for
-// throughput.
+// dialGathering has rueidis wait for 20 µs after a write, which its documentation suggests where
+// there is much to send.
 func dialGathering(tb testing.TB, addr string) rival {
 	return rueidisWith(tb, addr, 20*time.Microsecond)
 }
