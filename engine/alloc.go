@@ -27,12 +27,14 @@ type allocator struct {
 	freeBytes  int // on the lists, or abandoned during a compaction
 	liveBytes  int // room in small records
 	restBytes  int // of freeBytes, about: rests of blocks that nothing fitted into
+	leftBytes  int // of freeBytes, at most: what the latest compaction has left
+	slackBytes int // about: what records have too much that became shorter when there was no room
 
 	evacuation
-	retryAboveBytes int  // a compaction that was postponed is tried again when freeBytes passes this
-	retryAtPages    int  // or when the pool has this many pages left; 0: none was postponed
-	untidy          bool // the maintainer knows of garbage that may wait until the store is at rest
-	borrowing       bool // an insert that has evicted something may have pages that are lent
+	retryAboveBytes int   // a compaction that was postponed is tried again when freeBytes passes this
+	retryAtPages    int32 // or when the pool has this many pages left; 0: none was postponed
+	untidy          bool  // the maintainer knows of garbage that may wait until the store is at rest
+	borrowing       bool  // an insert that has evicted something may have pages that are lent
 }
 
 // Blocks grow with the shard, so that small stores stay small and large ones
@@ -265,6 +267,18 @@ func (a *allocator) releaseLarge(r ref) {
 		mangle(bytesAt(ptr(link), min(pages*pageBytes, chunkBytes)))
 	}
 	a.pool.release(run.page(), pages)
+}
+
+// cutLarge gives back the pages of a large record that it doesn't need for n bytes.
+func (a *allocator) cutLarge(r ref, n int) {
+	run := runOf(r)
+	link := a.largeAt(run)
+	pages := (n + largePrefix + pageBytes - 1) / pageBytes
+	if pages < int(link.pages) {
+		a.largeBytes -= (int(link.pages) - pages) * pageBytes
+		a.pool.cut(run.page(), int(link.pages), pages)
+		link.pages = int64(pages)
+	}
 }
 
 // room returns how many bytes a record could have without moving.

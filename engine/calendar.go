@@ -129,7 +129,7 @@ func (s *shard) roomInBand(c *calendar, band, spare int) bool {
 	} else if s.sheetAt(first).head.room() > 0 {
 		return true
 	}
-	r, ok := s.pool.allocIndex(bytes, spare)
+	r, ok := s.pool.allocIndex(bytes, spare, false)
 	if !ok {
 		return false
 	}
@@ -174,6 +174,25 @@ func (c *calendar) sheets(p *pool) iter.Seq2[ref, *sheet] {
 			}
 		}
 	}
+}
+
+// releaseOne gives a sheet of a calendar that is given up back, and reports whether there
+// was one.
+func (c *calendar) releaseOne(p *pool) bool {
+	for r, sheet := range c.sheets(p) {
+		next, bytes := sheet.head.next(), sheet.head.bytes()
+		for band := range c.bands {
+			if c.bands[band] == r {
+				c.bands[band] = next
+			}
+		}
+		if c.walking == r {
+			c.walking = next
+		}
+		p.releaseIndex(r, bytes)
+		return true
+	}
+	return false
 }
 
 // walkBand begins to go through a band.

@@ -1,8 +1,9 @@
 package engine
 
 // Clear removes all keys, as one atomic step, and returns how many there were.
-// The maintainer gives their memory back after it has returned. If Clears arrive
-// faster than the maintainer frees them, Clear frees the memory itself.
+// The maintainer gives their memory back after it has returned, and an operation that finds
+// no memory before that does so itself. If Clears arrive faster than the maintainer frees
+// them, Clear frees the memory.
 func (e *Engine) Clear() int {
 	n, _ := e.ClearRecorded(nil)
 	return n
@@ -32,29 +33,19 @@ func (e *Engine) ClearSet(b *Batch, seqs []uint64) (n int, _ []uint64) {
 	b.resetEffects()
 	e.lockAll()
 	taken, n, seqs := e.clearLocked(seqs)
+	e.release(taken)
 	for i := b.next; i < len(b.Ops); i++ {
 		op := &b.Ops[i]
 		b.next++
 		h := e.hashOf(op.Key)
 		s := e.shardOf(h)
-		set := func() Status {
-			slot, rec := s.table.find(h, op.Key)
-			return s.setLocked(slot, rec, h, b, op)
-		}
-		if op.Status = set(); op.Status == OutOfMemory && len(taken) > 0 {
-			// What has been removed counts to the ceiling until it is given back.
-			for _, d := range taken {
-				d.releaseAll(func() bool { return true })
-			}
-			taken = nil
-			op.Status = set()
-		}
+		slot, rec := s.table.find(h, op.Key)
+		op.Status = s.setLocked(slot, rec, h, b, op)
 		if e.recordEffects {
 			e.noteEffects(b, s, h, op)
 		}
 	}
 	e.unlockAll()
-	e.release(taken)
 	return n, seqs
 }
 

@@ -22,6 +22,7 @@ type compaction struct {
 
 	epoch  uint64   // of the shard at the start: another one after a Clear
 	pages  int      // that the pool had left at the start
+	slack  int      // bytes that records had too much at the start
 	copies int      // bytes that the copies may take, all of them
 	old    blockSet // the blocks to be emptied
 	taken  blockSet // to be emptied by revert: those that the copies went to
@@ -115,6 +116,7 @@ func (c *compaction) begin() bool {
 	s.free = [smallClasses]ref{}
 	s.bump, s.bumpEnd = 0, 0
 	s.restBytes, s.retryAboveBytes, s.retryAtPages, s.untidy = 0, 0, 0, false
+	c.slack, s.slackBytes = s.slackBytes, 0
 	s.reserveIfShort(c.copies)
 	blocks := slices.Clone(s.blocks)
 	s.mu.Unlock()
@@ -184,8 +186,10 @@ func (c *compaction) end(how outcome) []run {
 	// that stay.
 	s.freeBytes = s.blockBytes - s.liveBytes - int(s.bumpEnd-s.bump)*8
 	if how == copied {
+		s.leftBytes = s.freeBytes
 		s.checkGarbage() // what was freed meanwhile may be too much already
 	} else {
+		s.slackBytes += c.slack
 		c.m.postponeLocked(s, max(c.pages, c.m.pool.left())+s.blockBytes/32/pageBytes+1)
 	}
 	return given
@@ -237,7 +241,7 @@ func (c *compaction) walk(step func(at uint64) (next uint64, ok bool)) bool {
 // for the pool to have pages left.
 func (m *maintainer) postponeLocked(s *shard, pages int) {
 	m.postponed.Add(1)
-	s.retryAboveBytes, s.retryAtPages = s.freeBytes+s.blockBytes/32, pages
+	s.retryAboveBytes, s.retryAtPages = s.freeBytes+s.slackBytes+s.blockBytes/32, int32(pages)
 	m.pool.wakeWhenFree(pages)
 }
 
@@ -251,9 +255,9 @@ func (m *maintainer) retryPostponed() {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
-		if s.retryAtPages > left {
-			m.pool.wakeWhenFree(s.retryAtPages)
-		} else if s.retryAtPages > 0 {
+		if at := int(s.retryAtPages); at > left {
+			m.pool.wakeWhenFree(at)
+		} else if at > 0 {
 			s.retryAboveBytes, s.retryAtPages = 0, 0
 			s.checkGarbage()
 		}
@@ -307,22 +311,33 @@ func (s *shard) compactLocked(at uint64, all bool, old blockSet) (next uint64, o
 			keys++
 			rec := s.table.record(*from.slot)
 			class := rec.class()
-			if class == largeClass || !old.has(from.ref()) {
+			small := rec.fitted(s.room(from.ref(), rec))
+			if class == largeClass && small == largeClass || class != largeClass && !old.has(from.ref()) {
 				continue
 			}
-			to, got := s.allocClass(class)
+			to, got := s.allocClass(small)
 			if !got {
 				return at, false
 			}
+			if n := classBytes(small); small == class {
+				copy(bytesAt(s.pool.mem.at(to), n), bytesAt(ptr(rec), n))
+			} else {
+				c := rec.content()
+				s.recordAt(to).write(small, rec.key(), &c)
+			}
+			was := from.ref()
+			from.pointTo(to)
+			if class == largeClass {
+				s.releaseLarge(was)
+				continue
+			}
 			n := classBytes(class)
 			s.liveBytes -= n // the copy replaces it
-			copy(bytesAt(s.pool.mem.at(to), n), bytesAt(ptr(rec), n))
 			if invariants {
 				mangle(bytesAt(ptr(rec), n))
 			}
-			*s.nextFree(from.ref()) = s.oldFree[class]
-			s.oldFree[class] = from.ref()
-			from.pointTo(to)
+			*s.nextFree(was) = s.oldFree[class]
+			s.oldFree[class] = was
 		}
 	}
 	next = in.next()

@@ -114,13 +114,25 @@
 // the old blocks back as a whole. While that goes on, new records go to new blocks, and
 // what is freed is abandoned with the old ones. The pool takes the lowest chunk with
 // room; if an eighth of the pages are left free between others, a second round moves
-// records and index down. Chunks that are wholly free go back to the system, except a
-// few. A store whose maintainer wasn't called for 50 ms is at rest, and gathered more
+// records, index and calendars down. Chunks that are wholly free go back to the system,
+// except a few. A store whose maintainer wasn't called for 50 ms is at rest, and gathered more
 // closely: from a sixteenth of garbage and a thirty-second of scattered pages on, and from
 // half of that on if it is more than a sixteenth of the room below the ceiling. A shard
 // without keys gives back all its blocks and its index then, and a page whose pieces are
-// all free goes back, too. So what was removed makes room for values of any size: nine
-// tenths and more of what a fresh store of the same content has, whatever was done before.
+// all free goes back, too.
+//
+// What is promised: whatever was done before, a store at rest has room for nine tenths as
+// many values, of any size, as a fresh one of the same content; or for all of them but one;
+// or all of its room but a sixty-fourth of the ceiling. A run of pages is found only where
+// so many are free side by side, so large values have room if the maintainer has gathered
+// what is free, which takes one rest. The sixty-fourth is for stores that are nearly full:
+// each shard rounds its blocks up to pages, and a ceiling gives a shard 16 pages at least, so
+// that a quarter of a page a shard is a sixty-fourth of all.
+//
+// A value that becomes shorter when there is no room for another record keeps its own: what
+// it doesn't need of that goes back at once if it is whole pages, otherwise the shard is
+// compacted for it as for garbage. What a Clear leaves is given back by the maintainer, and
+// by an operation that finds no memory before that: none is refused for what is cleared.
 //
 // An operation that is refused calls the maintainer, if it is the first since the latest
 // rest, and a store that refuses needn't be left alone to be gathered as if it were at rest.

@@ -10,7 +10,7 @@ import (
 //
 // Every method may be called from any goroutine, except that Close must be the
 // last. shards is never changed after New; each shard guards its own records.
-// Lock order: shards in ascending index, then the pool. No lock is held while
+// Lock order: shards in ascending index, then the maintainer, then the pool. No lock is held while
 // caller's code runs, except for the last attempt of a Merge (see MergeFunc). An Engine must
 // not be copied.
 type Engine struct {
@@ -61,6 +61,7 @@ func New(opts Options) (*Engine, error) {
 	e.maintainer.init(e.shards, &e.pool)
 	e.sweeper.init(e.shards, &e.pool, opts.Clock)
 	e.pool.wake, e.pool.sweep = e.maintainer.wake, e.sweeper.wake
+	e.pool.releaseCleared = func() bool { return e.maintainer.releaseCleared(clearedAtNeed) }
 	if err := e.pool.init(opts.MaxBytes, opts.Shards); err != nil {
 		return nil, err
 	}

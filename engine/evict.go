@@ -276,7 +276,7 @@ func (s *shard) isLarge() bool {
 
 // checkLent has the shard compacted for less than otherwise while memory is lent.
 func (s *shard) checkLent() {
-	garbage := s.freeBytes - s.restBytes
+	garbage := s.garbage(false)
 	if s.oldBlocks == 0 && garbage > 2*pageBytes && garbage*garbagePart > s.blockBytes && s.freeBytes > s.retryAboveBytes &&
 		!s.wantCompact.Load() && s.pool.isLending() {
 		s.wantCompact.Store(true)

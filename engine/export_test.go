@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math/rand/v2"
+	"time"
 	"unsafe"
 )
 
@@ -242,6 +243,34 @@ func (e *Engine) ScatteredPages() int {
 
 // Wake calls the maintainer.
 func (e *Engine) Wake() { e.maintainer.wake() }
+
+// Pacing is when a maintainer that is called again and again rests: Called is after how long
+// since a call, unless that stands already.
+type Pacing struct{ p pacing }
+
+func NewPacing() *Pacing                                             { return &Pacing{pacing{pause: restAfter}} }
+func (p *Pacing) Called(refused bool) (after time.Duration, ok bool) { return p.p.called(refused) }
+func (p *Pacing) Rested(took time.Duration)                          { p.p.rested(took) }
+
+// RestAfter is how long a store is at rest that isn't called; RestEvery is how many times as
+// long as a rest took one that refuses is left to itself.
+const (
+	RestAfter = restAfter
+	RestEvery = restEvery
+)
+
+// LowerDirectory moves the first shard's directory to lower pages unless it has more bytes
+// than most, and reports whether it has moved; bytes is what it has.
+func (e *Engine) LowerDirectory(most int) (bytes int, moved bool) {
+	s := &e.shards[0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.table.directory()
+	s.copying = true
+	s.table.lowerDir(&s.allocator, most)
+	s.copying = false
+	return int(before.size()) * 8, s.table.directory() != before
+}
 
 // AllocIndex takes a piece or pages of index for the first shard, and returns the page and
 // the unit of it; ReleaseIndex gives it back.

@@ -11,8 +11,8 @@ import (
 // should wait for: it faults memory in ahead of use, copies shards that hold
 // much garbage into new blocks, and gives back what Clear left and what is empty.
 //
-// mu guards pendingClears, working the rounds. wake may be called with any lock held; it
-// never blocks.
+// mu guards pendingClears, working the rounds. mu may be taken with shards' locks held, and
+// the pool's after it. wake may be called with any lock held; it never blocks.
 type maintainer struct {
 	shards []shard // the Engine's
 	pool   *pool
@@ -62,6 +62,30 @@ func (m *maintainer) tryAdd(d []*detached, limit int) bool {
 	return true
 }
 
+// clearedAtOnce is how many blocks, segments or large records the maintainer gives back at
+// once of what was cleared, and clearedAtNeed how many an operation does that finds no
+// memory: some ms of work, but so many that what lies side by side becomes free together. Not
+// yet measured against other numbers.
+const (
+	clearedAtOnce = 16
+	clearedAtNeed = 1 << 16
+)
+
+// releaseCleared gives a part of what Clear took out of the shards back, and reports whether
+// there was any.
+func (m *maintainer) releaseCleared(most int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for ; n < most && len(m.pendingClears) > 0; n++ {
+		if last := len(m.pendingClears) - 1; !m.pendingClears[last].releaseOne() {
+			m.pendingClears[last] = nil
+			m.pendingClears = m.pendingClears[:last]
+		}
+	}
+	return n > 0
+}
+
 // restAfter is how long the maintainer waits for a call before it takes the store to be
 // at rest. Not yet measured against other times.
 const restAfter = 50 * time.Millisecond
@@ -70,6 +94,7 @@ const restAfter = 50 * time.Millisecond
 type effort struct {
 	prefaults  bool // make chunks ready ahead of their use
 	everyShard bool // look at all shards, not only at those that ask for it
+	rests      bool // count the rests of blocks as garbage if they weren't left by a compaction
 
 	// Of a shard's blocks, garbage up to one part in garbagePart stays, and up to
 	// leastGarbage bytes, which aren't worth the way.
@@ -101,9 +126,9 @@ var (
 	// scarce is for a store at rest that has little more room below its ceiling than what
 	// resting may leave: see spared. Not yet measured against other numbers.
 	scarce = effort{
-		everyShard:  true,
+		everyShard: true, rests: true,
 		garbagePart: 32, leastGarbage: pageBytes / 2,
-		scatteredPart: 64, leastScattered: 16,
+		scatteredPart: 1024, leastScattered: 16,
 		keptChunks: 4, keptPart: 64,
 	}
 )
@@ -118,11 +143,32 @@ const spared = 16
 // against other numbers.
 const restEvery = 10
 
+// pacing decides when a maintainer that is called again and again rests.
+type pacing struct {
+	forced bool          // a rest is due whatever calls come before it
+	pause  time.Duration // how long a store that refuses is left to itself
+}
+
+// called returns how long after a call the next rest is due, unless that stands already.
+func (p *pacing) called(refused bool) (after time.Duration, ok bool) {
+	switch {
+	case !refused:
+		return restAfter, true
+	case !p.forced:
+		p.forced = true
+		return p.pause, true
+	}
+	return 0, false
+}
+
+// rested is told how long a rest took.
+func (p *pacing) rested(took time.Duration) { *p = pacing{pause: max(restAfter, restEvery*took)} }
+
 // start has the maintainer work in a goroutine, until stop.
 func (m *maintainer) start() {
 	m.done.Go(func() {
 		rest := time.NewTimer(restAfter)
-		forced, pause := false, restAfter // whether it runs for a refusal, and how long then
+		pace := pacing{pause: restAfter}
 		for {
 			select {
 			case <-m.closing:
@@ -130,17 +176,13 @@ func (m *maintainer) start() {
 				return
 			case <-m.signal:
 				m.round(&churned)
-				if !m.pool.refused.Load() {
-					rest.Reset(restAfter)
-				} else if !forced {
-					rest.Reset(pause)
-					forced = true
+				if after, ok := pace.called(m.pool.refused.Load()); ok {
+					rest.Reset(after)
 				}
 			case <-rest.C:
-				forced = false
 				start := time.Now()
 				m.round(&resting)
-				pause = max(restAfter, restEvery*time.Since(start))
+				pace.rested(time.Since(start))
 			}
 		}
 	})
@@ -162,12 +204,7 @@ func (m *maintainer) round(how *effort) {
 func (m *maintainer) maintain(how *effort) {
 	for how.prefaults && m.pool.prefaultOne() {
 	}
-	m.mu.Lock()
-	clears := m.pendingClears
-	m.pendingClears = nil
-	m.mu.Unlock()
-	for _, d := range clears {
-		d.releaseAll(m.yield)
+	for m.releaseCleared(clearedAtOnce) && m.yield() {
 		for m.pool.releaseOne(how) {
 		}
 	}
@@ -196,7 +233,7 @@ func (m *maintainer) isScarce() bool {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
-		garbage += s.freeBytes - s.restBytes
+		garbage += s.garbage(true)
 		s.mu.Unlock()
 	}
 	return (garbage/pageBytes+scattered)*spared > m.pool.left()-m.pool.reserve

@@ -12,6 +12,7 @@ func (m *maintainer) pack(leaves *effort) {
 		for i := range m.shards {
 			m.compact(&m.shards[i], true)
 			m.shards[i].packDirectory()
+			m.packCalendar(&m.shards[i])
 			moved += m.packLarge(&m.shards[i])
 		}
 		var after int
@@ -31,6 +32,68 @@ func (s *shard) packDirectory() {
 	s.copying = true
 	s.table.lowerDir(&s.allocator, packPages*pageBytes)
 	s.copying = false
+}
+
+// packCalendar moves the sheets of a shard's calendar to lower pages.
+func (m *maintainer) packCalendar(s *shard) {
+	if !m.pool.expires.Load() {
+		return
+	}
+	for band := range bands + 1 { // the last is what is being walked through
+		for from, more := 0, true; more && m.yield(); from += packPages {
+			s.mu.Lock()
+			more = s.lowerSheetsLocked(band, from)
+			s.mu.Unlock()
+			s.mu.letOthers()
+		}
+	}
+}
+
+// lowerSheetsLocked does so for packPages sheets of a band, after a number of them, and
+// reports whether there are more.
+func (s *shard) lowerSheetsLocked(band, from int) (more bool) {
+	c := s.calendar
+	if c == nil {
+		return false
+	}
+	first := &c.walking
+	if band < bands {
+		first = &c.bands[band]
+	}
+	var before *sheet
+	for r, n := *first, 0; r != 0; n++ {
+		if n == from+packPages {
+			return true
+		}
+		if n >= from {
+			if to, ok := s.lowerSheet(r); ok && before != nil {
+				before.setNext(to)
+				r = to
+			} else if ok {
+				*first, r = to, to
+			}
+		}
+		before = s.sheetAt(r)
+		r = before.head.next()
+	}
+	return false
+}
+
+// lowerSheet moves a sheet to where there is room below it, and reports whether there is.
+// What refers to it is the caller's.
+func (s *shard) lowerSheet(r ref) (to ref, ok bool) {
+	bytes := s.sheetAt(r).head.bytes()
+	if to, ok = s.pool.allocIndex(bytes, 0, true); !ok {
+		return r, false
+	}
+	from := r
+	if to < r {
+		copy(bytesAt(s.pool.mem.at(to), bytes), bytesAt(s.pool.mem.at(r), bytes))
+	} else {
+		from = to
+	}
+	s.pool.releaseIndex(from, bytes)
+	return to, from == r
 }
 
 // packPages is what packLarge copies with a shard's lock held, or up to one record more,

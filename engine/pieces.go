@@ -43,19 +43,17 @@ func runsOf(units uint64, size int) uint64 {
 // unitsOf has the bits of a piece whose first unit is bit 0.
 func unitsOf(size int) uint64 { return 1<<(1<<size) - 1 }
 
-// take takes the lowest free piece of a size, if there is one.
-func (s *pieces) take(size int) (r ref, ok bool) {
+// find returns the lowest page with a free piece of a size, if there is one.
+func (s *pieces) find(size int) (page uint64, ok bool) {
 	const perWord = 64 / pageUnits
-	page := s.first[size]
+	page = s.first[size]
 	for c := int(page / chunkPages); c < len(s.free); c++ {
 		if units := s.free[c]; units != nil {
 			for w := int(page % chunkPages / perWord); w < len(units); w++ {
 				if runs := runsOf(units[w], size); runs != 0 {
-					bit := bits.TrailingZeros64(runs)
-					units[w] &^= unitsOf(size) << bit
-					page = uint64(c*chunkPages + w*perWord + bit/pageUnits)
+					page = uint64(c*chunkPages + w*perWord + bits.TrailingZeros64(runs)/pageUnits)
 					s.first[size] = page
-					return pageRef(page) + wordsOf(bit%pageUnits<<pieceShift), true
+					return page, true
 				}
 			}
 		}
@@ -63,6 +61,14 @@ func (s *pieces) take(size int) (r ref, ok bool) {
 	}
 	s.first[size] = page
 	return 0, false
+}
+
+// take takes the lowest free piece of a page, which must have one.
+func (s *pieces) take(page uint64, size int) ref {
+	word, shift := s.at(page)
+	unit := bits.TrailingZeros64(runsOf(*word>>shift&allUnits, size))
+	*word &^= unitsOf(size) << unit << shift
+	return pageRef(page) + wordsOf(unit<<pieceShift)
 }
 
 // add has a page of the pool's cut into pieces, of which the first is taken.
@@ -116,19 +122,37 @@ func (s *pieces) at(page uint64) (word *uint64, shift int) {
 	return &s.free[page/chunkPages][bit/64], bit % 64
 }
 
-// allocIndex takes n bytes for index. They leave what records have to leave.
-func (a *allocator) allocIndex(n int) (ref, bool) { return a.pool.allocIndex(n, a.spare()) }
+// allocIndex takes n bytes for index. They leave what records have to leave. A compaction
+// puts them into the lowest page that there is.
+func (a *allocator) allocIndex(n int) (ref, bool) {
+	return a.pool.allocIndex(n, a.spare(), a.copying)
+}
 
-func (p *pool) allocIndex(n, spare int) (ref, bool) {
+// allocIndex takes a piece of a page that is cut already, if there is one, unless lowest is
+// set and a free page is below that: then what is in high pages can gather in low ones.
+func (p *pool) allocIndex(n, spare int, lowest bool) (ref, bool) {
 	if n > pageBytes/2 {
 		page, ok := p.alloc((n+pageBytes-1)/pageBytes, spare)
 		return pageRef(page), ok
 	}
+	r, ok := p.allocPiece(pieceSize(n), spare, lowest)
+	for !ok && p.releaseCleared() {
+		r, ok = p.allocPiece(pieceSize(n), spare, lowest)
+	}
+	return r, ok
+}
+
+func (p *pool) allocPiece(size, spare int, lowest bool) (ref, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	size := pieceSize(n)
-	if r, ok := p.pieces.take(size); ok {
-		return r, true
+	cut, ok := p.pieces.find(size)
+	if ok && lowest {
+		if c, at, free := p.findLocked(1); free && uint64(c*chunkPages+at) < cut && p.leftLocked() > spare {
+			ok = false
+		}
+	}
+	if ok {
+		return p.pieces.take(cut, size), true
 	}
 	page, ok := p.allocLocked(1, spare)
 	if !ok {

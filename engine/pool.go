@@ -40,9 +40,13 @@ const runBuckets = 32
 // the other way. It is held for a search of bitmaps, and for a system call only by
 // allocChunksLocked at the ceiling and by endPrefaultLocked after a race.
 type pool struct {
-	mem      memory
-	wake     func()      // tells the maintainer that there is work; never blocks
-	sweep    func()      // tells the sweeper that something expires; never blocks
+	mem   memory
+	wake  func() // tells the maintainer that there is work; never blocks
+	sweep func() // tells the sweeper that something expires; never blocks
+	// releaseCleared gives a part of what was cleared back, and reports whether there was
+	// any. It takes the maintainer's mu, and then the pool's.
+	releaseCleared func() bool
+
 	step     func()      // called between the steps of maintenance; nil: see Simulation
 	expires  atomic.Bool // a key has had a deadline
 	hintsPay atomic.Bool // more pages than hintPages have been in use
@@ -107,14 +111,20 @@ func runBucket(pages int) int {
 // spare pages have to be left: the reserve, unless a compaction asks.
 func (p *pool) alloc(pages, spare int) (page uint64, ok bool) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.allocLocked(pages, spare)
+	page, ok = p.allocLocked(pages, spare)
+	p.mu.Unlock()
+	for !ok && p.releaseCleared() {
+		p.mu.Lock()
+		page, ok = p.allocLocked(pages, spare)
+		p.mu.Unlock()
+	}
+	return page, ok
 }
 
 func (p *pool) allocLocked(pages, spare int) (uint64, bool) {
 	chunks := 0
 	if pages > chunkPages { // whole ones
-		chunks = (pages + chunkPages - 1) / chunkPages
+		chunks = chunksOf(pages)
 		pages = chunks * chunkPages
 	}
 	if p.leftLocked()-pages < spare {
@@ -123,21 +133,9 @@ func (p *pool) allocLocked(pages, spare int) (uint64, bool) {
 	if chunks > 0 {
 		return p.allocChunksLocked(chunks)
 	}
-	bucket := runBucket(pages)
-	// The hint is true for the bucket's smallest size; what a larger run passes
-	// over is noted only where a bucket is one size.
-	for c := p.first[bucket]; c < len(p.chunks); c++ {
-		ch := &p.chunks[c]
-		if ch.state != chunkReady || int(ch.freePages) < pages {
-			continue
-		}
-		if at, ok := ch.findRun(pages); ok {
-			if pages <= 16 {
-				p.first[bucket] = c
-			}
-			p.takeLocked(c, at, pages)
-			return uint64(c*chunkPages + at), true
-		}
+	if c, at, ok := p.findLocked(pages); ok {
+		p.takeLocked(c, at, pages)
+		return uint64(c*chunkPages + at), true
 	}
 	c := p.prefaulting
 	if p.committed < p.maxChunks {
@@ -152,6 +150,26 @@ func (p *pool) allocLocked(pages, spare int) (uint64, bool) {
 	}
 	p.takeLocked(c, 0, pages)
 	return uint64(c * chunkPages), true
+}
+
+// findLocked returns where the lowest free run of this length begins, of a chunk at most.
+func (p *pool) findLocked(pages int) (c, at int, ok bool) {
+	bucket := runBucket(pages)
+	// The hint is true for the bucket's smallest size; what a larger run passes
+	// over is noted only where a bucket is one size.
+	for c := p.first[bucket]; c < len(p.chunks); c++ {
+		ch := &p.chunks[c]
+		if ch.state != chunkReady || int(ch.freePages) < pages {
+			continue
+		}
+		if at, ok := ch.findRun(pages); ok {
+			if pages <= 16 {
+				p.first[bucket] = c
+			}
+			return c, at, true
+		}
+	}
+	return 0, 0, false
 }
 
 // left is how many pages there are below the ceiling, the reserve included.
@@ -255,21 +273,47 @@ func (p *pool) allocChunksLocked(n int) (uint64, bool) {
 func (p *pool) release(page uint64, pages int) {
 	c := int(page / chunkPages)
 	if pages > chunkPages {
-		n := (pages + chunkPages - 1) / chunkPages
-		p.mem.release(c, n) // no one else knows these chunks: no lock
-		p.mu.Lock()
-		for i := range n {
-			p.chunks[c+i].state = chunkNone
-		}
-		p.firstNone = min(p.firstNone, c)
-		p.committed -= n
-		p.wakeIfFreeLocked()
-		p.mu.Unlock()
+		p.releaseChunks(c, chunksOf(pages))
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.releaseLocked(page, pages)
+}
+
+// chunksOf is how many whole chunks a run of more than one has.
+func chunksOf(pages int) int { return (pages + chunkPages - 1) / chunkPages }
+
+func (p *pool) releaseChunks(c, n int) {
+	p.mem.release(c, n) // no one else knows these chunks: no lock
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range n {
+		p.chunks[c+i].state = chunkNone
+	}
+	p.firstNone = min(p.firstNone, c)
+	p.committed -= n
+	p.wakeIfFreeLocked()
+}
+
+// cut gives back what a run has after its first pages, of which there are fewer left.
+func (p *pool) cut(page uint64, pages, left int) {
+	c := int(page / chunkPages)
+	if pages <= chunkPages {
+		p.release(page+uint64(left), pages-left)
+		return
+	}
+	if had, has := chunksOf(pages), chunksOf(left); has < had {
+		p.releaseChunks(c+has, had-has)
+	}
+	if left <= chunkPages { // its chunk is one that others share now
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.chunks[c] = chunkState{state: chunkReady}
+		if left < chunkPages {
+			p.releaseLocked(page+uint64(left), chunkPages-left)
+		}
+	}
 }
 
 // releaseLocked is release of a run within a chunk.

@@ -181,6 +181,23 @@ func (r *record) expiryAt() ptr {
 // isDead reports whether a record's time is over.
 func (r *record) isDead(now int64) bool { return r.head.expires() && r.expiry().deadline() <= now }
 
+// bytes is how long a record is.
+func (r *record) bytes() int {
+	key, value, _ := r.parts()
+	n, _ := recordBytes(key, value+r.expiry().bytes())
+	return n
+}
+
+// fitted is the class that a record should have which has room for so many bytes: its own,
+// if it leaves no more of that unused than values that are overwritten may.
+func (r *record) fitted(room int) int {
+	n := r.bytes()
+	if n > maxSmall || r.class() != largeClass && (n >= room-room/8 || n > room-8) {
+		return r.class()
+	}
+	return classOf(n)
+}
+
 // content is what a record has beside its key.
 type content struct {
 	value  []byte

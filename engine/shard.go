@@ -7,7 +7,12 @@ import "sync/atomic"
 // mu guards everything except the counters and flags that are atomic; functions
 // whose names end in Locked need it held. table.dir is written under mu and read
 // by hint passes without; keys is written under mu and read by anyone. Lock order:
-// shards in ascending index, then the pool. Must not be copied.
+// shards in ascending index, then the maintainer, then the pool. Must not be copied.
+//
+// A shard is an odd number of cache lines; memory_mmap.go checks. What every operation
+// reads, from the lock to table.mem.base, is in the first. No line is shared with a
+// neighbour, and the first lines of all shards spread over the sets of a cache, as they
+// would not at a power of two.
 type shard struct {
 	mu    lock
 	keys  atomic.Int64
@@ -19,15 +24,7 @@ type shard struct {
 	effects     uint64      // counts changes, if they are recorded
 	wantCompact atomic.Bool // the maintainer is to come by
 	stagger     uint32      // decides the directory's first size
-
-	_ [shardPad]byte
 }
-
-// shardPad makes a shard an odd number of cache lines; memory_mmap.go checks. What
-// every operation reads, from the lock to table.mem.base, is in the first. No line is
-// shared with a neighbour, and the first lines of all shards spread over the sets of a
-// cache, as they would not at a power of two.
-const shardPad = 8
 
 func (s *shard) init(p *pool, stagger, capacity int) {
 	s.pool = p
@@ -174,7 +171,9 @@ func (s *shard) rewriteLocked(slot *slot, rec *record, key []byte, c *content) S
 	}
 	if !ok {
 		if fits {
+			had := rec.bytes()
 			rec.write(rec.class(), key, c)
+			s.noteSlack(old, rec, had)
 			return Updated
 		}
 		return s.refuse()
@@ -184,6 +183,21 @@ func (s *shard) rewriteLocked(slot *slot, rec *record, key []byte, c *content) S
 	s.release(old, rec)
 	s.checkGarbage()
 	return Updated
+}
+
+// noteSlack has what a record doesn't need any more, which was so long before, given back:
+// at once if it is whole pages, otherwise when the shard is compacted.
+func (s *shard) noteSlack(r ref, rec *record, had int) {
+	n := rec.bytes()
+	if rec.class() == largeClass {
+		s.cutLarge(r, n)
+		if n > maxSmall {
+			return
+		}
+		had = min(had, s.room(r, rec))
+	}
+	s.slackBytes = max(s.slackBytes+had-n, 0)
+	s.checkGarbage()
 }
 
 // refuse is what an operation ends with that there is no memory for. The first since the
@@ -302,11 +316,22 @@ func (s *shard) checkGarbage() {
 	}
 }
 
-// hasGarbage reports whether there is more garbage than an effort leaves. The rests of
-// blocks that no record fitted into don't count: a compaction would leave as many.
+// hasGarbage reports whether there is more garbage than an effort leaves.
 func (s *shard) hasGarbage(leaves *effort) bool {
-	garbage := s.freeBytes - s.restBytes
-	return garbage > leaves.leastGarbage && garbage*leaves.garbagePart > s.blockBytes && s.freeBytes > s.retryAboveBytes
+	garbage := s.garbage(leaves.rests)
+	return garbage > leaves.leastGarbage && garbage*leaves.garbagePart > s.blockBytes && s.freeBytes+s.slackBytes > s.retryAboveBytes
+}
+
+// garbage is how much a compaction would give back, about. The rests of blocks that no
+// record fitted into don't count: it would leave as many. Not all of them are rests still,
+// since other records may have come there, and gone; so with rests it is all that wasn't
+// there after the latest compaction.
+func (a *allocator) garbage(rests bool) int {
+	if rests {
+		a.leftBytes = min(a.leftBytes, a.freeBytes)
+		return a.freeBytes + a.slackBytes - a.leftBytes
+	}
+	return a.freeBytes + a.slackBytes - a.restBytes
 }
 
 // isUntidy reports whether there is more than an effort at rest leaves: garbage, or
@@ -328,6 +353,7 @@ type detached struct {
 	table table
 	allocator
 	calendar *calendar
+	at       uint64 // the first entry of the directory whose segment isn't given back
 }
 
 // clearLocked forgets all records, in a bounded time, and returns what held
@@ -354,24 +380,32 @@ func (s *shard) clearLocked() (*detached, int) {
 // releaseAll gives all of it back to the pool. yield is called between steps, and
 // ends it early by returning false.
 func (d *detached) releaseAll(yield func() bool) {
-	if !d.table.releaseAll(&d.allocator, yield) {
-		return
+	for d.releaseOne() && yield() {
 	}
-	if d.calendar != nil {
-		for r, p := range d.calendar.sheets(d.pool) {
-			d.pool.releaseIndex(r, p.head.bytes())
-			if !yield() {
-				return
-			}
-		}
-	}
-	for _, b := range d.blocks {
+}
+
+// releaseOne gives a part of it back, and reports whether there was one.
+func (d *detached) releaseOne() bool {
+	if n := len(d.blocks); n > 0 {
+		b := d.blocks[n-1]
+		d.blocks = d.blocks[:n-1]
 		d.pool.release(b.page, b.pages)
-		if !yield() {
-			return
-		}
+		return true
 	}
-	for d.large != 0 && yield() {
+	if d.large != 0 {
 		d.releaseLarge(largeRef(d.large))
+		return true
 	}
+	if dir := d.table.directory(); dir != emptyDir {
+		if d.at < dir.size() {
+			e := *d.table.entry(dir, d.at)
+			d.at = d.table.spanOf(dir, d.at).hi
+			d.table.freeSegment(&d.allocator, e)
+		} else {
+			d.table.freeDir(&d.allocator, dir)
+			d.table.setDir(emptyDir)
+		}
+		return true
+	}
+	return d.calendar != nil && d.calendar.releaseOne(d.pool)
 }

@@ -371,23 +371,3 @@ func (t *table) freeDir(a *allocator, d directory) {
 	t.bytes -= n
 	a.pool.releaseIndex(d.ref(), n)
 }
-
-// releaseAll gives a whole index back, in steps: yield is called between them, and
-// ends it early by returning false, as releaseAll does then.
-func (t *table) releaseAll(a *allocator, yield func() bool) bool {
-	d := t.directory()
-	if d == emptyDir {
-		return true
-	}
-	for i := uint64(0); i < d.size(); {
-		end := t.spanOf(d, i).hi
-		t.freeSegment(a, *t.entry(d, i))
-		i = end
-		if !yield() {
-			return false
-		}
-	}
-	t.freeDir(a, d)
-	t.setDir(emptyDir)
-	return true
-}
