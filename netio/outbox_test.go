@@ -50,6 +50,50 @@ func TestOutboxReportsAtHalf(t *testing.T) {
 	}
 }
 
+// TestOutboxHolds: what an outbox is counted to hold is the memory of its chunks, the one that
+// its writer has taken included, and nothing once they are sent or given up.
+func TestOutboxHolds(t *testing.T) {
+	const chunk = 4 << 10 // the smallest
+	for _, end := range []string{"sent", "abandoned", "failed"} {
+		o := newOutboxTest(t, 100, 500)
+		held := func(want int64) {
+			t.Helper()
+			if n := o.out.held.Load(); n != want {
+				t.Errorf("%s: %d bytes are held, want %d", end, n, want)
+			}
+		}
+		if err := o.out.send(make([]byte, 110)); err != nil || o.writer == nil {
+			t.Fatal("no writer", err)
+		}
+		held(chunk) // for 10 bytes
+		_ = o.out.send(make([]byte, chunk-10))
+		held(chunk) // it is full
+		_ = o.out.send([]byte{1})
+		held(2 * chunk)
+		o.writer.step() // the writer has the first of them, and can't send it
+		held(2 * chunk)
+		switch end {
+		case "abandoned":
+			o.out.abandon()
+			held(chunk) // the writer's
+			for o.writer.step() {
+			}
+		case "failed":
+			o.sock.dead = true
+			for o.writer.step() {
+			}
+		default:
+			for more := true; more; more = o.writer.step() {
+				o.sock.buf.take(o.sock.buf.len())
+			}
+		}
+		held(0)
+		if n := o.out.queue.Held(); n != 0 || o.writer.chunk != nil {
+			t.Errorf("%s: %d bytes are left in the queue, the writer has %v", end, n, o.writer.chunk)
+		}
+	}
+}
+
 // TestOutboxFinishesAfterItsWriter: the writing side is shut down when the writer has sent
 // everything, and not before.
 func TestOutboxFinishesAfterItsWriter(t *testing.T) {
