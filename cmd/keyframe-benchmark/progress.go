@@ -17,15 +17,17 @@ import (
 // than one row: a line that wraps can't be drawn over, and scrolls.
 type progress struct {
 	bar *progressbar.ProgressBar
+	w   io.Writer
 	// columns is the width of the terminal, which its user may change meanwhile.
 	columns func() int
 }
 
 const (
 	widestBar = 30
-	// aroundBar is what the library puts around bar and description, and one column to
-	// spare: in the last one some terminals wrap at once.
-	aroundBar = len(" 100% ||   ") + 1
+	// aroundBar is what the library puts around bar and description, and three columns to
+	// spare: two for the ^C that the terminal echoes there, and in the last one some
+	// terminals wrap at once.
+	aroundBar = len(" 100% ||   ") + 3
 )
 
 // newProgress returns nil when there is no terminal to draw on.
@@ -35,6 +37,7 @@ func newProgress(w io.Writer, quiet bool) *progress {
 		return nil
 	}
 	p := &progress{
+		w: w,
 		bar: progressbar.NewOptions(100,
 			progressbar.OptionSetWriter(w),
 			progressbar.OptionSetPredictTime(false),
@@ -77,8 +80,9 @@ func (p *progress) draw(part float64, description string) error {
 	return nil
 }
 
-// finish takes the line away: what is written next begins on a row of its own.
+// finish takes the line away, and the ^C on it, also where it was too narrow for a bar: what
+// is written next begins on a row of its own.
 func (p *progress) finish() {
-	_ = p.bar.Clear()
 	_ = p.bar.Exit()
+	_, _ = io.WriteString(p.w, "\x1b[2K\r")
 }

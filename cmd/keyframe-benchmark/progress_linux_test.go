@@ -17,6 +17,7 @@ import (
 
 // terminal is a pseudo-terminal of some columns, and what has been written to it.
 type terminal struct {
+	keys *os.File // what is typed
 	tty  *os.File
 	text chan string // all of it, when the tty has been closed
 }
@@ -38,7 +39,7 @@ func newTerminal(t *testing.T, columns uint16) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := &terminal{text: make(chan string, 1)}
+	term := &terminal{keys: master, text: make(chan string, 1)}
 	if term.tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -82,18 +83,23 @@ func screen(text string, columns int) (rows []string) {
 // nothing of it beside the result.
 func TestProgress(t *testing.T) {
 	for _, columns := range []int{200, 80, 50, 30, 12, 5} {
+		term := newTerminal(t, uint16(columns))
 		interrupt := time.Now().Add(250 * time.Millisecond)
 		sent := false
 		addr := netiotest.Lines(t, func(c net.Conn, n int, line []byte) bool {
 			if !sent && time.Now().After(interrupt) {
 				sent = true
+				// The terminal echoes it after the bar. It is not this process's, so the signal
+				// is not its work.
+				if _, err := term.keys.Write([]byte{3}); err != nil {
+					t.Error(err)
+				}
 				if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
 					t.Error(err)
 				}
 			}
 			return stores(c, line)
 		})
-		term := newTerminal(t, uint16(columns))
 		status := run([]string{"-a", addr, "-c", "1", "-D", "500ms", "-w", "0", "--interval", "20ms"}, term.tty, term.tty)
 		_ = term.tty.Close()
 		text := <-term.text
