@@ -71,6 +71,7 @@ type waiting struct {
 	saved codec.Object  // or that
 	login *access.Login // or that
 	err   error         // or why there is none
+	hello *helloOptions // of a HELLO that waits for a password
 	proof *unit         // an upgrade that is answered when its proof is right
 
 	applied bool
@@ -172,7 +173,7 @@ func (p *pipeline) answerWaiting(f framing, w *waiting) (done bool) {
 	}
 	words, isRESP := f.(*respFraming)
 	if w.store != 0 && isRESP {
-		p.answerStored(w)
+		p.answerStored(words, w)
 		return true
 	}
 	if w.store != 0 {

@@ -80,6 +80,7 @@ var framings = []framingRow{
 		match:  looksLikeRESP,
 		make:   newRESPFraming,
 		asked:  func([]byte) bool { return true },
+		users:  true,
 		refuse: refuseRESP,
 	},
 	{

@@ -76,6 +76,9 @@ func (f *respFraming) appendText([]byte, []byte) []byte {
 // appendEnd says what was wrong. An error that is no answer to a command could be taken for
 // one, so the other ends are without a word, as in Redis.
 func (f *respFraming) appendEnd(dst []byte, why error) []byte {
+	if told, ok := why.(*toldEnd); ok && told.s == sDenied {
+		return resp.AppendError(dst, "NOAUTH "+told.Reason)
+	}
 	if err := closeErrorOf(why); err != nil && (err.Code == frame.CloseProtocolError || err.Code == frame.CloseTooBig || err == errBuffersFull) {
 		dst = resp.AppendError(dst, "ERR "+err.Reason)
 	}
@@ -120,6 +123,10 @@ func (p *pipeline) wordUnits(f *respFraming, src []byte) (used int, more bool) {
 		p.cost.spent += costUnit
 		args, size, unit, err := f.reader.Next(p.words[:0], src, used)
 		p.words = args
+		if p.identity != nil && !p.wordsMayBeNobodys(src, used, size, err) {
+			used, more = len(src), false
+			break
+		}
 		if err == resp.ErrIncomplete {
 			break
 		}
@@ -158,6 +165,14 @@ func (p *pipeline) wordUnits(f *respFraming, src []byte) (used int, more bool) {
 	return used, more
 }
 
+// wordsMayBeNobodys is mayBeNobody for what a Reader has returned.
+func (p *pipeline) wordsMayBeNobodys(src []byte, at, size int, err error) bool {
+	if err == resp.ErrIncomplete {
+		err = frame.ErrIncomplete
+	}
+	return p.mayBeNobody(src, at, size, err)
+}
+
 // costPart is what it costs to look at a piece of a long command: 16,384 words of no length.
 const costPart = 50_000
 
@@ -175,6 +190,9 @@ func (p *pipeline) admitWords(w *words) bool {
 		return true
 	}
 	if w.cmd.First != 0 && state == nil && !p.keysAreRight(w) {
+		return true
+	}
+	if p.identity != nil && state == nil && !p.userMay(w) {
 		return true
 	}
 	if w.count > len(w.args) || state != nil {

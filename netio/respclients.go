@@ -31,6 +31,7 @@ type respClient struct {
 
 	mu            sync.Mutex
 	name, library string
+	user          string
 	libraryVer    string
 	version       int
 }
@@ -76,6 +77,10 @@ func (l *loop) join(c *conn, f *respFraming) {
 			client.local = local.String()
 		}
 	}
+	client.user = "default"
+	if s := c.identity; s != nil && s.login != nil { // by a certificate
+		client.user = s.user()
+	}
 	client.kill = func() {
 		l.execute(func() {
 			if c.phase == phaseOpen {
@@ -95,6 +100,18 @@ func (c *respClient) setName(name string) {
 	c.mu.Unlock()
 }
 
+func (c *respClient) setUser(user string) {
+	c.mu.Lock()
+	c.user = user
+	c.mu.Unlock()
+}
+
+func (c *respClient) userName() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.user
+}
+
 func (c *respClient) setVersion(version int) {
 	c.mu.Lock()
 	c.version = version
@@ -105,8 +122,8 @@ func (c *respClient) setVersion(version int) {
 func (c *respClient) line(now time.Time) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Sprintf("id=%d addr=%s laddr=%s name=%s age=%d flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 user=default resp=%d lib-name=%s lib-ver=%s",
-		c.id, c.addr, c.local, c.name, int(now.Sub(c.since).Seconds()), c.version, c.library, c.libraryVer)
+	return fmt.Sprintf("id=%d addr=%s laddr=%s name=%s age=%d flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 user=%s resp=%d lib-name=%s lib-ver=%s",
+		c.id, c.addr, c.local, c.name, int(now.Sub(c.since).Seconds()), c.user, c.version, c.library, c.libraryVer)
 }
 
 const errClientName = "ERR Client names cannot contain spaces, newlines or special characters."
@@ -228,7 +245,7 @@ func (p *pipeline) killClients(w *words, args [][]byte) {
 		case resp.Is(args[0], "laddr"):
 			meets = func(c *respClient) bool { return c.local == value }
 		case resp.Is(args[0], "user"):
-			meets = func(*respClient) bool { return value == "default" }
+			meets = func(c *respClient) bool { return c.userName() == value }
 		case resp.Is(args[0], "type"):
 			meets = func(*respClient) bool { return value == "normal" }
 		case resp.Is(args[0], "skipme") && (resp.Is(args[1], "yes") || resp.Is(args[1], "no")):

@@ -314,6 +314,9 @@ func (p *pipeline) setIf(w *words) {
 			return
 		}
 	}
+	if get && p.identity != nil && !p.userMayUse(w, codec.ClassRead|codec.ClassWrite) {
+		return
+	}
 	key, value := w.args[1], w.args[2]
 	kind, answer := engine.Swap, replySwapped
 	switch {

@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -70,9 +71,9 @@ func (p *pipeline) performAlone(w *words, state any) bool {
 	}
 	switch w.cmd.ID {
 	case resp.Hello:
-		p.hello(w)
+		return p.hello(w)
 	case resp.Auth:
-		p.auth(w)
+		return p.auth(w)
 	case resp.Client:
 		p.cost.spent += costServerInfo
 		p.clientCommand(w)
@@ -83,6 +84,7 @@ func (p *pipeline) performAlone(w *words, state any) bool {
 	case resp.Reset:
 		w.f.version = 2
 		w.f.client.setName("")
+		p.forgetUser(w.f)
 		p.answerAlone(w, resp.AppendSimple(p.out, "RESET"))
 	case resp.DBSize:
 		p.cost.spent += costCount
@@ -184,8 +186,12 @@ func (p *pipeline) saveLater(w *words) {
 	p.answerAlone(w, resp.AppendSimple(p.out, "Background saving started"))
 }
 
-// answerStored answers what has waited: a clear or a snapshot.
-func (p *pipeline) answerStored(w *waiting) {
+// answerStored answers what has waited: a clear, a snapshot, or a password.
+func (p *pipeline) answerStored(f *respFraming, w *waiting) {
+	if w.store == codec.OpAuth {
+		p.answerLogin(f, w.login, w.err, w.hello)
+		return
+	}
 	p.countReply(w.store)
 	if w.err != nil {
 		p.count.Errors[ErrorUnavailable]++
@@ -195,76 +201,73 @@ func (p *pipeline) answerStored(w *waiting) {
 	p.out = append(p.out, "+OK\r\n"...)
 }
 
-// errNoUsers is what Redis says without users.
-const errNoUsers = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
-
-// auth is AUTH. A server without users has nobody to be.
-func (p *pipeline) auth(w *words) {
+// auth is AUTH.
+func (p *pipeline) auth(w *words) bool {
 	if len(w.args) > 3 {
 		p.failAlone(w, ErrorArgumentType, errSyntax)
-		return
+		return true
 	}
-	if text := p.login(w, w.args[1:]); text != "" {
-		p.failAlone(w, ErrorDenied, text)
-		return
-	}
-	p.answerAlone(w, append(p.out, "+OK\r\n"...))
+	return p.login(w, w.args[1:], nil)
 }
 
-// login has the client be who the words of AUTH say, [user] password, and returns the error
-// if it isn't. It is the one door for AUTH and HELLO AUTH.
-func (p *pipeline) login(*words, [][]byte) (refused string) { return errNoUsers }
-
 // hello is HELLO: the version, who the client is, and what it is called.
-func (p *pipeline) hello(w *words) {
-	args, version := w.args[1:], w.f.version
+func (p *pipeline) hello(w *words) bool {
+	args, asked := w.args[1:], &helloOptions{version: w.f.version}
+	fail := func(kind ErrorKind, text string) bool {
+		p.failAlone(w, kind, text)
+		return true
+	}
 	if len(args) > 0 {
 		n, ok := parseWord(args[0])
 		switch {
 		case !ok:
-			p.failAlone(w, ErrorArgumentType, "ERR Protocol version is not an integer or out of range")
-			return
+			return fail(ErrorArgumentType, "ERR Protocol version is not an integer or out of range")
 		case n != 2 && n != 3:
-			p.failAlone(w, ErrorArgumentType, "NOPROTO unsupported protocol version")
-			return
+			return fail(ErrorArgumentType, "NOPROTO unsupported protocol version")
 		}
-		version, args = int(n), args[1:]
+		asked.version, args = int(n), args[1:]
 	}
-	var name []byte
+	var proof [][]byte
 	for len(args) > 0 {
 		switch {
 		case resp.Is(args[0], "auth") && len(args) >= 3:
-			if text := p.login(w, args[1:3]); text != "" {
-				p.failAlone(w, ErrorDenied, text)
-				return
-			}
-			args = args[3:]
+			proof, args = args[1:3], args[3:]
 		case resp.Is(args[0], "setname") && len(args) >= 2:
-			if name = args[1]; !isClientName(name) {
-				p.failAlone(w, ErrorArgumentType, errClientName)
-				return
+			if asked.name = bytes.Clone(args[1]); !isClientName(asked.name) {
+				return fail(ErrorArgumentType, errClientName)
 			}
 			args = args[2:]
 		default:
-			p.failAlone(w, ErrorArgumentType, "ERR Syntax error in HELLO option '"+string(args[0][:min(len(args[0]), 64)])+"'")
-			return
+			return fail(ErrorArgumentType, "ERR Syntax error in HELLO option '"+string(args[0][:min(len(args[0]), 64)])+"'")
 		}
 	}
-	w.f.version = version
-	w.f.client.setVersion(version)
-	if name != nil {
-		w.f.client.setName(string(name))
+	switch {
+	case proof != nil:
+		return p.login(w, proof, asked)
+	case p.identity.isNobody():
+		return fail(ErrorUnauthenticated, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 	}
-	out := resp.AppendMap(p.out, 7, version)
+	p.countReply(w.cmd.Op)
+	p.greet(w.f, asked)
+	return true
+}
+
+// greet answers HELLO.
+func (p *pipeline) greet(f *respFraming, asked *helloOptions) {
+	f.version = asked.version
+	f.client.setVersion(f.version)
+	if asked.name != nil {
+		f.client.setName(string(asked.name))
+	}
+	out := resp.AppendMap(p.out, 7, f.version)
 	for _, member := range [...][2]string{{"server", "redis"}, {"version", serverVersion}} {
 		out = resp.AppendText(resp.AppendText(out, member[0]), member[1])
 	}
-	out = resp.AppendInt(resp.AppendText(out, "proto"), int64(version))
-	out = resp.AppendInt(resp.AppendText(out, "id"), w.f.client.id)
+	out = resp.AppendInt(resp.AppendText(out, "proto"), int64(f.version))
+	out = resp.AppendInt(resp.AppendText(out, "id"), f.client.id)
 	out = resp.AppendText(resp.AppendText(out, "mode"), "standalone")
 	out = resp.AppendText(resp.AppendText(out, "role"), "master")
-	out = resp.AppendArray(resp.AppendText(out, "modules"), 0)
-	p.answerAlone(w, out)
+	p.out = resp.AppendArray(resp.AppendText(out, "modules"), 0)
 }
 
 // config is CONFIG GET, of what clients and tools ask for. Nothing can be set.

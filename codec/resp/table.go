@@ -267,6 +267,14 @@ func (c *Command) Takes(n int) bool {
 	return n == c.Arity
 }
 
+// Class is what a user must be allowed to do with the keys of the command, or with the store.
+func (c *Command) Class() codec.Class {
+	if c.ID == GetEx {
+		return codec.ClassRead | codec.ClassWrite
+	}
+	return c.Op.Class()
+}
+
 // IsKey reports whether the word with that index is a key, of a command of n words.
 func (c *Command) IsKey(i, n int) bool {
 	if c.First == 0 {
