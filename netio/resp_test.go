@@ -3,6 +3,7 @@ package netio
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/codec/resp"
+	"keyframe/engine"
 )
 
 // words is a command of Redis's protocol, as a client sends it. Words are cut at spaces; ~ is
@@ -144,6 +146,7 @@ func TestRESPCommitted(t *testing.T) {
 		redisTime(h)
 		c := h.commitWith(i%3 != 0, i%2 == 0)
 		h.startReading()
+		other, client := h.newConn()
 		for rest := in; len(rest) > 0; {
 			n := min(len(rest), 1+r.IntN(2000))
 			h.feed(rest[:n])
@@ -151,6 +154,13 @@ func TestRESPCommitted(t *testing.T) {
 			for range r.IntN(4) {
 				c.step(r)
 				h.runEvents(false)
+			}
+			h.loop.serve(other, wordsOf("ECHO another")) // which uses the same scratch
+			if c.holding {
+				continue // its answers, too
+			}
+			if got := asLines(readSome(t, client)); got != "$7|another|" {
+				t.Fatalf("the other connection reads %q", got)
 			}
 		}
 		for len(c.submitted) > 0 || c.holding && c.applied > c.loop.released {
@@ -246,10 +256,18 @@ func TestRESPTurnsAreBounded(t *testing.T) {
 		"no commands":            bytes.Repeat([]byte("*1\r\n$4\r\nNOPE\r\n"), 1<<16),
 		"command":                bytes.Repeat([]byte("*1\r\n$7\r\nCOMMAND\r\n"), 200),
 		"keys":                   slices.Concat(bytes.Repeat(wordsOf("SET key"+strings.Repeat("x", 60)+" v"), 10), bytes.Repeat(wordsOf("KEYS *a*a*a*a*a"), 2000)),
+		"all keys":               wordsOf("KEYS *x"),
 		"a million words":        append([]byte("*1000000\r\n$3\r\nDEL\r\n"), bytes.Repeat([]byte("$1\r\nk\r\n"), 999_999)...),
 	} {
 		h := newHarness(t, Options{MaxBufferBytes: 1 << 30})
 		h.startDiscarding()
+		if name == "all keys" {
+			var b engine.Batch
+			for i := range 100_000 {
+				b.Add(engine.Set, fmt.Appendf(nil, "key%d", i), nil)
+			}
+			h.store.Apply(&b)
+		}
 		most := 0
 		h.loop.serve(h.conn, in)
 		for turns := 0; ; turns++ {
@@ -405,7 +423,7 @@ func TestRESPClients(t *testing.T) {
 	readSome(t, client)
 	h.feed(slices.Concat(wordsOf("CLIENT LIST"), wordsOf("CLIENT KILL ID 1"), wordsOf("CLIENT KILL TYPE normal")))
 	h.runEvents(false)
-	if n, err := client.Read(make([]byte, 10)); n != 0 || err == nil {
+	if n, err := client.Read(make([]byte, 10)); n != 0 || err != io.EOF {
 		t.Errorf("the victim reads %d bytes, %v", n, err)
 	}
 	h.loop.drop(other)
