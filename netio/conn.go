@@ -39,7 +39,7 @@ type conn struct {
 
 	framing framing // nil until the first bytes have chosen it
 	phase   phase
-	index   int // in loop.conns
+	index   int32 // in loop.conns
 
 	pending buffer.Growing // the input that could not be served yet
 	// unfinished is how far the first command of the input has come.

@@ -100,7 +100,7 @@ func (l *loop) open(c *conn, gc gnet.Conn, sock socket) {
 	l.resume(c)
 	c.out.spawn = l.srv.spawnWriter
 	c.out.report = func(e outboxEvent) { l.execute(func() { l.onOutbox(c, e) }) }
-	c.index = len(l.conns)
+	c.index = int32(len(l.conns))
 	l.conns = append(l.conns, c)
 }
 

@@ -601,9 +601,21 @@ func TestHalfHandshakes(t *testing.T) {
 		}
 		halves = append(halves, c)
 	}
-	c := s.lines(t, s.client)
-	c.send(fence)
-	c.recv()
+	// On a busy machine it may be let go for those that came after it, and tries again.
+	refused := 0
+	waitFor(t, "a client that is let in", func() bool {
+		c, err := s.dial(t, s.client)
+		if err == nil {
+			_, err = io.WriteString(c, fence+"\n")
+		}
+		if err == nil {
+			_, err = bufio.NewReader(c).ReadString('\n')
+		}
+		if err != nil {
+			refused++
+		}
+		return err == nil
+	})
 	for _, half := range halves {
 		_ = half.SetDeadline(time.Now().Add(patience))
 		if _, err := io.Copy(io.Discard, half); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -612,7 +624,7 @@ func TestHalfHandshakes(t *testing.T) {
 	}
 	waitFor(t, "the count of those let go", func() bool {
 		st := s.Stats().TLS
-		return st.Failures[netio.TLSTimeout]+st.Failures[netio.TLSBusy] == n && st.Shaking == 0
+		return st.Failures[netio.TLSTimeout]+st.Failures[netio.TLSBusy] == n+uint64(refused) && st.Shaking == 0
 	})
 	if s.Stats().TLS.Failures[netio.TLSBusy] == 0 {
 		t.Error("nobody was let go for others")
