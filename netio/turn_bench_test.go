@@ -6,17 +6,32 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"keyframe/netio/access"
 	"keyframe/netio/frame"
 )
 
 // BenchmarkTurn is a turn without its read and write: cutting, decoding,
 // executing and answering commands of SET, per key.
-func BenchmarkTurn(b *testing.B) {
+func BenchmarkTurn(b *testing.B) { benchmarkTurns(b, Options{}) }
+
+// BenchmarkTurnOfUser is the same of a user with one prefix, as it is compared with each key.
+func BenchmarkTurnOfUser(b *testing.B) {
+	users, err := access.Parse([]byte(`{"users":[{"name":"bob","allow":{"write":["key:"]}}]}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmarkTurns(b, Options{Users: users})
+}
+
+func benchmarkTurns(b *testing.B, opts Options) {
 	for _, name := range []string{"lines", "websocket"} {
 		for _, shape := range []struct{ keys, depth int }{{1, 1}, {1, 64}, {10, 16}, {100, 4}} {
 			b.Run(fmt.Sprintf("framing=%s/keys=%d/depth=%d", name, shape.keys, shape.depth), func(b *testing.B) {
-				h := newHarness(b, Options{})
+				h := newHarness(b, opts)
 				h.conn.framing = map[string]framing{"lines": &lineFraming{maxBytes: 1 << 20}, "websocket": newWSFraming(&h.srv.opts)}[name]
+				if opts.Users != nil {
+					h.conn.identity.login = opts.Users.ByCertificate("bob")
+				}
 				rng := rand.New(rand.NewPCG(1, 1))
 				var turns, lent [][]byte
 				for range 100 {
