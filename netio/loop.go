@@ -136,7 +136,7 @@ func (l *loop) serve(c *conn, in []byte) {
 	if c.charge > 0 || c.squeezed {
 		l.squeeze(c)
 	}
-	if c.phase == phaseOpen && (c.squeezed || (c.stalled() || more) && c.pending.Len() > l.srv.shares.parkBytes) {
+	if c.phase == phaseOpen && (c.squeezed || (c.stalled() || more) && c.pending.Len() > l.parkAt(c)) {
 		l.park(c)
 	}
 	switch {

@@ -11,6 +11,15 @@ import (
 // sends more is made to wait, by TCP.
 const parkBytes = 1 << 20
 
+// parkAt is that of a connection: nobody's holds no more than it may send, though an AUTH is
+// under way.
+func (l *loop) parkAt(c *conn) int {
+	if c.identity.isNobody() {
+		return min(maxUnknownBytes, l.srv.shares.parkBytes)
+	}
+	return l.srv.shares.parkBytes
+}
+
 // park takes a connection's socket away from gnet, which has no other way to
 // stop reading it: the kernel's buffer fills, and the client can't send on. A
 // client may ask for any number of answers at once, and gets them as fast as it

@@ -441,6 +441,36 @@ func TestUpgradeWithProof(t *testing.T) {
 	}
 }
 
+// TestInputWhileAuthWaits: what follows an AUTH is not taken in before that is answered, however
+// much it is.
+func TestInputWhileAuthWaits(t *testing.T) {
+	path, _ := usersFile(t)
+	s := startServer(t, netio.Options{Users: loadUsers(t, path)})
+	c := dialLines(t, "tcp", s.tcp)
+	for range 2 { // the second waits for longer than the rest takes to come
+		c.sendRaw(`{"AUTH":{"user":"bob","password":"wrong password"}}` + "\n")
+	}
+	c.recv()
+	go func() { _, _ = io.WriteString(c, strings.Repeat("\n", 8<<20)) }()
+	answered := make(chan string, 1)
+	go func() {
+		line, _ := c.r.ReadString('\n')
+		answered <- line
+	}()
+	most := 0
+	for {
+		select {
+		case line := <-answered:
+			if !strings.HasPrefix(line, `{"AUTH_RSP":{"st":13`) || most > 512<<10 {
+				t.Errorf("%d bytes were held; %s", most, line)
+			}
+			return
+		case <-time.After(time.Millisecond):
+			most = max(most, s.Stats().InputBytes)
+		}
+	}
+}
+
 // TestMoreThanAPersonCanType: whoever floods AUTH is told so, and others are served.
 func TestMoreThanAPersonCanType(t *testing.T) {
 	path, _ := usersFile(t)
