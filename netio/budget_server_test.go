@@ -2,12 +2,15 @@ package netio_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,4 +94,79 @@ func TestHundredNonReaders(t *testing.T) {
 // TestHundredHalfLines: 100 clients that each sent 15 MiB of a line had it hold 3.8 GB.
 func TestHundredHalfLines(t *testing.T) {
 	flooded(t, 100, "{\"COUNT\":{}}\n", bytes.Repeat([]byte("["), 15<<20))
+}
+
+// TestBudgetAcrossLoops: on four loops at once, clients that send half of a command, and
+// clients that read nothing, wear out what all may hold. The client that does neither gets
+// its answers, and when the others have gone nothing is held any more.
+func TestBudgetAcrossLoops(t *testing.T) {
+	const frame = 256 << 10
+	srv := startServer(t, netio.Options{Loops: 4, MaxFrameBytes: frame, MaxBufferBytes: 4*frame + 1<<20})
+	good, err := net.Dial("tcp", srv.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = good.Close() }()
+	ask := func(command, want string) {
+		t.Helper()
+		got := make([]byte, len(want))
+		if err := good.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(good, command); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(good, got); err != nil || string(got) != want {
+			t.Fatalf("%.60q is answered with %q, %v", command, got, err)
+		}
+	}
+	ask(`{"SET":{"value_key":"`+strings.Repeat("v", frame/2)+"\"}}\n", "{\"SET_RSP\":{\"st\":1,\"k\":\"value_key\"}}\n")
+	const count = "{\"COUNT_RSP\":{\"st\":0,\"cnt\":1}}\n"
+	half := bytes.Repeat([]byte("["), frame-1)
+	gets := bytes.Repeat([]byte("{\"GET\":[\"value_key\"]}\n"), 1000)
+	var clients sync.WaitGroup
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	for i := range 24 {
+		clients.Go(func() {
+			for ctx.Err() == nil { // the server has closed the one before
+				c, err := net.Dial("tcp", srv.tcp)
+				if err != nil {
+					return
+				}
+				stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+				if i%2 == 0 {
+					if _, err = c.Write(half); err == nil {
+						_, _ = io.Copy(io.Discard, c)
+					}
+				}
+				for i%2 == 1 && err == nil {
+					_, err = c.Write(gets)
+				}
+				stop()
+				_ = c.Close()
+			}
+		})
+	}
+	for deadline := time.Now().Add(patience); srv.Stats().Total.Squeezed == 0; {
+		ask("{\"COUNT\":{}}\n", count)
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody is made to wait: %+v", srv.Stats())
+		}
+	}
+	for range 300 {
+		ask("{\"COUNT\":{}}\n", count)
+	}
+	end()
+	clients.Wait()
+	for deadline := time.Now().Add(patience); ; {
+		st := srv.Stats()
+		if st.InputBytes == 0 && st.OutputBytes == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes of input and %d of output are held for nobody", st.InputBytes, st.OutputBytes)
+		}
+		runtime.Gosched()
+	}
 }
