@@ -21,6 +21,7 @@ ROUNDS   ?= 10
 RIVALS   ?=
 SECTIONS ?=
 COMPAREARGS ?=
+VULNARGS ?=
 PROFILE_LOAD ?= --keys 10 --depth 16
 PROFILE_SECONDS ?= 10
 FIGURES   = $(GO) -C bench/figures run .
@@ -79,8 +80,8 @@ cross: ## go vet for the other systems: what is built and tested there must comp
 	done
 
 vuln: ## look for known vulnerabilities in what is used (needs the network)
-	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
-	@$(call nested,$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...)
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(VULNARGS) ./...
+	@$(call nested,$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(VULNARGS) ./...)
 
 bench: build ## measure SET, GET, ADD, RMV and mixes through every layer (3 minutes on an idle machine)
 	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid report -maxkeys 10000000 -benchtime 0.1s -count 5 -cpu 2 -timeout 60m

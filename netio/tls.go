@@ -33,7 +33,8 @@ import (
 // gains by it.
 
 const (
-	// tlsTimeout is how long a client may take to shake hands, from the connection on.
+	// tlsTimeout is how long a client may take to shake hands, from the connection on, unless
+	// Options.HandshakeTimeout is less.
 	tlsTimeout = 5 * time.Second
 
 	// maxShaking is how many clients may be shaking hands at once, from their first byte
@@ -41,8 +42,9 @@ const (
 	// they are bounded by Options.MaxConns, and by their tlsTimeout.
 	maxShaking = 1024
 
-	// tlsCrowded is how long one of these may be silent while others wait for its place.
-	tlsCrowded = time.Second
+	// crowdedPart is the part of that time for which one of these may be silent while others
+	// wait for its place.
+	crowdedPart = 5
 
 	// firstBytes is how much of a client's first record is read before it counts as one that
 	// is shaking hands. Not yet measured.
@@ -237,7 +239,8 @@ func (s *Server) shakeHands(nc net.Conn) {
 
 // secure shakes hands with a client.
 func (s *Server) secure(nc net.Conn) (*tlsConn, error) {
-	p := &patient{Conn: nc, srv: s, until: time.Now().Add(tlsTimeout)}
+	timeout := min(tlsTimeout, s.live.Load().HandshakeTimeout)
+	p := &patient{Conn: nc, srv: s, until: time.Now().Add(timeout), crowded: timeout / crowdedPart}
 	// A stop does not wait for clients.
 	defer context.AfterFunc(s.stopping, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })()
 	_ = nc.SetDeadline(p.until)
@@ -249,7 +252,7 @@ func (s *Server) secure(nc net.Conn) (*tlsConn, error) {
 	}
 	defer p.leave()
 	c := seal.Server(p, s.tls.certs.current.Load(), s.tls.pace)
-	if err := c.Handshake(context.Background()); err != nil {
+	if err := c.Handshake(); err != nil {
 		return nil, err
 	}
 	state := c.State()
@@ -270,7 +273,7 @@ func (s *Server) waiting(nc net.Conn, secure bool) net.Conn {
 	if !secure {
 		return nc
 	}
-	return tls.Server(nc, s.tls.certs.current.Load())
+	return seal.Server(nc, s.tls.certs.current.Load(), s.tls.pace).Waiting()
 }
 
 // endHandshake closes a connection whose handshake has failed. A client that has sent
@@ -304,9 +307,10 @@ func notTLS(first []byte) []byte {
 // it loses it when it is silent and others wait.
 type patient struct {
 	net.Conn
-	srv   *Server
-	until time.Time
-	first []byte // what was read before there was a place
+	srv     *Server
+	until   time.Time
+	crowded time.Duration // how long it may be silent while others wait
+	first   []byte        // what was read before there was a place
 }
 
 // readFirst reads the first bytes: a client that says nothing takes no place.
@@ -340,8 +344,8 @@ func (p *patient) enter() error {
 
 func (p *patient) leave() { <-p.srv.tls.places }
 
-// Read reads what was read first, then from the connection. It waits in steps of tlsCrowded,
-// and gives up after one if somebody waits for the place.
+// Read reads what was read first, then from the connection. It waits in steps, and
+// gives up after one if somebody waits for the place.
 func (p *patient) Read(b []byte) (int, error) {
 	if len(p.first) > 0 {
 		n := copy(b, p.first)
@@ -351,7 +355,7 @@ func (p *patient) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	for {
-		step := time.Now().Add(tlsCrowded)
+		step := time.Now().Add(p.crowded)
 		last := step.After(p.until)
 		if last {
 			step = p.until

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -92,7 +91,7 @@ func dial(o *Options, p protocol) (c net.Conn, sealed *seal.Conn, err error) {
 	if o.TLS != nil {
 		sealed = seal.Client(c, o.TLS)
 		plain = sealed.Waiting()
-		err = sealed.Handshake(context.Background())
+		err = sealed.Handshake()
 	}
 	if err == nil {
 		err = p.open(plain)

@@ -1,11 +1,11 @@
 package seal
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -37,15 +37,14 @@ func Client(nc net.Conn, config *tls.Config) *Conn {
 	return c
 }
 
-// Handshake shakes hands. It waits for the other end, until nc's deadline or until ctx is
-// done; then it closes nc.
-func (c *Conn) Handshake(ctx context.Context) error {
+// Handshake shakes hands. It waits for the other end, until nc's deadline.
+func (c *Conn) Handshake() error {
 	defer c.wire.rest()
-	return c.tls.HandshakeContext(ctx)
+	return c.tls.Handshake()
 }
 
 // Waiting returns the connection as one that waits, for what comes between the handshake
-// and Detach.
+// and Detach. If it is not detached it must be closed, for the sake of its pace.
 func (c *Conn) Waiting() net.Conn { return c.tls }
 
 // State is what the ends have agreed on.
@@ -145,10 +144,16 @@ func (w *wire) Write(p []byte) (n int, err error) {
 }
 
 // compute takes a token, and rest gives it back.
+//
+// Whoever has got a token lets others go first that are ready: Go runs the one that a token
+// was given to next, before what waits for a CPU, and so would run one handshake after the
+// other for the 10 ms until it looks elsewhere. On one CPU a neighbour's p99 beside 16 clients
+// that shake hands again and again is 11 ms without that.
 func (w *wire) compute() {
 	if w.pace != nil && !w.has {
 		w.pace <- struct{}{}
 		w.has = true
+		runtime.Gosched()
 	}
 }
 
@@ -186,6 +191,7 @@ func (w *wire) Close() error {
 	if w.Conn == nil {
 		return nil
 	}
+	w.rest()
 	return w.Conn.Close()
 }
 

@@ -2,7 +2,6 @@ package seal_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"flag"
@@ -70,8 +69,8 @@ func newPairWith(t testing.TB, server, client *tls.Config, pace seal.Pace) *pair
 	}
 	p := &pair{seal.Server(near, server, pace), seal.Client(far, client)}
 	done := make(chan error, 1)
-	go func() { done <- p.server.Handshake(context.Background()) }()
-	if err := errors.Join(p.client.Handshake(context.Background()), <-done); err != nil {
+	go func() { done <- p.server.Handshake() }()
+	if err := errors.Join(p.client.Handshake(), <-done); err != nil {
 		t.Fatal(err)
 	}
 	// A ticket is still on its way to the client.
@@ -239,7 +238,7 @@ func TestPace(t *testing.T) {
 	pace := make(seal.Pace, 1)
 	near, far := net.Pipe()
 	silent := make(chan error, 1)
-	go func() { silent <- seal.Server(near, server, pace).Handshake(context.Background()) }()
+	go func() { silent <- seal.Server(near, server, pace).Handshake() }()
 	if _, err := far.Write([]byte{22, 3, 1}); err != nil { // it has computed once now, and waits again
 		t.Fatal(err)
 	}
