@@ -144,7 +144,7 @@ type request struct {
 const bearerProtocol = "bearer."
 
 var (
-	errAuthorization = errors.New("Authorization is neither Bearer with a token nor Basic with a name and a password")
+	errAuthorization = errors.New("the Authorization header is neither Bearer with a token nor Basic with a name and a password")
 	errTwoProofs     = errors.New("more than one says who you are")
 )
 

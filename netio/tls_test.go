@@ -1,6 +1,7 @@
 package netio_test
 
 import (
+	"bytes"
 	"bufio"
 	"context"
 	"crypto/tls"
@@ -341,6 +342,7 @@ type flipping struct {
 
 func (c *flipping) Write(p []byte) (int, error) {
 	if c.flip {
+		p = bytes.Clone(p)
 		p[len(p)-1] ^= 1
 	}
 	return c.Conn.Write(p)
@@ -515,7 +517,7 @@ func TestTLSReload(t *testing.T) {
 					return
 				}
 				_ = c.SetDeadline(time.Now().Add(patience))
-				if _, err := io.WriteString(c, fence+"\n"); err == nil {
+				if _, err = io.WriteString(c, fence+"\n"); err == nil {
 					_, err = bufio.NewReader(c).ReadString('\n')
 				}
 				if err != nil {

@@ -24,19 +24,20 @@ import (
 	"keyframe/netio/access"
 )
 
-// secrets are the ones of a test's users, which no log may have.
-type secrets struct{ password, token, once string }
+// bobsPassword and the tokens that newToken has made are in no log.
+const bobsPassword = "correct horse"
+
+var issued sync.Map
 
 // usersFile writes the users of the tests: bob has a prefix for reading and writing, carol one
 // for reading and scanning, root is an admin of all, ro reads all.
-func usersFile(t *testing.T) (path string, s secrets) {
+func usersFile(t *testing.T) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "users.json")
-	s.password = "correct horse"
 	changeUsers(t, path, func(f *access.File) error {
 		all := []string{""}
 		err := errors.Join(
-			f.Add("bob", []byte(s.password), access.Rights{Read: []string{"bob:"}, Write: []string{"bob:"}}, false),
+			f.Add("bob", []byte(bobsPassword), access.Rights{Read: []string{"bob:"}, Write: []string{"bob:"}}, false),
 			f.Add("carol", nil, access.Rights{Read: []string{"bob:", "common:"}, Scan: []string{"common:"}}, false),
 			f.Add("root", nil, access.Rights{Read: all, Write: all, Scan: all, Admin: true}, false),
 			f.Add("ro", nil, access.Rights{Read: all}, false),
@@ -44,7 +45,7 @@ func usersFile(t *testing.T) (path string, s secrets) {
 		)
 		return err
 	})
-	return path, s
+	return path
 }
 
 func changeUsers(t *testing.T, path string, change func(*access.File) error) {
@@ -60,6 +61,7 @@ func newToken(t *testing.T, path, user string) (token string) {
 		_, token, err = f.AddToken(user, time.Time{})
 		return err
 	})
+	issued.Store(token, user)
 	return token
 }
 
@@ -95,7 +97,7 @@ func (l *logs) String() string {
 func withUsers(t *testing.T, run func(t *testing.T, s *testServer, path string, log *logs, connect func(t *testing.T) client)) {
 	for _, framing := range []string{"JSON Lines", "WebSocket"} {
 		t.Run(framing, func(t *testing.T) {
-			path, kept := usersFile(t)
+			path := usersFile(t)
 			log := new(logs)
 			s := startServer(t, netio.Options{Users: loadUsers(t, path), Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 			connect := func(t *testing.T) client {
@@ -105,10 +107,21 @@ func withUsers(t *testing.T, run func(t *testing.T, s *testServer, path string, 
 				return dialLines(t, "tcp", s.tcp)
 			}
 			run(t, s, path, log, connect)
-			if strings.Contains(log.String(), kept.password) {
-				t.Errorf("a password is in the log:\n%s", log)
-			}
+			requireNoSecrets(t, log)
 		})
+	}
+}
+
+func requireNoSecrets(t *testing.T, log *logs) {
+	t.Helper()
+	text := log.String()
+	if strings.Contains(text, bobsPassword) {
+		t.Errorf("a password is in the log:\n%s", text)
+	}
+	for token, user := range issued.Range {
+		if strings.Contains(text, token.(string)) {
+			t.Errorf("a token of %s is in the log:\n%s", user, text)
+		}
 	}
 }
 
@@ -367,7 +380,7 @@ const errRevokedText = "your user, password or token is not valid any more"
 
 // TestTokenThatEnds: a connection ends with the time of its token.
 func TestTokenThatEnds(t *testing.T) {
-	path, _ := usersFile(t)
+	path := usersFile(t)
 	var token string
 	changeUsers(t, path, func(f *access.File) (err error) {
 		_, token, err = f.AddToken("bob", time.Now().Add(3*time.Second)) // in whole seconds
@@ -383,7 +396,7 @@ func TestTokenThatEnds(t *testing.T) {
 
 // TestUpgradeWithProof: a WebSocket says who it is in its request.
 func TestUpgradeWithProof(t *testing.T) {
-	path, _ := usersFile(t)
+	path := usersFile(t)
 	token := newToken(t, path, "bob")
 	log := new(logs)
 	s := startServer(t, netio.Options{Users: loadUsers(t, path), Logger: slog.New(slog.NewTextHandler(log, nil))})
@@ -444,7 +457,7 @@ func TestUpgradeWithProof(t *testing.T) {
 // TestInputWhileAuthWaits: what follows an AUTH is not taken in before that is answered, however
 // much it is.
 func TestInputWhileAuthWaits(t *testing.T) {
-	path, _ := usersFile(t)
+	path := usersFile(t)
 	s := startServer(t, netio.Options{Users: loadUsers(t, path)})
 	c := dialLines(t, "tcp", s.tcp)
 	for range 2 { // the second waits for longer than the rest takes to come
@@ -473,7 +486,7 @@ func TestInputWhileAuthWaits(t *testing.T) {
 
 // TestMoreThanAPersonCanType: whoever floods AUTH is told so, and others are served.
 func TestMoreThanAPersonCanType(t *testing.T) {
-	path, _ := usersFile(t)
+	path := usersFile(t)
 	s := startServer(t, netio.Options{Users: loadUsers(t, path)})
 	var conns []net.Conn
 	for range 40 {
