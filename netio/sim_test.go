@@ -45,6 +45,7 @@ var simRare = []string{
 	"a connection that is squeezed", "a squeezed connection goes on", "it is cut off for what it holds", "it is cut off and told so",
 	"a handshake that takes too long", "its client has reset it", "a client shuts its side down with answers due",
 	"a line over the limit", "a message that is not UTF-8", "a frame against the protocol", "a client's close",
+	"a key that is dead", "a key that the sweeper may have dropped", "a comparison that succeeds", "an integer that overflows", "a text that is extended",
 	"the store is full", "the system refuses memory", "a compaction", "a compaction reverts", "a compaction is postponed",
 	"a command in the middle of a compaction", "CLEAR in the middle of a compaction",
 	"a batch that waits to be applied", "answers that were held",
@@ -109,7 +110,7 @@ type sim struct {
 	cutUnsent int64 // connections that were cut off for what they hold, with answers unread
 	clients   []*simClient
 	opened    int
-	model     map[string]string
+	model     map[string]simValue // what is dead stays until something meets it
 
 	keys       []simKey
 	values     []string
@@ -158,7 +159,7 @@ func (m *simSpare) leave(c *simClient) {
 func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 0))
-	s := &sim{t: t, rng: r, seed: seed, reached: reached, now: time.Unix(1e9, 0), model: make(map[string]string)}
+	s := &sim{t: t, rng: r, seed: seed, reached: reached, now: time.Unix(1e9, 0), model: make(map[string]simValue)}
 	s.opts = Options{
 		Loops:            2,
 		MaxFrameBytes:    []int{1000, 4000, 100_000}[r.IntN(3)],
@@ -174,6 +175,8 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 	s.values = newSimValues(r, []int{1000, 3000, 60_000}[r.IntN(3)])
 	store := engine.Options{
 		Shards:     1 << r.IntN(4),
+		Merge:      Merge,
+		Clock:      func() int64 { return s.now.UnixMilli() },
 		Simulation: &engine.Simulation{Seed: r.Uint64(), Refuse: s.refuses, Step: s.between},
 	}
 	short := r.IntN(4) == 0

@@ -3,7 +3,9 @@ package netio
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -52,11 +54,14 @@ type simClient struct {
 type simElement struct {
 	name    string // of the command
 	kind    engine.Kind
-	whole   bool // COUNT, CLEAR or SERVER_INFO
+	whole   bool // COUNT, CLEAR, CLEAR_SET or SERVER_INFO
 	key, to *simKey
 	value   string // what is stored, or the new key
 	answer  []byte // if the store isn't asked
 	end     int    // the command's last byte, counted in client.sent
+
+	expected   string // what the value is compared with
+	delta, ttl int64
 }
 
 func (e *simElement) needsStore() bool { return e.kind != 0 || e.whole }
@@ -102,22 +107,24 @@ func (c *simClient) produce() {
 	switch n := r.IntN(1000); {
 	case c.s.step < c.s.thinUntil && n < 600:
 		c.keys("RMV", engine.Remove)
-	case n < 250:
+	case n < 190:
 		c.pairs("SET", engine.Set)
-	case n < 310:
+	case n < 240:
 		c.pairs("SETQ", engine.Set)
-	case n < 390:
+	case n < 300:
 		c.pairs("ADD", engine.Add)
-	case n < 420:
+	case n < 320:
 		c.pairs("ADDQ", engine.Add)
-	case n < 680:
+	case n < 500:
 		c.keys("GET", engine.Get)
-	case n < 740:
+	case n < 550:
 		c.keys("RMV", engine.Remove)
-	case n < 790:
+	case n < 590:
 		c.keys("CONTAINS", engine.Contains)
-	case n < 850:
+	case n < 640:
 		c.renames()
+	case n < 850:
+		c.produceOther(n)
 	case n < 900:
 		c.whole("COUNT")
 	case n < 905:
@@ -152,11 +159,16 @@ func (c *simClient) count() int {
 func (c *simClient) fits(n int) bool { return n < c.s.opts.MaxFrameBytes-300 }
 
 func (c *simClient) pairs(name string, kind engine.Kind) {
-	r, b := c.s.rng, fmt.Appendf(c.s.scratch[:0], `{"%s":{`, name)
-	from := len(c.expected)
+	c.pairsIn(fmt.Appendf(c.s.scratch[:0], `{"%s":{`, name), simElement{name: name, kind: kind}, "}}", len(c.expected))
+}
+
+// pairsIn sends a command that begins with b, and whose answers begin with expected[from].
+func (c *simClient) pairsIn(b []byte, like simElement, tail string, from int) {
+	r, name := c.s.rng, like.name
 	for n := c.count(); n > 0 && c.fits(len(b)); n-- {
 		k := &c.s.keys[r.IntN(len(c.s.keys))]
-		e := simElement{name: name, kind: kind, key: k, value: c.s.randomValue()}
+		e := like
+		e.key, e.value = k, c.s.randomValue()
 		if len(b)+len(e.value) > c.s.opts.MaxFrameBytes-300 {
 			e.value = "1"
 		}
@@ -171,6 +183,93 @@ func (c *simClient) pairs(name string, kind engine.Kind) {
 		}
 		b = append(b, '"')
 		b = append(append(append(append(b, written...), `":`...), e.value...), ',')
+		c.expected = append(c.expected, e)
+	}
+	c.send(append(bytes.TrimSuffix(b, []byte(",")), tail...), from)
+}
+
+// produceOther sends one of the commands that aren't everyday ones.
+func (c *simClient) produceOther(n int) {
+	switch {
+	case n < 680:
+		c.timed("SETEX", engine.Set)
+	case n < 700:
+		c.timed("ADDEX", engine.Add)
+	case n < 720:
+		c.pairs("SWAP", engine.Swap)
+	case n < 740:
+		c.keys("TAKE", engine.Take)
+	case n < 760:
+		c.keys("TTL", engine.Deadline)
+	case n < 785:
+		c.members("INCR", engine.Incr)
+	case n < 805:
+		c.members("EXPIRE", engine.Expire)
+	case n < 825:
+		c.members("CAS", engine.CompareSet)
+	case n < 835:
+		c.members("CAD", engine.CompareRemove)
+	case n < 848:
+		c.members("APPEND", engine.Merge)
+	default:
+		from := len(c.expected)
+		c.expected = append(c.expected, simElement{name: "CLEAR_SET", whole: true})
+		c.pairsIn(append(c.s.scratch[:0], `{"CLEAR_SET":{`...), simElement{name: "CLEAR_SET", kind: engine.Set}, "}}", from)
+	}
+}
+
+// randomTTL is a time in milliseconds: from what is over in a turn or two to hours, as the
+// simulation's time passes in small steps and large ones.
+func (c *simClient) randomTTL() int64 { return 1 + c.s.rng.Int64N(1<<c.s.rng.IntN(24)) }
+
+// timed sends pairs with a deadline.
+func (c *simClient) timed(name string, kind engine.Kind) {
+	e := simElement{name: name, kind: kind, ttl: c.randomTTL()}
+	c.pairsIn(fmt.Appendf(c.s.scratch[:0], `{"%s":{"ttl":%d,"pairs":{`, name, e.ttl), e, "}}}", len(c.expected))
+}
+
+// members sends keys with what is to be done to them, if it is no value.
+func (c *simClient) members(name string, kind engine.Kind) {
+	r, b := c.s.rng, fmt.Appendf(c.s.scratch[:0], `{"%s":{`, name)
+	from := len(c.expected)
+	for n := c.count(); n > 0 && c.fits(len(b)); n-- {
+		k := &c.s.keys[r.IntN(len(c.s.keys))]
+		e := simElement{name: name, kind: kind, key: k}
+		b = append(append(append(b, '"'), k.text...), `":`...)
+		switch kind {
+		case engine.Incr:
+			if e.delta = r.Int64N(1000) - 500; r.IntN(20) == 0 {
+				e.delta = math.MaxInt64 - r.Int64N(10)
+			}
+			b = strconv.AppendInt(b, e.delta, 10)
+		case engine.Expire:
+			if r.IntN(3) == 0 {
+				b = append(b, "null"...)
+			} else {
+				e.ttl = c.randomTTL()
+				b = strconv.AppendInt(b, e.ttl, 10)
+			}
+		case engine.Merge:
+			e.value = `"` + strings.Repeat("a", r.IntN(20)) + `"`
+			b = append(b, e.value...)
+		default:
+			e.expected = c.s.randomValue()
+			if v, ok := c.s.model[k.key]; ok && r.IntN(4) > 0 {
+				e.expected = v.text
+			}
+			if len(b)+len(e.expected) > c.s.opts.MaxFrameBytes-400 {
+				e.expected = "1"
+			}
+			if kind == engine.CompareRemove {
+				b = append(b, e.expected...)
+				break
+			}
+			if e.value = c.s.randomValue(); len(b)+len(e.expected)+len(e.value) > c.s.opts.MaxFrameBytes-400 {
+				e.value = "2"
+			}
+			b = append(append(append(append(append(b, '['), e.expected...), ','), e.value...), ']')
+		}
+		b = append(b, ',')
 		c.expected = append(c.expected, e)
 	}
 	c.send(append(bytes.TrimSuffix(b, []byte(",")), "}}"...), from)
@@ -348,7 +447,7 @@ func closeFrame(code int, reason string) string {
 
 func (c *simClient) status(name string, st int, text string) []byte {
 	if st == 7 && text != "" { // a pair's: a key that is no string has no text
-		return c.frame(fmt.Appendf(nil, `{"%s_RSP":{"st":7,"k":"%s","m":"null, objects and arrays are values only with --values any"}}`, name, text))
+		return c.frame(fmt.Appendf(nil, `{"%s_RSP":{"st":7,"k":"%s","m":"%s"}}`, name, text, mistypedText))
 	}
 	return c.frame(fmt.Appendf(nil, `{"%s_RSP":{"st":%d,"k":"%s"}}`, name, st, text))
 }

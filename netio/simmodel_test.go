@@ -3,6 +3,7 @@ package netio
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -12,18 +13,31 @@ import (
 
 // This file is the simulation's model: a plain map, and the answers that follow from it.
 
-// compareStores compares the whole content of the store with the model's.
+// simValue is the text of a value, and its key's deadline in milliseconds, 0 for none.
+type simValue struct {
+	text     string
+	deadline int64
+}
+
+func (v simValue) isDead(now int64) bool { return v.deadline != 0 && v.deadline <= now }
+
+// compareStores compares the whole content of the store, of what is alive, with the model's.
 func (s *sim) compareStores() {
-	seen, kept := make(map[string]string, len(s.model)), make(map[string]string, len(s.model))
-	s.engine.Range(func(key, value []byte) bool {
-		seen[string(key)] = string(value)
+	now := s.now.UnixMilli()
+	seen, kept := make(map[string]simValue, len(s.model)), make(map[string]simValue, len(s.model))
+	s.engine.Each(func(key, value []byte, _ engine.Form, deadline int64) bool {
+		if v := (simValue{string(value), deadline}); !v.isDead(now) {
+			seen[string(key)] = v
+		}
 		return true
 	})
-	for key, text := range s.model {
-		kept[key] = asKept(text)
+	for key, v := range s.model {
+		if !v.isDead(now) {
+			kept[key] = simValue{asKept(v.text), v.deadline}
+		}
 	}
 	if !maps.Equal(seen, kept) {
-		s.fatalf("the store has %d keys, the model %d, or other values", len(seen), len(s.model))
+		s.fatalf("the store has %d keys, the model %d, or other values", len(seen), len(kept))
 	}
 }
 
@@ -68,48 +82,24 @@ func (s *sim) next() (*simClient, *simElement) {
 var simStatuses = map[engine.Status]string{
 	engine.Created: "1", engine.Renamed: "1", engine.Updated: "2", engine.NotFound: "3",
 	engine.Exists: "4", engine.Found: "4", engine.Removed: "5", engine.OutOfMemory: "14",
+	engine.NotInteger: "9", engine.Differs: "8", engine.Refused: "7",
 }
 
 // executed compares what the store did with what the model does, and records the answer.
-func (s *sim) executed(op *engine.Op) {
+func (s *sim) executed(b *engine.Batch, i int) {
 	c, e := s.next()
-	if e.kind != op.Kind || e.key.key != string(op.Key) || e.kind != engine.Get && e.value != textOf(op.Value, op.Form) {
-		s.fatalf("client %d: kind %d of %q, %.100q is executed, want %s of %q, %.100q", c.id, op.Kind, op.Key, op.Value, e.name, e.key.key, e.value)
+	op, args := &b.Ops[i], b.Args(i)
+	if args == nil {
+		args = &engine.Args{}
 	}
+	s.asExpected(c, e, b, op, args)
 	key := e.key.key
-	old, ok := s.model[key]
-	st := "3" // no such key
-	switch e.kind {
-	case engine.Set:
-		st = "1"
-		if ok {
-			st = "2"
-		}
-	case engine.Add:
-		st = "1"
-		if ok {
-			st = "4"
-		}
-	case engine.Get, engine.Contains:
-		if ok {
-			st = "4"
-		}
-	case engine.Remove:
-		if ok {
-			st = "5"
-		}
-	case engine.Rename:
-		_, taken := s.model[e.value]
-		switch {
-		case ok && key != e.value && taken:
-			st = "4"
-		case ok:
-			st = "1"
-		}
-	}
+	old, ok := s.find(key, b.Now, op.Status != engine.NotFound && op.Status != engine.Created)
+	st, value := s.outcome(e, old, ok, b.Now, op.Status)
 	if op.Status == engine.OutOfMemory {
-		if !s.full && !s.refusing || e.kind == engine.Set && ok && !outgrows(e.value, old) || st != "1" && st != "2" {
-			s.fatalf("client %d: kind %d of %q, %.100s for %.100s, is refused for want of memory", c.id, e.kind, key, e.value, old)
+		inPlace := e.kind == engine.Set && ok && e.ttl == 0 && !outgrows(e.value, old.text)
+		if !s.full && !s.refusing || inPlace || st != "1" && st != "2" {
+			s.fatalf("client %d: kind %d of %q, %.100s for %.100s, is refused for want of memory", c.id, e.kind, key, e.value, old.text)
 		}
 		if s.full {
 			s.reach("the store is full")
@@ -117,46 +107,208 @@ func (s *sim) executed(op *engine.Op) {
 		st = "14"
 	}
 	if simStatuses[op.Status] != st {
-		s.fatalf("client %d: kind %d of %q has status %d, want st %s", c.id, e.kind, key, op.Status, st)
+		s.fatalf("client %d: %s of %q has status %d, want st %s; it was %.100q until %d, now is %d", c.id, e.name, key, op.Status, st, old.text, old.deadline, b.Now)
 	}
 	switch {
 	case st == "14":
-	case e.kind == engine.Set, e.kind == engine.Add && !ok:
-		s.model[key] = e.value
-	case e.kind == engine.Remove:
+	case e.kind == engine.Rename:
+		if st == "1" && key != e.value {
+			delete(s.model, key)
+			s.model[e.value] = old
+		}
+	case st == "5":
 		delete(s.model, key)
-	case e.kind == engine.Rename && st == "1" && key != e.value:
-		delete(s.model, key)
-		s.model[e.value] = old
-	case e.kind == engine.Get && ok && textOf(op.Value, op.Form) != old:
-		s.fatalf("client %d: GET of %q reads %.100q, want %.100q", c.id, key, op.Value, old)
+	case st == "1", st == "2":
+		s.model[key] = value
 	}
-	s.answer(c, e, st, old, ok)
+	reads := e.kind == engine.Get && ok || e.kind == engine.Take && ok || e.kind == engine.Swap && st == "2"
+	if reads && textOf(op.Value, op.Form) != old.text {
+		s.fatalf("client %d: %s of %q reads %.100q, want %.100q", c.id, e.name, key, op.Value, old.text)
+	}
+	if e.kind == engine.Deadline && ok && args.Deadline != old.deadline {
+		s.fatalf("client %d: the deadline of %q is %d, want %d", c.id, key, args.Deadline, old.deadline)
+	}
+	s.answer(c, e, st, old, value, ok, b.Now)
 	c.done(1)
 }
 
+// asExpected checks that an operation is what the client has sent.
+func (s *sim) asExpected(c *simClient, e *simElement, b *engine.Batch, op *engine.Op, args *engine.Args) {
+	deadline := int64(0)
+	if e.ttl != 0 {
+		deadline = b.Now + e.ttl
+	}
+	// A value that was read has taken the place of the one that was sent.
+	value := op.Value
+	switch e.kind {
+	case engine.Get, engine.Take, engine.Incr:
+		value = nil
+	case engine.Swap:
+		if op.Status == engine.Updated {
+			value = []byte(asKept(e.value))
+		}
+	}
+	form := op.Form
+	if e.kind == engine.Swap && op.Status == engine.Updated && asKept(e.value) != e.value {
+		form = engine.Form(codec.FormString)
+	} else if e.kind == engine.Swap && op.Status == engine.Updated {
+		form = engine.Form(codec.FormJSON)
+	}
+	ok := e.kind == op.Kind && e.key.key == string(op.Key) && args.Delta == e.delta || e.kind == engine.Merge && op.Kind == engine.Merge
+	if value != nil || e.value != "" {
+		ok = ok && e.value == textOf(value, form)
+	}
+	if e.kind != engine.Deadline {
+		ok = ok && args.Deadline == deadline
+	}
+	if e.expected != "" {
+		ok = ok && e.expected == textOf(args.Expected, args.ExpectedForm)
+	}
+	if !ok {
+		s.fatalf("client %d: kind %d of %q, %.100q, %+v at %d is executed, want %s of %q, %+v", c.id, op.Kind, op.Key, op.Value, args, b.Now, e.name, e.key.key, e)
+	}
+}
+
+// find returns what the model has for a key at a time. A batch that was held back may ask
+// for what has died meanwhile, and what the sweeper may have dropped or not: then it is as
+// the store says.
+func (s *sim) find(key string, now int64, says bool) (simValue, bool) {
+	v, ok := s.model[key]
+	switch {
+	case !ok:
+		return simValue{}, false
+	case v.isDead(now):
+		s.reach("a key that is dead")
+	case v.isDead(s.now.UnixMilli()):
+		s.reach("a key that the sweeper may have dropped")
+		if says {
+			return v, true
+		}
+	default:
+		return v, true
+	}
+	delete(s.model, key)
+	return simValue{}, false
+}
+
+// outcome is what an operation on a key with that value comes to: its status, and what the
+// key has then, if it is changed.
+func (s *sim) outcome(e *simElement, old simValue, ok bool, now int64, says engine.Status) (st string, value simValue) {
+	value = simValue{e.value, 0}
+	if e.ttl != 0 {
+		value.deadline = now + e.ttl
+	}
+	created := "1"
+	if ok {
+		created = "2"
+	}
+	switch e.kind {
+	case engine.Set, engine.Swap:
+		return created, value
+	case engine.Add:
+		if ok {
+			return "4", value
+		}
+		return "1", value
+	case engine.Incr:
+		sum, is := int64(0), true
+		if ok {
+			n, err := strconv.ParseInt(old.text, 10, 64)
+			sum, is = n, err == nil
+		}
+		if is && (sum+e.delta > sum) != (e.delta > 0) {
+			s.reach("an integer that overflows")
+			is = false
+		}
+		if !is {
+			return "9", old
+		}
+		return created, simValue{strconv.FormatInt(sum+e.delta, 10), old.deadline}
+	case engine.Merge:
+		switch {
+		case !ok:
+			return "1", simValue{text: e.value}
+		case old.text[0] != '"':
+			return "7", old
+		}
+		s.reach("a text that is extended")
+		return "2", simValue{old.text[:len(old.text)-1] + e.value[1:], old.deadline}
+	}
+	if !ok {
+		return "3", value
+	}
+	switch e.kind {
+	case engine.Remove, engine.Take:
+		return "5", value
+	case engine.Expire:
+		return "2", simValue{old.text, value.deadline}
+	case engine.CompareSet, engine.CompareRemove:
+		if old.text != e.expected {
+			return "8", old
+		}
+		s.reach("a comparison that succeeds")
+		if e.kind == engine.CompareRemove {
+			return "5", value
+		}
+		return "2", simValue{e.value, old.deadline}
+	case engine.Rename:
+		if e.key.key != e.value {
+			if _, taken := s.find(e.value, now, says == engine.Exists); taken {
+				return "4", value
+			}
+		}
+		return "1", value
+	}
+	return "4", value // Get, Contains, Deadline
+}
+
 // answer records the answer to an element that the store has executed.
-func (s *sim) answer(c *simClient, e *simElement, st, old string, ok bool) {
+func (s *sim) answer(c *simClient, e *simElement, st string, old, value simValue, ok bool, now int64) {
 	switch {
 	case strings.HasSuffix(e.name, "Q") && (st == "1" || st == "2"):
 	case e.kind == engine.Get && ok:
-		c.answered(`{"GET_RSP":{"st":0,"`, `}}`, e.key.text, `":`, old)
+		c.answered(`{"GET_RSP":{"st":0,"`, `}}`, e.key.text, `":`, old.text)
+	case e.kind == engine.Deadline && ok:
+		left := "null"
+		if old.deadline != 0 {
+			left = strconv.FormatInt(old.deadline-now, 10)
+		}
+		c.answered(`{"TTL_RSP":{"st":0,"`, `}}`, e.key.text, `":`, left)
+	case e.kind == engine.Take && ok, e.kind == engine.Swap && st == "2":
+		c.answered(`{"`, `}}`, e.name, `_RSP":{"st":`, st, `,"`, e.key.text, `":`, old.text)
+	case e.kind == engine.Incr && (st == "1" || st == "2"):
+		c.answered(`{"`, `}}`, e.name, `_RSP":{"st":`, st, `,"`, e.key.text, `":`, value.text)
 	case e.kind == engine.Rename:
 		c.answered(`{"RNM_KEY_RSP":{"`, `}}`, e.key.text, `":"`, e.to.text, `","st":`, st)
+	case st == "7":
+		c.answered(`{"`, `}}`, e.name, `_RSP":{"st":7,"k":"`, e.key.text, `","m":"`, unlikeText, `"`)
 	default:
 		c.answered(`{"`, `"}}`, e.name, `_RSP":{"st":`, st, `,"k":"`, e.key.text)
 	}
 }
 
-// executedWhole is executed for COUNT, CLEAR and SERVER_INFO, for which the store had n
-// keys.
+// What an answer with st 7 says of an element whose value is of the wrong type, and of an
+// APPEND to a value of another.
+const (
+	mistypedText = "null, objects and arrays are values only with --values any"
+	unlikeText   = "strings are appended to strings, and with --values any arrays to arrays and objects to objects; the result has at most 16 MiB"
+)
+
+// executedWhole is executed for COUNT, CLEAR, CLEAR_SET and SERVER_INFO, for which the store
+// had n keys, of which some may be dead.
 func (s *sim) executedWhole(n int, clears bool) {
 	c, e := s.next()
-	if !e.whole || clears != (e.name == "CLEAR") {
+	if !e.whole || clears != strings.HasPrefix(e.name, "CLEAR") {
 		s.fatalf("client %d: a command about the whole store is executed, want %q", c.id, e.name)
 	}
-	if n != len(s.model) {
-		s.fatalf("client %d: %s has %d keys, want %d", c.id, e.name, n, len(s.model))
+	alive := 0
+	for _, v := range s.model {
+		if !v.isDead(s.now.UnixMilli()) {
+			alive++
+		}
+	}
+	if n < alive || n > len(s.model) {
+		s.fatalf("client %d: %s has %d keys, want %d, or up to %d", c.id, e.name, n, alive, len(s.model))
 	}
 	if e.name == "SERVER_INFO" {
 		c.want = append(c.want, simWant{info: true, keys: n})

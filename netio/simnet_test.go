@@ -202,7 +202,7 @@ func (st *simStore) Apply(b *engine.Batch) bool {
 	from := b.Executed()
 	done := st.Engine.Apply(b)
 	for i := from; i < b.Executed(); i++ {
-		st.s.executed(&b.Ops[i])
+		st.s.executed(b, i)
 	}
 	if !done {
 		st.s.reach("a batch that stops half way")
@@ -220,4 +220,13 @@ func (st *simStore) Clear() int {
 	n := st.Engine.Clear()
 	st.s.executedWhole(n, true)
 	return n
+}
+
+func (st *simStore) ClearSet(b *engine.Batch, seqs []uint64) (int, []uint64) {
+	n, seqs := st.Engine.ClearSet(b, seqs)
+	st.s.executedWhole(n, true)
+	for i := range b.Ops {
+		st.s.executed(b, i)
+	}
+	return n, seqs
 }
