@@ -208,7 +208,13 @@ func TestEvictVolatile(t *testing.T) {
 // TestEvictAllKeepsWhatIsUsed: keys that are asked for stay, while many that are never asked
 // for again pass through; and no key is refused.
 func TestEvictAllKeepsWhatIsUsed(t *testing.T) {
-	e := newEngine(t, engine.Options{Shards: 4, MaxBytes: 4 << 20, Evict: engine.EvictAll})
+	for name, kind := range map[string]engine.Kind{"Get": engine.Get, "Merge": engine.Merge} {
+		t.Run(name, func(t *testing.T) { testKeepsWhatIsUsed(t, kind) })
+	}
+}
+
+func testKeepsWhatIsUsed(t *testing.T, kind engine.Kind) {
+	e := newEngine(t, engine.Options{Shards: 4, MaxBytes: 4 << 20, Evict: engine.EvictAll, Merge: testMerge})
 	var b engine.Batch
 	const used = 2000
 	for i := range used {
@@ -219,7 +225,7 @@ func TestEvictAllKeepsWhatIsUsed(t *testing.T) {
 			t.Fatalf("key %d has status %d", i, st)
 		}
 		b.Reset()
-		b.Add(engine.Get, strconv.AppendInt([]byte("key:"), int64(i*7%used), 10), nil)
+		b.AddForm(kind, strconv.AppendInt([]byte("key:"), int64(i*7%used), 10), nil, 1) // a Merge that changes nothing
 		e.Apply(&b)
 		if !has(e, &b, i) {
 			t.Fatalf("key %d is gone at once", i)

@@ -253,9 +253,12 @@ func (e *Engine) mergeInto(b *Batch, op *Op, h hash) {
 		panic("BUG: engine: a Merge without Options.Merge")
 	}
 	s := e.shardOf(h)
-	for range mergeAttempts - 1 {
+	for attempt := range mergeAttempts - 1 {
 		s.mu.Lock()
-		_, rec := s.lookup(h, op.Key, b.Now)
+		slot, rec := s.lookup(h, op.Key, b.Now)
+		if rec != nil && e.touches && attempt == 0 {
+			slot.touch()
+		}
 		old := b.copyOld(rec)
 		s.mu.Unlock()
 		existed := rec != nil
@@ -264,7 +267,7 @@ func (e *Engine) mergeInto(b *Batch, op *Op, h hash) {
 			return
 		}
 		s.mu.Lock()
-		slot, rec := s.lookup(h, op.Key, b.Now)
+		slot, rec = s.lookup(h, op.Key, b.Now)
 		b.addWork(len(old.value))
 		same := (rec != nil) == existed && (rec == nil || rec.has(old))
 		if same {
