@@ -137,7 +137,7 @@ func isClientName(name []byte) bool {
 
 // clientCommand is CLIENT.
 func (p *pipeline) clientCommand(w *words) {
-	me, sub, args := w.f.client, strings.ToLower(string(w.args[1][:min(len(w.args[1]), 16)])), w.args[2:]
+	me, sub, args := w.f.client, strings.ToLower(string(w.args[1][:min(len(w.args[1]), 32)])), w.args[2:]
 	ok := append(p.out, "+OK\r\n"...)
 	switch {
 	case sub == "id" && len(args) == 0:
