@@ -135,15 +135,24 @@ func TestTLSHalfClose(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		s := startTLS(t, netio.Options{})
 		s.client.MaxVersion = version
-		c := s.lines(t, s.client)
+		nc, err := net.Dial("tcp", s.tcp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		wire := &recording{Conn: nc}
+		tc := tls.Client(wire, s.client)
+		_ = tc.SetDeadline(time.Now().Add(patience))
+		c := &lineClient{t, tc, bufio.NewReader(tc)}
 		value := strings.Repeat("v", 60_000)
 		c.send(`{"SET":{"long-one":"` + value + `"}}`)
 		const n = 500 // 30 MB of answers: more than the sockets' buffers take
 		c.sendRaw(strings.Repeat(`{"GET":["long-one"]}`+"\n", n) + `{"SET":{"cut-off":1}}`)
-		if err := c.Conn.(*tls.Conn).CloseWrite(); err != nil {
+		if err := tc.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		lines := strings.Split(c.wantEOF(), "\n") // io.ErrUnexpectedEOF without a close_notify
+		lines := strings.Split(c.wantEOF(), "\n")
+		wire.wantCloseNotify(t, version)
 		if len(lines) != n+2 || lines[n] != `{"GET_RSP":{"st":0,"long-one":"`+value+`"}}` || lines[n+1] != "" {
 			t.Errorf("%x: %d lines", version, len(lines))
 		}
@@ -155,11 +164,45 @@ func TestTLSHalfClose(t *testing.T) {
 	}
 }
 
+// recording is a connection that keeps the last that was read.
+type recording struct {
+	net.Conn
+	last []byte
+}
+
+func (c *recording) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.last = append(c.last, p[:n]...)
+	c.last = c.last[max(0, len(c.last)-100):]
+	return n, err
+}
+
+// wantCloseNotify requires the last record to be a sealed alert. crypto/tls's clients take a
+// FIN between two records for the same.
+func (c *recording) wantCloseNotify(t testing.TB, version uint16) {
+	t.Helper()
+	alert := []byte{21, 3, 3, 0, 8 + 2 + 16} // with an explicit nonce
+	if version == tls.VersionTLS13 {
+		alert = []byte{23, 3, 3, 0, 2 + 1 + 16} // all records look like data
+	}
+	if size := len(alert) + int(alert[4]); len(c.last) < size || !bytes.HasPrefix(c.last[len(c.last)-size:], alert) {
+		t.Errorf("%x: the last bytes are no close_notify: %x", version, c.last)
+	}
+}
+
 // TestTLSStop: a stop is the end of both directions, and a client is told so in its framing
 // and by TLS.
 func TestTLSStop(t *testing.T) {
 	s := startTLS(t, netio.Options{})
-	l, w := s.lines(t, s.client), s.webSocket(t, s.client)
+	nc, err := net.Dial("tcp", s.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	wire := &recording{Conn: nc}
+	tc := tls.Client(wire, s.client)
+	_ = tc.SetDeadline(time.Now().Add(patience))
+	l, w := &lineClient{t, tc, bufio.NewReader(tc)}, s.webSocket(t, s.client)
 	l.send(fence)
 	l.recv()
 	w.send(fence)
@@ -169,6 +212,7 @@ func TestTLSStop(t *testing.T) {
 	if rest := l.wantEOF(); rest != "" {
 		t.Errorf("lines: %q", rest)
 	}
+	wire.wantCloseNotify(t, tls.VersionTLS13)
 	_ = l.Close()
 	w.wantClose(websocket.StatusGoingAway)
 	_ = w.CloseNow()
