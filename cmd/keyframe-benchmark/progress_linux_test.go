@@ -36,6 +36,15 @@ func newTerminal(t *testing.T, columns uint16) *terminal {
 	if err == nil {
 		err = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns})
 	}
+	if err == nil {
+		// A ^C discards what has not been read yet. The kernel may come to it when the result
+		// has been written already, since the signal is sent by hand.
+		var mode *unix.Termios
+		if mode, err = unix.IoctlGetTermios(int(master.Fd()), unix.TCGETS); err == nil {
+			mode.Lflag |= unix.NOFLSH
+			err = unix.IoctlSetTermios(int(master.Fd()), unix.TCSETS, mode)
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
