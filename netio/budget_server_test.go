@@ -80,7 +80,7 @@ func flooded(t *testing.T, n int, prepare string, input []byte) {
 	}
 	t.Logf("the process has grown by %d MB", most>>20)
 	// What is above that is the collector's, which has to get on in the margin.
-	if most > limit+2*margin {
+	if most > limit+2*margin && !netio.UnderRace { // the detector keeps notes of its own of all of it
 		t.Errorf("the process has grown by %d bytes", most)
 	}
 }

@@ -238,17 +238,17 @@ func TestBudgetOfReaders(t *testing.T) {
 	b.loop.count.Squeezed = 0
 	const asked = 200
 	answer := len(`{"GET_RSP":{"st":0,"value_key":""}}`) + value + 1
+	for range asked {
+		for _, c := range b.conns {
+			b.serve(c, []byte("{\"GET\":[\"value_key\"]}\n"))
+		}
+	}
 	done := make(chan int64, len(b.conns))
 	for _, client := range b.clients {
 		go func() {
 			n, _ := io.CopyN(io.Discard, client, int64(asked*answer))
 			done <- n
 		}()
-	}
-	for range asked {
-		for _, c := range b.conns {
-			b.serve(c, []byte("{\"GET\":[\"value_key\"]}\n"))
-		}
 	}
 	for left := len(b.conns); left > 0; {
 		b.runEvents(false)

@@ -142,8 +142,8 @@ func TestBusy(t *testing.T) {
 			entered++
 			wg.Go(func() { _, _ = a.Verify(ctx, wrong) })
 		}
-		if source == 0 && entered != 16 {
-			t.Errorf("%d of one source wait", entered)
+		if source == 0 && (entered < 16 || busy == 0) { // one may have been through before the last came
+			t.Errorf("%d of one source wait, %d are turned away", entered, busy)
 		}
 	}
 	stop()
