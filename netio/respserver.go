@@ -63,9 +63,6 @@ func (p *pipeline) performAlone(w *words, state any) bool {
 	if !p.flush(w.at, codec.Command{}) {
 		return false
 	}
-	if p.commit != nil {
-		defer p.commit.seesAll() // then: it depends on nothing that happens later
-	}
 	if p.commit != nil && w.cmd.Op != 0 && w.cmd.Op != codec.OpPing {
 		defer p.commit.seesAll() // then: it depends on nothing that happens later
 	}
