@@ -17,13 +17,7 @@ var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 draws one")
 
 func newRand(t testing.TB) *rand.Rand {
 	t.Helper()
-	return newRandFrom(t, uint64(time.Now().UnixNano()))
-}
-
-// newRandFrom is newRand with this seed unless -seed gives another: for tests that are known
-// to fail for some seeds.
-func newRandFrom(t testing.TB, seed uint64) *rand.Rand {
-	t.Helper()
+	seed := uint64(time.Now().UnixNano())
 	if *seedFlag != 0 {
 		seed = *seedFlag
 	}

@@ -66,6 +66,19 @@ func (s *tlsServer) lines(t testing.TB, config *tls.Config) *lineClient {
 	return &lineClient{t, c, bufio.NewReaderSize(c, 1<<16)}
 }
 
+// linesOver is lines over a connection that wrap has put something around, and config.
+func (s *tlsServer) linesOver(t testing.TB, config *tls.Config, wrap func(net.Conn) net.Conn) *lineClient {
+	t.Helper()
+	nc, err := net.Dial("tcp", s.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = nc.Close() })
+	c := tls.Client(wrap(nc), config)
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return &lineClient{t, c, bufio.NewReader(c)}
+}
+
 func (s *tlsServer) webSocket(t testing.TB, config *tls.Config) *wsClient {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -135,20 +148,13 @@ func TestTLSHalfClose(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		s := startTLS(t, netio.Options{})
 		s.client.MaxVersion = version
-		nc, err := net.Dial("tcp", s.tcp)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
-		wire := &recording{Conn: nc}
-		tc := tls.Client(wire, s.client)
-		_ = tc.SetDeadline(time.Now().Add(patience))
-		c := &lineClient{t, tc, bufio.NewReader(tc)}
+		wire := new(recording)
+		c := s.linesOver(t, s.client, func(c net.Conn) net.Conn { wire.Conn = c; return wire })
 		value := strings.Repeat("v", 60_000)
 		c.send(`{"SET":{"long-one":"` + value + `"}}`)
 		const n = 500 // 30 MB of answers: more than the sockets' buffers take
 		c.sendRaw(strings.Repeat(`{"GET":["long-one"]}`+"\n", n) + `{"SET":{"cut-off":1}}`)
-		if err := tc.CloseWrite(); err != nil {
+		if err := c.Conn.(*tls.Conn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
 		lines := strings.Split(c.wantEOF(), "\n")
@@ -194,15 +200,9 @@ func (c *recording) wantCloseNotify(t testing.TB, version uint16) {
 // and by TLS.
 func TestTLSStop(t *testing.T) {
 	s := startTLS(t, netio.Options{})
-	nc, err := net.Dial("tcp", s.tcp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	wire := &recording{Conn: nc}
-	tc := tls.Client(wire, s.client)
-	_ = tc.SetDeadline(time.Now().Add(patience))
-	l, w := &lineClient{t, tc, bufio.NewReader(tc)}, s.webSocket(t, s.client)
+	wire := new(recording)
+	l := s.linesOver(t, s.client, func(c net.Conn) net.Conn { wire.Conn = c; return wire })
+	w := s.webSocket(t, s.client)
 	l.send(fence)
 	l.recv()
 	w.send(fence)
@@ -361,16 +361,9 @@ func TestTLSSegments(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, piece := range []int{1, 7, 4096} {
 			s := startTLS(t, netio.Options{})
-			nc, err := net.Dial("tcp", s.tcp)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
 			config := s.client.Clone()
 			config.MaxVersion = version
-			c := tls.Client(&cutting{nc, piece}, config)
-			_ = c.SetDeadline(time.Now().Add(patience))
-			converse(t, &lineClient{t, c, bufio.NewReader(c)}, []exchange{
+			converse(t, s.linesOver(t, config, func(c net.Conn) net.Conn { return &cutting{c, piece} }), []exchange{
 				{`{"SET":{"user1234_name":"` + strings.Repeat("x", 20_000) + `"}}`, []string{`{"SET_RSP":{"st":1,"k":"user1234_name"}}`}},
 				{`{"COUNT":{}}`, []string{`{"COUNT_RSP":{"st":0,"cnt":1}}`}},
 			})
@@ -396,37 +389,24 @@ func (c *flipping) Write(p []byte) (int, error) {
 // alert, and is not executed; nor is what is cut off, with or without a part of a record.
 func TestTLSFalseRecord(t *testing.T) {
 	s := startTLS(t, netio.Options{})
-	nc, err := net.Dial("tcp", s.tcp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	wire := &flipping{Conn: nc}
-	c := tls.Client(wire, s.client)
-	_ = c.SetDeadline(time.Now().Add(patience))
-	l := &lineClient{t, c, bufio.NewReader(c)}
+	wire := new(flipping)
+	l := s.linesOver(t, s.client, func(c net.Conn) net.Conn { wire.Conn = c; return wire })
 	l.send(fence)
 	l.recv()
 	wire.flip = true
 	l.send(`{"SET":{"changed":1}}`)
-	if rest, err := io.ReadAll(c); err == nil || !strings.Contains(err.Error(), "bad record MAC") {
+	if rest, err := io.ReadAll(l.Conn); err == nil || !strings.Contains(err.Error(), "bad record MAC") {
 		t.Errorf("%q, %v", rest, err)
 	}
 	s.failures(t, netio.TLSRecord, 1)
 
-	raw, err := net.Dial("tcp", s.tcp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cut := &cuttingOff{Conn: raw}
-	c = tls.Client(cut, s.client)
-	_ = c.SetDeadline(time.Now().Add(patience))
-	l = &lineClient{t, c, bufio.NewReader(c)}
+	cut := new(cuttingOff)
+	l = s.linesOver(t, s.client, func(c net.Conn) net.Conn { cut.Conn = c; return cut })
 	l.send(fence)
 	l.recv()
 	cut.short = true
 	l.send(`{"SET":{"cut-off":1}}`)
-	_ = raw.(*net.TCPConn).CloseWrite()
+	_ = cut.Conn.(*net.TCPConn).CloseWrite()
 	if rest := l.wantRest(); rest != "" {
 		t.Errorf("a cut record is answered: %q", rest)
 	}
@@ -460,14 +440,8 @@ func (c *lineClient) wantRest() string {
 // that it sends no more.
 func TestTLSTruncated(t *testing.T) {
 	s := startTLS(t, netio.Options{})
-	nc, err := net.Dial("tcp", s.tcp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	c := tls.Client(nc, s.client)
-	_ = c.SetDeadline(time.Now().Add(patience))
-	l := &lineClient{t, c, bufio.NewReader(c)}
+	var nc net.Conn
+	l := s.linesOver(t, s.client, func(c net.Conn) net.Conn { nc = c; return c })
 	value := strings.Repeat("v", 60_000)
 	l.send(`{"SET":{"long-one":"` + value + `"}}`)
 	const n = 500
