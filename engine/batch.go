@@ -1,5 +1,7 @@
 package engine
 
+import "time"
+
 // Kind says what an operation does.
 type Kind uint8
 
@@ -157,6 +159,7 @@ type Batch struct {
 	effects  []effect
 	copied   []copiedValue // of some of them
 	retrying bool          // an operation is being executed again, see retryFull
+	awaited  time.Duration // what its operations have waited for the maintainer
 	old      []byte        // a Merge's copy of the value that it is made from
 	merged   []byte        // and what Options.Merge appends to
 

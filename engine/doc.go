@@ -220,6 +220,10 @@
 // already. An insert that finds its shard in the middle of a compaction, and no room, ends
 // that: what was moved up to then serves on at its new place, and where it was is free.
 //
+// An insert that would be refused waits for the maintainer if its shard is to be compacted or
+// just is, a millisecond an Apply at most. That only happens when values come in other sizes
+// than before; where the maintainer gets no processor, a third of them found no room.
+//
 // What can still be refused: an insert of a value that is many times as long as those there
 // are, while such values come faster than shards are compacted; one above 2 MiB, which
 // takes whole chunks; and one of more than a quarter of the ceiling.

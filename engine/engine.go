@@ -88,7 +88,7 @@ const minHinted = 4
 // Values that an earlier Apply of the same batch read are overwritten, and its effects
 // forgotten.
 func (e *Engine) Apply(b *Batch) bool {
-	b.scratch, b.work = b.scratch[:0], 0
+	b.scratch, b.work, b.awaited = b.scratch[:0], 0, 0
 	b.resetEffects()
 	b.stopAt = b.ReadLimit
 	if b.stopAt <= 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // Evict says which keys a store at its ceiling may drop to make room for others.
@@ -72,6 +73,9 @@ const (
 	maxSampled    = 16  // groups that are looked through for them
 	maxNear       = 32  // groups that are looked through for a key of a segment
 	outsideShards = 64  // other shards that are looked into for large records
+
+	maxAwaited  = time.Millisecond      // how long the inserts of an Apply wait for the maintainer, all of them
+	awaitedStep = 50 * time.Microsecond // how long until they look again
 )
 
 // At the ceiling evicting inserts may borrow from a part of memory that others have to
@@ -80,6 +84,7 @@ const (
 const (
 	loanPart    = 32 // of the ceiling, one in so many
 	garbagePart = 32 // while others borrow, a shard with more garbage than that is compacted
+	latePart    = 4  // a shard with more than that waits for it already; see churned
 )
 
 // touch notes that a key was asked for.
@@ -219,6 +224,12 @@ func (s *shard) makeRoomLocked(n int, keep *slot) (r ref, class int, ok bool) {
 	if s.isSmall() {
 		if r, class, ok = s.borrow(n); ok {
 			return r, class, true // which the larger shards pay for
+		}
+	}
+	if s.garbage(false)*latePart > s.blockBytes {
+		// The maintainer is late: there is room for many, in pieces of other sizes.
+		if r, class, ok = s.allocFreed(n); ok {
+			return r, class, true
 		}
 	}
 	freed := 0
@@ -476,19 +487,46 @@ func (e *Engine) evictOutside(b *Batch, n int) bool {
 // retryFull executes an operation again that has found no room in its own shard.
 func (e *Engine) retryFull(b *Batch, op *Op, h hash) {
 	n := largePrefix + longHeader + len(op.Key) + len(op.Value) + expiryBytes
-	if n <= maxSmall || n > e.pool.maxChunks*chunkBytes/4 {
-		return // large records alone give pages back at once
+	if n > e.pool.maxChunks*chunkBytes/4 {
+		return
 	}
 	b.retrying = true
-	for range 2 {
-		if !e.evictOutside(b, n) {
-			break
+	if n <= maxSmall {
+		if e.awaitCompaction(b, e.shardOf(h)) {
+			e.execute(b, op, h)
 		}
-		if e.execute(b, op, h); op.Status != OutOfMemory {
-			break
+	} else { // large records alone give pages back at once
+		for range 2 {
+			if !e.evictOutside(b, n) {
+				break
+			}
+			if e.execute(b, op, h); op.Status != OutOfMemory {
+				break
+			}
 		}
 	}
 	b.retrying = false
+}
+
+// awaitCompaction waits until the maintainer has compacted a shard that asks for it, for a
+// while, and reports whether there was anything to wait for. What was evicted in one size is
+// room for another only then. Without it a maintainer that gets no processor, since the
+// inserts take all that there are, has a third of them refused.
+func (e *Engine) awaitCompaction(b *Batch, s *shard) bool {
+	waits := false
+	for start := time.Now(); !e.simulated && b.awaited < maxAwaited; {
+		s.mu.Lock()
+		under := s.oldBlocks > 0 || s.wantCompact.Load()
+		s.mu.Unlock()
+		if !under {
+			break
+		}
+		waits = true
+		time.Sleep(awaitedStep)
+		now := time.Now()
+		b.awaited, start = b.awaited+now.Sub(start), now
+	}
+	return waits
 }
 
 // noteEvicted notes the effects of evictions from a shard, which must be locked.
