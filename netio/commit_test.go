@@ -304,3 +304,32 @@ func TestCommitRefuses(t *testing.T) {
 		t.Errorf("%d refusals are counted, %d batches applied", refused, applied)
 	}
 }
+
+// TestSpareMemory: what held answers took is taken again, of as many connections as there
+// is room for.
+func TestSpareMemory(t *testing.T) {
+	var l loop
+	const answers = 17 << 10 // of 400 SETs
+	for range 1000 {
+		l.keepSpare(make([]byte, answers))
+		l.keepSpare(make([]byte, maxSpareBytes+1))
+		l.keepSpare(nil)
+	}
+	if most := allSpareBytes / answers; len(l.spare) != most || l.spareBytes != most*answers {
+		t.Errorf("%d are kept, of %d bytes; want %d of %d", len(l.spare), l.spareBytes, most, most*answers)
+	}
+	for n := len(l.spare); n > 0; n-- {
+		if out := l.takeSpare(); cap(out) != answers || len(out) != 0 {
+			t.Fatalf("what was kept has %d bytes, and room for %d", len(out), cap(out))
+		}
+	}
+	if out := l.takeSpare(); out != nil || l.spareBytes != 0 {
+		t.Errorf("there is more: %d bytes, %d in all", cap(out), l.spareBytes)
+	}
+	for range 2 * maxSpare {
+		l.keepSpare(make([]byte, 64))
+	}
+	if len(l.spare) != maxSpare {
+		t.Errorf("%d are kept, want %d", len(l.spare), maxSpare)
+	}
+}

@@ -21,10 +21,11 @@ type loop struct {
 	el   eventLoop
 	pipe *pipeline
 
-	commit   committer // the pipeline's, or nil
-	holding  []held    // connections whose answers wait, the first of them first
-	spare    [][]byte  // see keepSpare
-	released uint64    // the position that no answer has to wait for
+	commit     committer // the pipeline's, or nil
+	holding    []held    // connections whose answers wait, the first of them first
+	spare      [][]byte  // see keepSpare
+	spareBytes int       // their capacity
+	released   uint64    // the position that no answer has to wait for
 
 	conns   []*conn
 	held    usage         // by all of them
