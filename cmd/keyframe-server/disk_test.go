@@ -174,6 +174,89 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// TestCopy copies the directory of a server under load with two loops, and a second one of
+// the same while it makes a snapshot. Every pair that was acknowledged before a copy began
+// is in it, or one of the client's that came after it.
+func TestCopy(t *testing.T) {
+	seed := newSeed(t)
+	r := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	p := startOn(t, dir, "--loops", "2")
+	writers := make([]*writer, 4)
+	var wg sync.WaitGroup
+	for i := range writers {
+		w := &writer{map[string]int{}, map[string]int{}}
+		writers[i] = w
+		wr := rand.New(rand.NewPCG(r.Uint64(), 0))
+		wg.Go(func() { w.run(t, p.addr, fmt.Sprintf("writer-%d", i), wr) })
+	}
+	type backup struct {
+		dir   string
+		known map[string]int
+	}
+	var backups []backup
+	for i := range 2 {
+		// What is there before a copy begins is read as any client may read it.
+		b := backup{filepath.Join(t.TempDir(), "backup"), numbers(t, p.addr, len(writers))}
+		saved := make(chan string, 1)
+		if i == 1 {
+			go func() { saved <- mustAsk(t, p.addr, `{"SAVE":{}}`) }()
+		} else {
+			saved <- ""
+		}
+		if status, out, stderr := runToEnd(t, "copy", dir, b.dir); status != 0 {
+			t.Errorf("copy: status %d, %s%s", status, out, stderr)
+		}
+		<-saved
+		backups = append(backups, b)
+	}
+	_ = p.Process.Kill()
+	_ = p.Wait()
+	wg.Wait()
+	for _, b := range backups {
+		p := startOn(t, b.dir)
+		for key, is := range numbers(t, p.addr, len(writers)) {
+			w := writers[key[len("writer-")]-'0']
+			if known := b.known[key]; is < known || is > w.tried[key] {
+				t.Errorf("%s is %d, and was %d before the copy; %d was sent", key, is, known, w.tried[key])
+			}
+		}
+	}
+}
+
+// numbers returns what is there of all writers' keys.
+func numbers(t *testing.T, addr string, writers int) map[string]int {
+	s, err := dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	all := map[string]int{}
+	for w := range writers {
+		for n := range 50 {
+			key := fmt.Sprintf("writer-%d-key-%d", w, n)
+			answer, err := s.ask(fmt.Sprintf(`{"GET":[%q]}`, key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[key] = numberIn(t, answer, key)
+		}
+	}
+	return all
+}
+
+// numberIn is the value of a key in the answer to its GET; 0: there is none.
+func numberIn(t *testing.T, answer, key string) int {
+	var got struct {
+		Rsp map[string]any `json:"GET_RSP"`
+	}
+	if err := json.Unmarshal([]byte(answer), &got); err != nil {
+		t.Fatalf("%s: %v", answer, err)
+	}
+	is, _ := got.Rsp[key].(float64)
+	return int(is)
+}
+
 // checkKnown compares what is there with what was acknowledged, and returns how many keys
 // that were. What is there is certain from now on.
 func checkKnown(t *testing.T, addr string, writers []*writer) (keys int) {
@@ -188,17 +271,11 @@ func checkKnown(t *testing.T, addr string, writers []*writer) (keys int) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got struct {
-				Rsp map[string]any `json:"GET_RSP"`
+			is := numberIn(t, answer, key)
+			if is < w.known[key] || is > w.tried[key] {
+				t.Errorf("%s is %d, %d was acknowledged, %d sent", key, is, w.known[key], w.tried[key])
 			}
-			if err := json.Unmarshal([]byte(answer), &got); err != nil {
-				t.Fatalf("%s: %v", answer, err)
-			}
-			is, _ := got.Rsp[key].(float64)
-			if n := int(is); n < w.known[key] || n > w.tried[key] {
-				t.Errorf("%s is %d, %d was acknowledged, %d sent", key, n, w.known[key], w.tried[key])
-			}
-			w.known[key] = int(is)
+			w.known[key] = is
 			keys++
 		}
 	}
@@ -223,8 +300,13 @@ func TestRestart(t *testing.T) {
 		t.Errorf("check beside a server: status %d, %s", status, stderr)
 	}
 	backup := filepath.Join(t.TempDir(), "backup")
-	if err := os.CopyFS(backup, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
+	if status, out, stderr := runToEnd(t, "copy", dir, backup); status != 0 || !strings.Contains(out, "5 changes,") {
+		t.Errorf("copy beside a server: status %d, %s%s", status, out, stderr)
+	}
+	for _, to := range []string{backup, dir} {
+		if status, _, stderr := runToEnd(t, "copy", dir, to); status != 1 || !strings.Contains(stderr, "there are files in it") {
+			t.Errorf("copy to %s: status %d, %s", to, status, stderr)
+		}
 	}
 	_ = p.Process.Signal(syscall.SIGTERM)
 	if status := p.wait(t); status != 0 {

@@ -47,6 +47,7 @@ type config struct {
 const usage = `Usage: keyframe-server [flags]
        keyframe-server config check|print|sample [flags]
        keyframe-server check|dump DIR
+       keyframe-server copy DIR TO
        keyframe-server user add|token|list|remove [flags]
 
 Serves a JSON key-value store, in memory and, with --data-dir, on disk. One port speaks all of

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -18,23 +20,31 @@ import (
 	"keyframe/netio"
 )
 
-// This file is what looks at a --data-dir that no server has: keyframe-server check and
-// dump.
+// This file is what looks at a --data-dir that no server has, keyframe-server check and
+// dump, and what copies one that a server may have.
 
-// offline is such a command: it reads the store, and reports to stdout.
+// offline is such a command.
 type offline struct {
 	usage string
-	run   func(e *engine.Engine, report *journal.Report, stdout io.Writer) error
+	args  int // directories
+	run   func(dirs []string, stdout io.Writer) error
 }
 
 var offlines = map[string]offline{
-	"check": {run: check, usage: `Usage: keyframe-server check DIR
+	"check": {args: 1, run: reading(check), usage: `Usage: keyframe-server check DIR
 
 Reads a --data-dir from beginning to end, changes nothing, and says what is there: keys,
 bytes, the age of the snapshot, and whether the journal's end is torn, as a crash leaves it.
 Exit status: 0 all is well, or torn; 1 damaged, or in use.
 `},
-	"dump": {run: dump, usage: `Usage: keyframe-server dump DIR
+	"copy": {args: 2, run: copyDir, usage: `Usage: keyframe-server copy DIR TO
+
+Copies a --data-dir, which a server may be using, to TO, which must be empty or not there,
+reads the copy from beginning to end, and says what is there. A server starts on it as on
+any other. If two snapshots are made meanwhile it begins again, five times at most.
+Exit status: 0 all is well; 1 there is no copy, or DIR is damaged, and TO is too.
+`},
+	"dump": {args: 1, run: reading(dump), usage: `Usage: keyframe-server dump DIR
 
 Prints what is in a --data-dir as commands, a SETQ or SETEXQ a line, and changes nothing. A
 server reads them as they are: keyframe-server dump DIR | nc -N 127.0.0.1 1987
@@ -47,36 +57,66 @@ func (o offline) main(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, o.usage)
 		return exitOK
 	}
-	if len(args) != 1 {
+	if len(args) != o.args {
 		fmt.Fprint(stderr, o.usage)
 		return exitUsage
 	}
-	if err := o.read(args[0], stdout); err != nil {
-		fmt.Fprintf(stderr, "keyframe-server: %s: %s\n", args[0], oneLine(err))
+	if err := o.run(args, stdout); err != nil {
+		fmt.Fprintf(stderr, "keyframe-server: %s: %s\n", strings.Join(args, " to "), oneLine(err))
 		return exitFailure
 	}
 	return exitOK
 }
 
-func (o offline) read(dir string, stdout io.Writer) error {
-	j, err := openDir(dir, journal.Options{ReadOnly: true})
-	if err != nil {
-		return err
+// reading is what a command does that reads the store of a directory.
+func reading(do func(e *engine.Engine, report *journal.Report, stdout io.Writer) error) func([]string, io.Writer) error {
+	return func(dirs []string, stdout io.Writer) error {
+		j, err := openDir(dirs[0], journal.Options{ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		defer j.Close() // it was only read
+		store, err := engine.New(engine.Options{InitialCapacity: capacity(j.Keys(), 0)})
+		if err != nil {
+			return err
+		}
+		defer store.Close() // it reports only a second close
+		report, err := netio.Recover(context.Background(), j, store)
+		if err != nil {
+			return err
+		}
+		return do(store, &report, stdout)
 	}
-	defer j.Close() // it was only read
-	store, err := engine.New(engine.Options{InitialCapacity: capacity(j.Keys(), 0)})
-	if err != nil {
-		return err
-	}
-	defer store.Close() // it reports only a second close
-	report, err := netio.Recover(context.Background(), j, store)
-	if err != nil {
-		return err
-	}
-	return o.run(store, &report, stdout)
 }
 
-func check(e *engine.Engine, report *journal.Report, stdout io.Writer) error {
+// copyDir copies a directory. It counts no keys: a second store in memory could be what a
+// machine with a server on it has no room for.
+func copyDir(dirs []string, stdout io.Writer) error {
+	from, err := journal.Dir(dirs[0], true)
+	if err != nil {
+		return err
+	}
+	to, err := journal.Dir(dirs[1], false)
+	if err != nil {
+		return err
+	}
+	parent, err := journal.Dir(filepath.Dir(dirs[1]), true)
+	if err != nil {
+		return err
+	}
+	report, err := journal.Copy(from, to)
+	if err == nil {
+		err = parent.SyncDir()
+	}
+	if err != nil {
+		return err
+	}
+	printReport(&report, stdout)
+	return nil
+}
+
+// printReport says what a recovery has found.
+func printReport(report *journal.Report, stdout io.Writer) {
 	for _, fault := range report.Skipped {
 		fmt.Fprintf(stdout, "damaged   %v; another stands in\n", fault)
 	}
@@ -87,6 +127,10 @@ func check(e *engine.Engine, report *journal.Report, stdout io.Writer) error {
 	if cut := report.Cut; cut != nil {
 		fmt.Fprintf(stdout, "torn      %s at byte %d: %s; %d groups after it\n", cut.Name, cut.Offset, cut.What, cut.Groups)
 	}
+}
+
+func check(e *engine.Engine, report *journal.Report, stdout io.Writer) error {
+	printReport(report, stdout)
 	var bytes uint64
 	e.Range(func(key, value []byte) bool {
 		bytes += uint64(len(key) + len(value))

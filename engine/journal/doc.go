@@ -124,9 +124,22 @@
 //
 // Two snapshots are kept, and the segments from the older one on. So one that is damaged
 // has one to stand in, and a copy of the directory that takes no longer than the time
-// between two has a whole one. Such a copy takes the newest files first: the log then ends
-// in the first segment that was copied, wherever the server has gone on to. The other way
-// round it could have a later one, and only a part of the one before.
+// between two has a whole one.
+//
+// # Copies
+//
+// Copy takes the snapshots and then the newest segments first: the log then ends in the
+// first segment that was copied, wherever the server has gone on to. The other way round it
+// could have a later one, and only a part of the one before.
+//
+// That segment is being written. Whoever reads it in pieces may read one where the log ends,
+// and the next one after the server has gone on: a hole, with valid groups past it. A
+// recovery must take that for damage, since a server never leaves one. So Copy takes of each
+// segment the groups that are valid from the first one on. If more of them follow, it reads
+// again: what comes before them is there now, or is damaged. Damage is copied as it is.
+//
+// A copy that ends early is none to a recovery: a segment that it needs is missing, or there
+// are only files without their names.
 //
 // # Recovery
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,12 @@ func (r *recovery) recover() error {
 	}
 	if len(skipped) > 0 && (len(r.layout.segments) == 0 || r.layout.segments[0].previous != 0) {
 		return errors.Join(skipped...)
+	}
+	if l := r.layout; len(l.segments) == 0 {
+		// A server has a segment before it makes anything else.
+		if i := slices.IndexFunc(l.unused, isTemporary); i >= 0 {
+			return &DamageError{Name: l.unused[i], What: "the directory is a copy that was not ended"}
+		}
 	}
 	err := r.replay(nil, 0)
 	r.report.Skipped, r.report.Duration = skipped, time.Since(began)
@@ -191,8 +198,9 @@ func (r *recovery) replay(from *snapshotHeader, needs uint64) error {
 			err = &DamageError{Name: r.end.name, Offset: int64(r.report.Position - r.end.begin + segmentHeaderBytes), What: faulty.Error()}
 		}
 	}
+	err = errors.Join(err, out.close())
 	r.report.Effects = out.count
-	return errors.Join(err, out.close())
+	return err
 }
 
 // segments reads the groups of all segments in order.
