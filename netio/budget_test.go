@@ -194,7 +194,7 @@ func TestBudgetOfNonReaders(t *testing.T) {
 		b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20}, n)
 		b.feed([]byte(`{"SETQ":{"value_key":"` + strings.Repeat("v", valueBytes) + "\"}}\n"))
 		ask := bytes.Repeat([]byte("{\"GET\":[\"value_key\"]}\n"), 1+(2<<20)/valueBytes)
-		for range 30 {
+		for range few(30) {
 			for _, c := range b.conns {
 				if c.phase == phaseOpen && !c.parked {
 					b.serve(c, ask)

@@ -136,7 +136,7 @@ func TestCommitLate(t *testing.T) {
 		plain.startReading()
 		plain.feed(input)
 		want := plain.finish()
-		for i := range 60 {
+		for i := range few(60) {
 			h := newHarness(t, Options{})
 			c := h.commitWith(i%3 != 0, i%3 != 1)
 			if i%2 == 0 {

@@ -261,7 +261,7 @@ func TestReadyTime(t *testing.T) {
 // they are cut, also when the turn before them goes back.
 func TestLongFramesInPieces(t *testing.T) {
 	rng := newRand(t)
-	for i := range 60 {
+	for i := range few(60) {
 		value := strings.Repeat("long value ", []int{30_000, 1500}[i%2])
 		n := 5 << 18 / len(value) // more than a turn's answers
 		set := `{"SET":{"long_key":"` + value + `"}}`

@@ -461,7 +461,10 @@ func TestTLSUnread(t *testing.T) {
 	value := strings.Repeat("v", 60_000)
 	c.send(`{"SET":{"long-one":"` + value + `"}}`)
 	c.recv()
-	const n = 2000 // 120 MB
+	n := 2000 // 120 MB
+	if netio.UnderRace {
+		n = 300
+	}
 	get := `{"GET":["long-one"]}` + strings.Repeat(" ", 4000)
 	sent := make(chan struct{})
 	go func() {
@@ -642,7 +645,8 @@ func TestHalfHandshakes(t *testing.T) {
 		st := s.Stats().TLS
 		return st.Failures[netio.TLSTimeout]+st.Failures[netio.TLSBusy] >= n && st.Shaking == 0
 	})
-	if s.Stats().TLS.Failures[netio.TLSBusy] == 0 {
+	// Under the race detector the first may be out of time before so many have come.
+	if s.Stats().TLS.Failures[netio.TLSBusy] == 0 && !netio.UnderRace {
 		t.Error("nobody was let go for others")
 	}
 }
