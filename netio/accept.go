@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"keyframe/codec"
+	"keyframe/codec/http1"
 )
 
 const (
@@ -186,7 +187,7 @@ func (s *Server) refuse(nc net.Conn, code codec.Status, reason string) {
 		// connection. The deadline bounds this.
 		if half, ok := nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 			buf := make([]byte, 4096)
-			for range maxRequestBytes / len(buf) {
+			for range http1.MaxHeadBytes / len(buf) {
 				if _, err := nc.Read(buf); err != nil {
 					return
 				}

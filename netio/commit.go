@@ -171,6 +171,13 @@ func (p *pipeline) answerWaiting(f framing, w *waiting) (done bool) {
 		p.proved(*w.proof, w.login, w.err)
 		return true
 	}
+	if h, ok := f.(*httpFraming); ok {
+		h.date = p.httpDate()
+		if h.body != nil {
+			h.body.mark = len(p.out)
+			defer p.sealBody(h)
+		}
+	}
 	words, isRESP := f.(*respFraming)
 	if w.store != 0 && isRESP {
 		p.answerStored(words, w)

@@ -5,7 +5,7 @@
 // # Terms
 //
 //   - A framing is how commands are cut out of a connection's bytes, and how answers
-//     are put around: JSON Lines, WebSocket or RESP. The first bytes of a connection choose
+//     are put around: JSON Lines, HTTP, WebSocket or RESP. The first bytes of a connection choose
 //     it, from one table (framing.go). It is an interface of functions over bytes.
 //   - The pipeline is the road of commands through a loop: decoded, executed, answered.
 //     It knows neither gnet nor connections.
@@ -45,6 +45,16 @@
 // elements (resp.go, respreplies.go). What lies between is the same for all: batches, shares,
 // committers, Apply. A command of several keys that has to stop in the middle keeps how far
 // it has come, and what it has counted, in longWords.
+//
+// # HTTP
+//
+// A request about a key is a command with one element, made by hand instead of decoded, and
+// its response is what httpFraming makes of that element's answer. So requests gather in a
+// batch as lines do, and what looks at commands and keys, such as users' rights, sees them.
+// What each is to be answered with waits in httpFraming.asked, in their order. The body of a
+// POST goes through admit, line by line; a chunked one is joined before that. A response whose
+// body is not whole when a turn ends is begun, and sent in chunks. The upgrade of a WebSocket
+// is one of the requests.
 //
 // # Turns and shares
 //

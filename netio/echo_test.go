@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"keyframe/codec"
+	"keyframe/codec/http1"
 	"keyframe/netio/frame"
 )
 
@@ -53,12 +54,15 @@ func serveEcho(nc net.Conn) {
 		}
 		var out []byte
 		if !upgraded {
-			answer, size, _, err := upgrade(&Options{}, in)
-			if errors.Is(err, frame.ErrIncomplete) {
+			size, _, err := http1.HeadEnd(in, 0)
+			if errors.Is(err, http1.ErrIncomplete) {
 				continue
 			}
-			_, _ = nc.Write(answer)
 			if err != nil {
+				return
+			}
+			answer, ok := upgradeAnswer(in[:size])
+			if _, _ = nc.Write(answer); !ok {
 				return
 			}
 			upgraded, in = true, in[size:]

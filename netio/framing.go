@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"keyframe/codec"
+	"keyframe/codec/http1"
 	"keyframe/netio/access"
 	"keyframe/netio/frame"
 )
@@ -68,11 +69,11 @@ type unit struct {
 // framings are those that the first bytes of a connection choose from, in this order.
 var framings = []framingRow{
 	{
-		name:   "WebSocket",
+		name:   "HTTP and WebSocket",
 		match:  looksLikeHTTP,
-		make:   func(opts *Options) framing { return &handshake{opts: opts} },
+		make:   newHTTPFraming,
 		users:  true,
-		asked:  func(b []byte) bool { return bytes.Contains(b, []byte("\r\n\r\n")) || len(b) >= maxRequestBytes },
+		asked:  func(b []byte) bool { return bytes.Contains(b, []byte("\r\n\r\n")) || len(b) >= http1.MaxHeadBytes },
 		refuse: func(_ codec.Status, reason string) []byte { return httpError(http.StatusServiceUnavailable, reason) },
 	},
 	{
@@ -140,9 +141,9 @@ func looksLikeHTTP(first []byte) match {
 	}
 	end := bytes.IndexByte(first, '\n')
 	switch {
-	case end < 0 && len(first) < maxRequestBytes:
+	case end < 0 && len(first) < http1.MaxHeadBytes:
 		return undecided
-	case end < 0 || requestLine.Match(bytes.TrimSuffix(first[:end], []byte("\r"))):
+	case end < 0 || http1.IsRequestLine(bytes.TrimSuffix(first[:end], []byte("\r"))):
 		return matches
 	}
 	return differs
@@ -186,6 +187,8 @@ func closeErrorOf(err error) *frame.CloseError {
 	case *frame.CloseError:
 		return why
 	case *toldEnd:
+		return &why.CloseError
+	case *httpEnd:
 		return &why.CloseError
 	}
 	return nil

@@ -175,7 +175,7 @@ func wantUnits(t *testing.T, got []byte, want ...string) {
 // the others: its commands, its answers and each way in which a connection ends.
 func TestANewFramingIsARow(t *testing.T) {
 	addSizedRow(t)
-	if got, want := Framings(), []string{"Sized", "WebSocket", "RESP", "JSON Lines"}; !slices.Equal(got, want) {
+	if got, want := Framings(), []string{"Sized", "HTTP and WebSocket", "RESP", "JSON Lines"}; !slices.Equal(got, want) {
 		t.Errorf("the framings are %q, want %q", got, want)
 	}
 	dial := dialler(t, Options{MaxFrameBytes: 4096})

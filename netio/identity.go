@@ -236,7 +236,7 @@ func (p *pipeline) answerAuth(op codec.Opcode, extra *codec.Extra, login *access
 	p.answerText(codec.AppendMembers(p.text[:0], op, codec.Object{}), extra)
 }
 
-// prove serves an upgrade that has a proof. It reports whether it waits.
+// prove serves an upgrade, or a request of HTTP, that has a proof. It reports whether it waits.
 func (p *pipeline) prove(u unit, next int) bool {
 	w := &waiting{proof: &u}
 	login, err, waits := p.verify(w, u.proof, next)
@@ -246,12 +246,16 @@ func (p *pipeline) prove(u unit, next int) bool {
 	return waits
 }
 
-// proved goes on with an upgrade, or refuses it.
+// proved goes on with an upgrade or a request, or refuses it.
 func (p *pipeline) proved(u unit, login *access.Login, err error) {
 	if err != nil {
 		status := http.StatusUnauthorized
 		if errors.Is(err, access.ErrBusy) {
 			status = http.StatusTooManyRequests
+		}
+		if h, ok := u.becomes.(*httpFraming); ok {
+			p.refuseUser(h, &h.unproved, status, err.Error())
+			return
 		}
 		p.endWith(&upgradeError{err, httpError(status, err.Error())})
 		return

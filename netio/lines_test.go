@@ -3,6 +3,8 @@ package netio
 import (
 	"strings"
 	"testing"
+
+	"keyframe/codec/http1"
 )
 
 func TestChooseFraming(t *testing.T) {
@@ -11,8 +13,8 @@ func TestChooseFraming(t *testing.T) {
 		"G":        "unknown",
 		"GE":       "unknown",
 		"GET":      "unknown",
-		"GET ":     "handshake",
-		"GET /x":   "handshake",
+		"GET ":     "HTTP",
+		"GET /x":   "HTTP",
 		"GETX":     "unknown",
 		"GETX\n":   "lines",
 		"get ":     "RESP",
@@ -23,9 +25,9 @@ func TestChooseFraming(t *testing.T) {
 
 		"POST / HTT":                       "unknown",
 		"POST / HTTP/1.1":                  "unknown",
-		"POST / HTTP/1.1\r\n":              "handshake",
-		"HEAD / HTTP/1.0\n{\"SET\":{}}\n":  "handshake",
-		"NAME http://x HTTP/1.1\r\nX: y":   "handshake",
+		"POST / HTTP/1.1\r\n":              "HTTP",
+		"HEAD / HTTP/1.0\n{\"SET\":{}}\n":  "HTTP",
+		"NAME http://x HTTP/1.1\r\nX: y":   "HTTP",
 		"POST / HTTP/1.1 x\r\n":            "lines",
 		"POST /\r\n":                       "lines",
 		"POST\r\n":                         "lines",
@@ -34,14 +36,14 @@ func TestChooseFraming(t *testing.T) {
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDE":  "unknown",
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF": "lines",
 
-		"POST /" + strings.Repeat("x", maxRequestBytes-7): "unknown",
-		"POST /" + strings.Repeat("x", maxRequestBytes-6): "handshake",
+		"POST /" + strings.Repeat("x", http1.MaxHeadBytes-7): "unknown",
+		"POST /" + strings.Repeat("x", http1.MaxHeadBytes-6): "HTTP",
 	} {
 		got := "unknown"
 		if row := chooseFraming([]byte(first)); row != nil {
 			switch row.make(&Options{}).(type) {
-			case *handshake:
-				got = "handshake"
+			case *httpFraming:
+				got = "HTTP"
 			case *lineFraming:
 				got = "lines"
 			case *respFraming:

@@ -117,7 +117,7 @@ var metrics = []Metric{
 			}
 		}},
 
-	byLoop("frames_total", "frames", KindCounter, "Lines and WebSocket frames received.",
+	byLoop("frames_total", "frames", KindCounter, "Lines, WebSocket frames, HTTP requests and Redis's commands received.",
 		func(l *LoopStats) uint64 { return l.Frames }),
 	number("received_bytes_total", "bytesIn", KindCounter, "Bytes received, framing included.",
 		func(st *Stats) uint64 { return st.Total.BytesIn }),

@@ -56,7 +56,7 @@ type Options struct {
 	// Loops is the number of event loops, at most 256; 0 means three for every four CPUs
 	// that Go may use, one at least.
 	Loops int
-	// AllowOrigins are the origins whose pages may open a WebSocket, beside the server's
+	// AllowOrigins are the origins whose pages may use the server, beside the server's
 	// own: "https://example.com", "null", or "*" for all.
 	AllowOrigins []string
 	// AnyValues accepts null, objects and arrays as values.

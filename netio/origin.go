@@ -39,6 +39,29 @@ func (o *Options) checkOrigin(origin, host []byte) error {
 	return nil
 }
 
+// hostError is why a request is refused that says nothing of its origin.
+type hostError struct{ host string }
+
+func (e *hostError) Error() string {
+	return fmt.Sprintf("this server is not known as %q: name it by --listen, or as an origin by --allow-origin", e.host)
+}
+
+// checkHost is checkOrigin for a request without an origin: a browser sends none with the GET
+// of a page to where it comes from, which is here if the page's name was made to resolve to
+// this machine. A name without a dot is no one's to give away.
+func (o *Options) checkHost(host []byte) error {
+	name := HostOf(string(host))
+	if o.Users != nil || !strings.Contains(name, ".") || o.isOwnName(name) { // no page has a user's password
+		return nil
+	}
+	for _, allowed := range o.AllowOrigins {
+		if _, from, _ := strings.Cut(allowed, "://"); allowed == "*" || strings.EqualFold(HostOf(from), name) {
+			return nil
+		}
+	}
+	return &hostError{string(host)}
+}
+
 // isOwnName reports whether no one but this server's operator has chosen a host's name.
 func (o *Options) isOwnName(host string) bool {
 	if net.ParseIP(host) != nil || strings.EqualFold(host, "localhost") {

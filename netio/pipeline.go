@@ -48,6 +48,10 @@ type pipeline struct {
 	cost    costs  // of the turn so far
 	untimed int    // batches since the last one that was timed
 
+	minKey int    // how many characters a key has at least
+	date   []byte // of HTTP's responses
+	dated  int64  // the second that it names
+
 	words   [][]byte     // of one command of Redis's protocol
 	service *respService // what its commands need of the server
 
@@ -103,7 +107,7 @@ func newPipeline(s *Server, count *Counters) *pipeline {
 	if err != nil {
 		panic("BUG: netio: " + err.Error()) // the options are ours
 	}
-	p := &pipeline{store: s.store, now: s.now, count: count, shares: s.shares, dec: dec, anyValues: s.opts.AnyValues}
+	p := &pipeline{store: s.store, now: s.now, count: count, shares: s.shares, dec: dec, anyValues: s.opts.AnyValues, minKey: s.opts.MinKeyChars}
 	p.cost.shares, p.cost.now = &p.shares, p.now
 	return p
 }
@@ -164,12 +168,15 @@ func (p *pipeline) run(f framing, src []byte, lasting bool, from unfinished) (t 
 	}
 	var used int
 	var more bool
-	if words, ok := f.(*respFraming); ok {
-		used, more = p.wordUnits(words, src)
+	switch f := f.(type) {
+	case *respFraming:
+		used, more = p.wordUnits(f, src)
 		if lasting {
 			clear(p.words[:cap(p.words)]) // they would keep the input alive
 		}
-	} else {
+	case *httpFraming:
+		used, more = p.requestUnits(f, src)
+	default:
 		used, more = p.units(src)
 	}
 	p.framing.done(used)

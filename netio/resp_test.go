@@ -383,7 +383,7 @@ func readSome(t *testing.T, client *os.File) []byte {
 func TestRESPIsChosen(t *testing.T) {
 	for first, want := range map[string]string{
 		"*1\r\n": "RESP", "ping\r\n": "RESP", "SET a b\r\n": "RESP", "get a\r\n": "RESP", "quit\n": "RESP",
-		"GET a\r\n": "WebSocket", "GET / HTTP/1.1\r\n": "WebSocket", "SET a HTTP/1.1\r\n": "WebSocket",
+		"GET a\r\n": "HTTP and WebSocket", "GET / HTTP/1.1\r\n": "HTTP and WebSocket", "SET a HTTP/1.1\r\n": "HTTP and WebSocket",
 		"{": "JSON Lines", " ": "JSON Lines", "x": "JSON Lines", "null": "JSON Lines", "pingx": "JSON Lines", "\x00": "JSON Lines",
 		"p": "", "PING": "",
 	} {

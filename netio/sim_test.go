@@ -361,9 +361,9 @@ func (s *sim) open() {
 		el.execute(func() { s.onOutbox(c, e) })
 	}
 	if c.ws {
-		answer, _, _, err := upgrade(&Options{}, []byte(upgradeRequest))
-		if err != nil {
-			s.fatalf("%v", err)
+		answer, ok := upgradeAnswer([]byte(upgradeRequest))
+		if !ok {
+			s.fatalf("the upgrade is refused: %q", answer)
 		}
 		c.push([]byte(upgradeRequest))
 		c.expected = append(c.expected, simElement{answer: answer, end: c.sent})

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"keyframe/codec/http1"
 	"keyframe/netio/seal"
 )
 
@@ -291,7 +292,7 @@ func (s *Server) endHandshake(nc net.Conn, err error) {
 		return
 	}
 	defer context.AfterFunc(s.stopping, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })()
-	_, _ = io.CopyN(io.Discard, nc, maxRequestBytes)
+	_, _ = io.CopyN(io.Discard, nc, http1.MaxHeadBytes)
 }
 
 // notTLS is the answer to a client that begins otherwise.

@@ -119,7 +119,7 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	fs.IntVar(&o.Loops, "loops", 0, "event loops, at most 256; 0 means three for every four CPUs, and one at least")
 	fs.BoolVar(&o.StrictText, "strict-text", false, "close a WebSocket that sends a binary message with 1003, instead of serving it as a text message")
 	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, or a port on 127.0.0.1 (off by default)")
-	fs.StringArrayVar(&o.AllowOrigins, "allow-origin", nil, "let the pages of this `origin` open WebSockets, repeatable: https://example.com, null, or * for all (the server's own)")
+	fs.StringArrayVar(&o.AllowOrigins, "allow-origin", nil, "let the pages of this `origin` use the server, repeatable: https://example.com, null, or * for all (the server's own)")
 	tokenFile := fs.String("admin-token-file", "", "answer at --admin only requests with Authorization: Bearer and the secret in this `file`, whose mode must be 0600 (anybody)")
 	fs.BoolVar(&cfg.insecure, "insecure", false, "let --listen and --admin be addresses that other machines reach, without asking anybody who they are")
 	fs.Var((*fileMode)(&o.UnixMode), "unix-mode", "permissions of the sockets of unix:// listeners, such as 0660 (what the umask leaves)")

@@ -30,7 +30,7 @@ var neverBelow = map[string][]string{
 var onlyFrom = map[string][]string{
 	gnet:                        {"keyframe/netio", "keyframe/bench/iolimit"}, // iolimit is a server that does nothing, to measure what remains
 	sonic:                       {"keyframe/codec", "keyframe/netio/client"},  // the client's GetJSON and SetJSON
-	"github.com/cespare/xxhash": {"keyframe/engine"},
+	"github.com/cespare/xxhash": {"keyframe/engine", "keyframe/netio"},
 	"github.com/KimMachineGun":  {"keyframe/cmd/keyframe-server"},
 	"unsafe":                    {"keyframe/engine", "keyframe/codec", "keyframe/netio"},
 	"testing":                   {"keyframe/netio/netiotest", "keyframe/bench"},

@@ -144,7 +144,7 @@ func runToEnd(t *testing.T, args ...string) (status int, stdout, stderr string) 
 func TestReadyLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	p := start(t, "--listen", "127.0.0.1:0", "--listen", "unix://"+path, "--log-level", "error")
-	for _, want := range []string{"msg=ready", "tcp://127.0.0.1:", "unix://" + path, "WebSocket, RESP, JSON Lines", "version=0.1.0", "json=sonic"} {
+	for _, want := range []string{"msg=ready", "tcp://127.0.0.1:", "unix://" + path, "HTTP and WebSocket, RESP, JSON Lines", "version=0.1.0", "json=sonic"} {
 		if !strings.Contains(p.ready, want) {
 			t.Errorf("the ready line lacks %q: %s", want, p.ready)
 		}
