@@ -45,6 +45,7 @@ var simRare = []string{
 	"a connection that is squeezed", "a squeezed connection goes on", "it is cut off for what it holds", "it is cut off and told so",
 	"a handshake that takes too long", "its client has reset it", "a client shuts its side down with answers due",
 	"a line over the limit", "a message that is not UTF-8", "a frame against the protocol", "a client's close",
+	"a request against the protocol", "a chunk against the protocol", "a last request",
 	"a key that is dead", "a key that the sweeper may have dropped", "a comparison that succeeds", "an integer that overflows", "a text that is extended",
 	"the store is full", "the system refuses memory", "a compaction", "a compaction reverts", "a compaction is postponed",
 	"a command in the middle of a compaction", "CLEAR in the middle of a compaction",
@@ -347,7 +348,11 @@ func (s *sim) open() {
 	}
 	el := s.pickLoop()
 	s.opened++
-	c := &simClient{s: s, id: s.opened, conn: &conn{remote: simAddr(s.opened)}, ws: s.rng.IntN(2) == 0, limit: int(^uint(0) >> 1), moved: s.now}
+	kind := s.rng.IntN(5)
+	c := &simClient{s: s, id: s.opened, conn: &conn{remote: simAddr(s.opened)}, ws: kind < 2, limit: int(^uint(0) >> 1), moved: s.now}
+	if kind < 3 {
+		c.http = &simHTTP{}
+	}
 	c.sock = &simSocket{client: c, room: 200 << s.rng.IntN(10), descriptors: 1}
 	c.gc = &simConn{client: c, context: c.conn}
 	s.spare.inherit(c)
@@ -365,10 +370,13 @@ func (s *sim) open() {
 		if !ok {
 			s.fatalf("the upgrade is refused: %q", answer)
 		}
+		for range s.rng.IntN(3) {
+			c.request()
+		}
 		c.push([]byte(upgradeRequest))
 		c.expected = append(c.expected, simElement{answer: answer, end: c.sent})
 	}
-	s.trace("client %d, WebSocket %v, room %d", c.id, c.ws, c.sock.room)
+	s.trace("client %d, WebSocket %v, HTTP %v, room %d", c.id, c.ws, c.http != nil, c.sock.room)
 }
 
 // turn has f serve a client's connection, and checks the state in which it leaves it.
@@ -784,7 +792,7 @@ func (s *sim) leave(c *simClient) {
 		}
 	}
 	if c.excused == "" {
-		if e := c.next(); e != nil && e.end <= c.limit || len(c.want) > 0 || len(c.got) > 0 {
+		if e := c.next(); e != nil && e.end <= c.limit || len(c.want) > 0 || len(c.got) > 0 || !c.http.isWhole() && !c.ending && c.sent <= c.limit {
 			s.fatalf("client %d: its connection has ended with %d elements unanswered, %d texts not received, and %q over: %s", c.id, len(c.expected)-c.head, len(c.want), c.got, s.describe())
 		}
 	}

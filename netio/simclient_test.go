@@ -28,6 +28,7 @@ type simClient struct {
 	gc   *simConn
 	sock *simSocket
 	ws   bool
+	http *simHTTP // nil: it speaks no HTTP
 
 	out       simBytes // sent, and not delivered yet
 	sent      int      // bytes, out included
@@ -60,6 +61,7 @@ type simElement struct {
 	answer  []byte // if the store isn't asked
 	end     int    // the command's last byte, counted in client.sent
 
+	http       bool   // it is a request of HTTP's
 	expected   string // what the value is compared with
 	delta, ttl int64
 }
@@ -104,6 +106,10 @@ const shortKey, null = "key1", "null"
 // produce sends one command, or something that isn't one.
 func (c *simClient) produce() {
 	r := c.s.rng
+	if c.http != nil && !c.ws && r.IntN(2) == 0 {
+		c.request()
+		return
+	}
 	switch n := r.IntN(1000); {
 	case c.s.step < c.s.thinUntil && n < 600:
 		c.keys("RMV", engine.Remove)
@@ -331,9 +337,13 @@ func (c *simClient) refused(text string) {
 // noise is what a client may send that gets no answer, except for pings.
 func (c *simClient) noise() {
 	r := c.s.rng
+	blank := []byte([]string{"\n", "\r\n", " \t\n"}[r.IntN(3)])
 	switch {
+	case !c.ws && c.http == nil:
+		c.push(blank)
 	case !c.ws:
-		c.push([]byte([]string{"\n", "\r\n", " \t\n"}[r.IntN(3)]))
+		c.openBody()
+		c.pushChunk(blank)
 	case r.IntN(2) == 0:
 		c.push(c.s.clientFrame(true, 0xA, nil))
 	default:
@@ -356,6 +366,8 @@ func (c *simClient) fatal() {
 	var answer string
 	condemned := 0 // the bytes up to here suffice to close the connection
 	switch n := c.s.rng.IntN(3); {
+	case !c.ws && c.http != nil:
+		answer, condemned = c.fatalRequest()
 	case !c.ws:
 		answer = `{"SERVER_ERROR":{"s":5,"m":"the line is longer than the frame limit"}}` + "\n"
 		condemned = c.sent + c.s.opts.MaxFrameBytes + 1
@@ -380,7 +392,9 @@ func (c *simClient) fatal() {
 	if condemned == 0 {
 		condemned = c.sent
 	}
-	c.expected = append(c.expected, simElement{answer: []byte(answer), end: condemned})
+	if answer != "" {
+		c.expected = append(c.expected, simElement{answer: []byte(answer), end: condemned})
+	}
 	c.ending = true
 	if c.s.rng.IntN(2) == 0 { // a client may go on sending
 		c.push([]byte("{\"COUNT\":{}}\n"))
@@ -392,8 +406,10 @@ func (c *simClient) send(payload []byte, from int) {
 	if cap(payload) > cap(c.s.scratch) {
 		c.s.scratch = payload
 	}
-	r := c.s.rng
+	r, end := c.s.rng, 0
 	switch {
+	case !c.ws && c.http != nil:
+		end = c.post(payload)
 	case !c.ws:
 		c.push(payload)
 		c.push([]byte("\n"))
@@ -412,8 +428,11 @@ func (c *simClient) send(payload []byte, from int) {
 		}
 		c.push(c.s.clientFrame(true, 0x0, second))
 	}
+	if end == 0 {
+		end = c.sent
+	}
 	for i := from; i < len(c.expected); i++ {
-		c.expected[i].end = c.sent
+		c.expected[i].end = end
 	}
 }
 
@@ -519,6 +538,9 @@ func (c *simClient) done(n int) {
 
 // receive compares what has come with what must.
 func (c *simClient) receive(b []byte) {
+	if c.http != nil {
+		b = c.http.take(c.s, b)
+	}
 	c.got = append(c.got, b...)
 	at := 0
 	for at < len(c.got) {

@@ -265,6 +265,8 @@ func (s *sim) outcome(e *simElement, old simValue, ok bool, now int64, says engi
 // answer records the answer to an element that the store has executed.
 func (s *sim) answer(c *simClient, e *simElement, st string, old, value simValue, ok bool, now int64) {
 	switch {
+	case e.http:
+		c.answeredHTTP(e, st, old)
 	case strings.HasSuffix(e.name, "Q") && (st == "1" || st == "2"):
 	case e.kind == engine.Get && ok:
 		c.answered(`{"GET_RSP":{"st":0,"`, `}}`, e.key.text, `":`, old.text)
