@@ -55,6 +55,8 @@ func TestSoak(t *testing.T) {
 	for i := range 3 {
 		soak.run("good, lines", func(rng *rand.Rand) error { return soak.good("lines", i, rng) })
 		soak.run("good, websocket", func(rng *rand.Rand) error { return soak.good("websocket", i, rng) })
+		soak.run("good, Redis's protocol", func(rng *rand.Rand) error { return soak.goodRESP(i, rng) })
+		soak.run("good, HTTP", func(rng *rand.Rand) error { return soak.goodHTTP(i, rng) })
 	}
 	for i := range 2 {
 		life := 0
