@@ -11,6 +11,7 @@
 //   - Queue is output: it is put in at one end and taken in chunks at the other. The chunks
 //     come from a pool, and go back to it as they are sent. It keeps a few MiB of them.
 //
-// Both say how much memory they hold, slack included. Nothing here is for concurrent use,
+// Both say how much memory they hold, slack included, and how much more they are going to:
+// there is a budget for it. Nothing here is for concurrent use,
 // except the pool.
 package buffer

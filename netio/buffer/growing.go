@@ -47,6 +47,33 @@ func (g *Growing) Mapped() int {
 	return pages(g.mapped.written)
 }
 
+// Growth is how much more memory it takes once n bytes are added: at most, if the system has
+// no mappings.
+func (g *Growing) Growth(n int) int {
+	switch {
+	case n > cap(g.b)-len(g.b):
+		size, _ := g.sizeFor(n)
+		return max(0, size-g.Held())
+	case g.mapped != nil:
+		return max(0, pages(len(g.b)+n)-g.Held())
+	}
+	return 0
+}
+
+// sizeFor is how much memory it takes once there is room for n bytes more, and whether that
+// is a mapping.
+func (g *Growing) sizeFor(n int) (size int, isMapped bool) {
+	need := len(g.b) + n
+	switch {
+	case g.mapped != nil:
+		return pages(need), true
+	case mapsLong && need >= mapFrom:
+		return pages(g.Len() + n), true
+	}
+	size = max(need, cap(g.b)+cap(g.b)/4)
+	return (size + First - 1) &^ (First - 1), false
+}
+
 // Append adds a copy of p.
 func (g *Growing) Append(p []byte) {
 	if len(p) > cap(g.b)-len(g.b) {
@@ -60,27 +87,34 @@ func (g *Growing) Append(p []byte) {
 
 // grow makes room for n further bytes.
 func (g *Growing) grow(n int) {
+	size, isMapped := g.sizeFor(n)
 	need := len(g.b) + n
 	switch {
+	case !isMapped:
+		g.b = append(make([]byte, 0, size), g.b...)
 	case g.mapped != nil:
 		if b, ok := g.mapped.grow(2 * need); ok {
 			g.b = b[:len(g.b)]
 			return
 		}
-		// The system has no more mappings, or no more addresses: the heap has to do.
-		b := append(make([]byte, 0, need-g.start), g.Bytes()...)
-		g.Release()
-		g.b = b
-	case need < mapFrom:
-		if g.b == nil {
-			g.b = make([]byte, 0, max(First, n))
-		}
+		g.moveToHeap(n)
 	default:
-		if m := newMapping(2 * need); m != nil {
-			g.b, g.start, g.mapped = append(m.bytes()[:0], g.Bytes()...), 0, m
-			m.written = len(g.b)
+		m := newMapping(2 * need)
+		if m == nil {
+			g.moveToHeap(n)
+			return
 		}
+		g.b, g.start, g.mapped = append(m.bytes()[:0], g.Bytes()...), 0, m
+		m.written = len(g.b)
 	}
+}
+
+// moveToHeap is for when the system has no more mappings, or no more addresses: the heap has
+// to do. It has room for n bytes more, and none to spare, since Growth has said so.
+func (g *Growing) moveToHeap(n int) {
+	b := append(make([]byte, 0, g.Len()+n), g.Bytes()...)
+	g.Release()
+	g.b = b
 }
 
 // Drop uses up the first n bytes.

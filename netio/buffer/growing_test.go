@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -45,7 +44,10 @@ func TestGrowingModel(t *testing.T) {
 				p := fill(sent, rng.IntN(1<<rng.IntN(20)))
 				sent += len(p)
 				model = append(model, p...)
-				g.Append(p)
+				want := g.Held() + g.Growth(len(p))
+				if g.Append(p); g.Held() != want && (g.Held() > want || g.mapped == nil) {
+					t.Fatalf("%d bytes are held, Growth has said %d", g.Held(), want)
+				}
 			} else if len(model) > 0 {
 				n := min(rng.IntN(1<<rng.IntN(22)), len(model))
 				model = model[n:]
@@ -76,9 +78,6 @@ func TestGrowingModel(t *testing.T) {
 		}
 	}
 }
-
-// mapsLong is whether long input is mapped here.
-const mapsLong = runtime.GOOS == "linux"
 
 // TestGrowingHoldsWhatCame: 16 MiB that come a read at a time take 16 MiB, and are at no
 // time copied to a longer place.

@@ -9,6 +9,9 @@ import (
 
 var pageSize = os.Getpagesize()
 
+// mapsLong is whether long input is mapped.
+const mapsLong = true
+
 // mapping is anonymous memory of the kernel's, of which a page is there when it is first
 // written to. Slices of it must not be used after grow and end, nor after trim those of
 // what that gives back: they would fault.

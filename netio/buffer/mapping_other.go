@@ -2,7 +2,10 @@
 
 package buffer
 
-const pageSize = 4096
+const (
+	pageSize = 4096
+	mapsLong = false
+)
 
 // mapping does not exist where there is no mremap: long input is on the heap, too.
 type mapping struct{ written int }

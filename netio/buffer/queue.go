@@ -32,12 +32,15 @@ var pool struct {
 	idle int // bytes
 }
 
-// newChunk returns a chunk with room for n bytes, or for MaxChunk.
-func newChunk(n int) *Chunk {
-	class := 0
+// classFor is the class of a chunk with room for n bytes, or for MaxChunk.
+func classFor(n int) (class int) {
 	for class < classes-1 && smallest<<(2*class) < n {
 		class++
 	}
+	return class
+}
+
+func newChunk(class int) *Chunk {
 	pool.Lock()
 	c := pool.free[class]
 	if c != nil {
@@ -80,12 +83,26 @@ type Queue struct {
 // Held is how much memory it takes.
 func (q *Queue) Held() int { return q.held }
 
+// Growth is how much more memory it takes once n bytes are added.
+func (q *Queue) Growth(n int) int {
+	if q.last != nil {
+		n -= cap(q.last.b) - len(q.last.b)
+	}
+	held := q.held
+	for n > 0 {
+		size := smallest << (2 * classFor(max(n, held)))
+		held += size
+		n -= size
+	}
+	return held - q.held
+}
+
 // Append adds a copy of p. A chunk is as large as what is left of p, or as what there is
 // already if that is more: so less than half of what is held is slack, or one chunk.
 func (q *Queue) Append(p []byte) {
 	for len(p) > 0 {
 		if q.last == nil || len(q.last.b) == cap(q.last.b) {
-			c := newChunk(max(len(p), q.held))
+			c := newChunk(classFor(max(len(p), q.held)))
 			if q.last == nil {
 				q.first = c
 			} else {

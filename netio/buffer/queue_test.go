@@ -15,7 +15,11 @@ func TestQueueModel(t *testing.T) {
 		if rng.IntN(2) == 0 {
 			p := fill(sent, rng.IntN(1<<rng.IntN(20)))
 			sent += len(p)
+			want := q.Held() + q.Growth(len(p))
 			q.Append(p)
+			if q.Held() != want {
+				t.Fatalf("%d bytes are held, Growth has said %d", q.Held(), want)
+			}
 			clear(p) // it was copied
 		} else if c := q.Take(); c != nil {
 			if len(c.Bytes()) == 0 || len(c.Bytes()) > MaxChunk || !bytes.Equal(c.Bytes(), fill(received, len(c.Bytes()))) {

@@ -30,6 +30,17 @@ func (r *Reader) Fragments() []byte { return r.fragments.Bytes() }
 // Held is how much memory that takes.
 func (r *Reader) Held() int { return r.fragments.Held() }
 
+// Growth is how much more memory it takes, at most, to take a frame that has come whole.
+func (r *Reader) Growth(h Header) int {
+	switch {
+	case h.Opcode.IsControl() || h.Fin && h.Opcode != Continuation:
+		return 0
+	case h.Opcode != Continuation: // what was there is released
+		return new(buffer.Growing).Growth(h.Length)
+	}
+	return r.fragments.Growth(h.Length)
+}
+
 // Next takes the first frame of b, unmasking it in place. size is how much of b
 // it takes up. With a nil error and an opcode of 0 the frame was a fragment,
 // taken in; the message goes on. ErrIncomplete: b does not hold a whole frame;
