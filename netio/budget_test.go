@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"keyframe/codec"
 	"keyframe/netio/buffer"
 	"keyframe/netio/frame"
 )
@@ -39,6 +40,7 @@ func newBudgetTest(t *testing.T, opts Options, n int) *budgetTest {
 		}
 		b.drain()
 		b.finish()
+		b.drain() // the writers have ended, and what they had in hand is free
 		if b.loop.held != (usage{}) || b.srv.budget.used.Load() != 0 {
 			t.Errorf("without connections %+v are held, and %d are charged", b.loop.held, b.srv.budget.used.Load())
 		}
@@ -63,24 +65,27 @@ func (b *budgetTest) serve(c *conn, in []byte) {
 	b.check()
 }
 
-// check compares what is counted with what the connections hold. The writers may have sent
-// some of that since.
+// check compares what is counted with what the connections hold, and with what there is. The
+// writers may have sent some of that since.
 func (b *budgetTest) check() {
 	b.t.Helper()
 	var sum usage
 	charges := 0
-	for _, c := range b.loop.conns {
+	for _, c := range append(b.conns[:len(b.conns):len(b.conns)], b.conn) {
 		sum.add(c.held)
 		charges += c.charge
 		if u := c.usage(); u.input != c.held.input || u.mapped != c.held.mapped || u.output > c.held.output {
 			b.t.Fatalf("it holds %+v, %+v are counted", u, c.held)
 		}
-		if want := max(0, c.held.input+c.held.output-b.srv.budget.share); c.charge != want {
+		if want := max(0, c.held.input+c.held.output-int(c.share)); c.charge != want {
 			b.t.Fatalf("%d are charged for %+v, want %d", c.charge, c.held, want)
 		}
 	}
 	if used := b.srv.budget.used.Load(); sum != b.loop.held || int64(charges) != used {
 		b.t.Fatalf("%+v and %d are held in sum, %+v and %d counted", sum, charges, b.loop.held, used)
+	}
+	if held, limit := int64(sum.input+sum.output), b.srv.budget.limit; held > limit || int64(charges)+b.srv.budget.reserved > limit {
+		b.t.Fatalf("%d bytes are held and %d charged, of %d", held, charges, limit)
 	}
 	b.most = max(b.most, b.srv.budget.used.Load())
 }
@@ -108,7 +113,7 @@ func TestBudgetOfHalfLines(t *testing.T) {
 	if most := int64(128 << 20); b.most > most {
 		t.Errorf("%d bytes were held, want %d", b.most, most)
 	}
-	if b.srv.budget.isSpent() || b.loop.count.CutOff > 0 {
+	if b.srv.budget.isShort() || b.loop.count.CutOff > 0 {
 		t.Errorf("%d bytes are left, %d connections are cut off already", b.srv.budget.left(), b.loop.count.CutOff)
 	}
 	for _, c := range b.conns {
@@ -232,7 +237,7 @@ func TestBudgetOfNonReaders(t *testing.T) {
 // TestBudgetOfReaders: under pressure one that reads all it asks for gets it all.
 func TestBudgetOfReaders(t *testing.T) {
 	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20}, 2)
-	b.srv.budget.limit, b.srv.budget.setAside = 4<<20, 1<<20
+	b.srv.budget.limit, b.srv.budget.setAside = b.srv.budget.reserved+4<<20, 1<<20
 	const value = 200_000
 	b.feed([]byte(`{"SETQ":{"value_key":"` + strings.Repeat("v", value) + "\"}}\n"))
 	b.loop.count.Squeezed = 0
@@ -300,31 +305,108 @@ func TestSqueezedIsNotIdle(t *testing.T) {
 	}
 }
 
-// TestBudgetSpent: when even what is set aside is used up, the largest holder goes, at once
-// and whoever has had the turn.
+// TestBudgetSpent: when there is no room for what a connection is about to hold, larger ones
+// go, at once, or that connection does if it is the largest. What goes is told so.
 func TestBudgetSpent(t *testing.T) {
-	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20}, 3)
-	b.srv.budget.limit, b.srv.budget.setAside = 4<<20, 1<<20
-	hold := func(c *conn, n int) {
-		c.framing = &lineFraming{maxBytes: 1 << 30}
-		c.pending.Append(make([]byte, n))
-		b.loop.account(c)
+	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20}, 4)
+	budget := &b.srv.budget
+	budget.limit = budget.reserved + 4<<20
+	out, sealed := []byte("of the turn"), []byte("of its TLS")
+	add := func(i, n int) bool {
+		b.conns[i].framing = &lineFraming{maxBytes: 1 << 30}
+		b.loop.pipe.out, b.loop.sealed = out, sealed
+		ok := b.loop.addPending(b.conns[i], make([]byte, n))
+		if string(b.loop.pipe.out) != "of the turn" || string(b.loop.sealed) != "of its TLS" {
+			t.Fatalf("of the turn's answers %q and %q are left", b.loop.pipe.out, b.loop.sealed)
+		}
+		if b.loop.pipe.out, b.loop.sealed = nil, nil; !ok {
+			b.loop.cutOff(b.conns[i])
+		}
+		b.loop.account(b.conns[i])
+		b.check()
+		return ok
 	}
-	hold(b.conns[0], 1<<20)
-	hold(b.conns[1], 2<<20)
-	if b.srv.budget.isSpent() {
-		t.Fatal("already")
-	}
-	hold(b.conns[2], 1<<20+1<<19)
-	b.loop.squeeze(b.conns[2])
-	for i, want := range []phase{phaseOpen, phaseLinger, phaseOpen} {
-		if got := b.conns[i].phase; got != want {
-			t.Errorf("connection %d is in phase %d, want %d", i, got, want)
+	open := func(want ...bool) {
+		t.Helper()
+		for i := range want {
+			if got := b.conns[i].phase == phaseOpen; got != want[i] {
+				t.Errorf("connection %d is open: %v", i, got)
+			}
 		}
 	}
-	if b.srv.budget.isSpent() || b.loop.count.CutOff != 1 {
-		t.Errorf("%d left, %d cut off", b.srv.budget.left(), b.loop.count.CutOff)
+	if !add(0, 1<<20) || !add(1, 3<<19) || !add(2, 5<<18) || b.loop.count.CutOff != 0 {
+		t.Fatal("there is room")
 	}
+	if !add(3, 1<<20) {
+		t.Error("it has to go, though others hold more")
+	}
+	open(true, false, true, true)
+	if add(0, 3<<20) {
+		t.Error("it holds more than any other, and gets more than there is")
+	}
+	open(false, false, true, true)
+	if b.loop.count.CutOff != 2 {
+		t.Errorf("%d are cut off", b.loop.count.CutOff)
+	}
+	for _, i := range []int{0, 1} {
+		if b.conns[i].phase == phaseOpen {
+			continue
+		}
+		got := make([]byte, 200)
+		n, err := b.clients[i].Read(got)
+		if want := codec.AppendServerError(nil, 5, errBuffersFull.Reason); string(got[:n]) != string(want)+"\n" {
+			t.Errorf("it is told %q, %v", got[:n], err)
+		}
+	}
+}
+
+// TestBudgetOfLargestLoop: when three quarters of what is set aside are used, the loop with
+// the largest holder cuts it off, whichever loop has noticed, and no more than it must.
+func TestBudgetOfLargestLoop(t *testing.T) {
+	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20, MaxFrameBytes: 1 << 20}, 2)
+	budget := &b.srv.budget
+	budget.limit = budget.reserved + 8<<20
+	here := &budgetLoop{}
+	b.loop.el = here
+	el := &budgetLoop{}
+	far := b.srv.newLoop(el)
+	b.srv.inOrder = append(b.srv.inOrder, far)
+	c := &conn{framing: &lineFraming{maxBytes: 1 << 30}}
+	far.open(c, nil, &simSocket{client: &simClient{s: &sim{t: t}}, room: 1000, descriptors: 1})
+	hold := func(l *loop, c *conn, n int) {
+		if !l.addPending(c, make([]byte, n)) {
+			t.Fatal("there is no room")
+		}
+	}
+	hold(far, c, 5<<20)
+	hold(b.loop, b.conns[0], 1<<20)
+	hold(b.loop, b.conns[1], 1<<20+1<<19)
+	if len(here.tasks)+len(el.tasks) > 0 {
+		t.Fatal("half of what is set aside is left")
+	}
+	hold(b.loop, b.conns[1], 1<<18+1<<16)
+	if len(here.tasks) != 0 || len(el.tasks) != 1 {
+		t.Fatalf("%d tasks here and %d there", len(here.tasks), len(el.tasks))
+	}
+	hold(b.loop, b.conns[1], 1<<16)
+	if len(here.tasks) != 0 || len(el.tasks) != 1 {
+		t.Error("it is asked twice")
+	}
+	el.tasks[0]()
+	if c.phase == phaseOpen || far.count.CutOff != 1 || budget.isShort() {
+		t.Errorf("phase %d, %d are left", c.phase, budget.left())
+	}
+	// Somebody has gone by himself meanwhile.
+	hold(b.loop, b.conns[1], 5<<20)
+	if len(here.tasks) != 1 {
+		t.Fatalf("%d tasks here and %d there", len(here.tasks), len(el.tasks))
+	}
+	b.loop.drop(b.conns[0])
+	here.tasks[0]()
+	if b.loop.count.CutOff != 0 || b.conns[1].phase != phaseOpen {
+		t.Error("it is cut off though there is enough")
+	}
+	far.drop(c)
 }
 
 // TestShareIsFree: what is within a connection's share is counted and not charged, and a
@@ -340,11 +422,20 @@ func TestShareIsFree(t *testing.T) {
 	if b.loop.held != (usage{}) {
 		t.Errorf("%+v are held", b.loop.held)
 	}
-	b.srv.budget.conns = nil // it would fault
+	all := b.srv.budget.limit - b.srv.budget.reserved
+	b.srv.budget.used.Add(all) // it would be cut off
 	b.loop.serve(c, []byte("{\"COUNT\":{}}\n"))
 	b.loop.serve(c, []byte("{\"COUNT\":{}}"))
 	b.loop.serve(c, []byte("\n"))
-	b.srv.budget.conns = &b.srv.counters.conns
+	if b.srv.budget.used.Add(-all) != 0 || c.phase != phaseOpen {
+		t.Error("it is charged")
+	}
+	b.loop.serve(c, bytes.Repeat([]byte("["), bufferShare))
+	b.srv.budget.used.Add(all)
+	if b.loop.serve(c, []byte("[")); c.phase == phaseOpen {
+		t.Error("it may hold more than its share, of nothing")
+	}
+	b.srv.budget.used.Add(-all)
 }
 
 // TestTurnsShrink: the less is left, the less output a turn makes; when there is more again
@@ -353,17 +444,18 @@ func TestTurnsShrink(t *testing.T) {
 	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20}, 1)
 	before := b.loop.pipe.shares.turnOutputBytes
 	c := b.conns[0]
-	c.pending.Append(make([]byte, 60<<20))
-	b.loop.account(c)
+	if !b.loop.addPending(c, make([]byte, 50<<20)) {
+		t.Fatal("there is no room")
+	}
 	if n := b.loop.pipe.shares.turnOutputBytes; n >= before || n < leastTurnOutput {
 		t.Errorf("a turn makes %d bytes", n)
 	}
-	b.srv.budget.used.Add(-60 << 20) // as another loop's
+	b.srv.budget.used.Add(-50 << 20) // as another loop's
 	b.loop.sweep()
 	if n := b.loop.pipe.shares.turnOutputBytes; n != before {
 		t.Errorf("a turn makes %d bytes, when there is enough", n)
 	}
-	b.srv.budget.used.Add(60 << 20)
+	b.srv.budget.used.Add(50 << 20)
 }
 
 // TestNonReadersKeepToTheirLimit: what 16 clients that read nothing have the server hold is
@@ -397,32 +489,89 @@ func TestNonReadersKeepToTheirLimit(t *testing.T) {
 	b.check()
 }
 
-// TestLeft: of the limit are taken what is set aside, each connection's share, and what is
-// charged.
+// TestLeft: of the limit are taken what is set aside, a share for each connection that there
+// may be, what TLS needs, and what is charged.
 func TestLeft(t *testing.T) {
 	b := newBudgetTest(t, Options{MaxBufferBytes: 128 << 20, MaxFrameBytes: 1 << 20, MaxConns: 1000}, 9)
 	budget := &b.srv.budget
 	if budget.share != bufferShare || budget.setAside != 1<<20 {
 		t.Fatalf("shares of %d, %d set aside", budget.share, budget.setAside)
 	}
-	if want := int64(127<<20 - 10*bufferShare); budget.left() != want {
+	if want := int64(127<<20 - 1000*bufferShare); budget.left() != want {
 		t.Errorf("%d are left, want %d", budget.left(), want)
 	}
-	budget.used.Store(127<<20 - 10*bufferShare - 100)
-	if !budget.isOver(101) || budget.isOver(100) || budget.isOver(0) || budget.isSpent() {
-		t.Errorf("100 are left, and over is 101 %v, 100 %v, 0 %v; spent %v", budget.isOver(101), budget.isOver(100), budget.isOver(0), budget.isSpent())
+	left := int(budget.left())
+	if !budget.take(left - 100) {
+		t.Error("there is as much")
 	}
-	budget.used.Add(100 + 1<<20)
-	if budget.isSpent() || !budget.isOver(1) || budget.isOver(0) {
-		t.Error("what is set aside is used up to the last byte, and that is not said")
+	if !budget.isOver(101) || budget.isOver(100) || budget.isOver(0) || budget.isShort() {
+		t.Errorf("100 are left, and over is 101 %v, 100 %v, 0 %v; short %v", budget.isOver(101), budget.isOver(100), budget.isOver(0), budget.isShort())
 	}
-	if budget.used.Add(1); !budget.isSpent() {
-		t.Error("all is spent")
+	if !budget.take(100+3<<18) || budget.isShort() || !budget.isOver(1) || budget.isOver(0) {
+		t.Error("three quarters of what is set aside are used, and that is not said")
 	}
-	budget.used.Store(0)
-	// Many connections: their shares are a quarter of the limit.
+	if !budget.take(1) || !budget.isShort() {
+		t.Error("more than three quarters of it are used")
+	}
+	if budget.take(1<<18) || !budget.take(1<<18-1) || budget.take(1) {
+		t.Error("there are as many bytes as there are")
+	}
+	budget.giveBack(left + 1<<20)
+	// Many connections: their shares are a quarter of the limit, with what TLS needs.
 	few := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20, MaxConns: 100_000}, 0)
 	if want := 20 << 20 / 100_000; few.srv.budget.share != want {
 		t.Errorf("shares of %d, want %d", few.srv.budget.share, want)
+	}
+	for _, loops := range []int{1, 4, 256} {
+		opts := Options{MaxBufferBytes: 80 << 20, MaxConns: 100_000, TLSCert: "cert", Loops: loops}.withDefaults()
+		secured := &newBudgetTest(t, Options{MaxBufferBytes: 80 << 20}, 0).srv.budget
+		if secured.init(&opts); secured.share < 0 || secured.reserved > 20<<20 || secured.reserved < 19<<20 {
+			t.Errorf("%d loops with TLS: shares of %d, %d are reserved", loops, secured.share, secured.reserved)
+		}
+	}
+}
+
+// TestSharesEnd: there are MaxConns shares. A connection that comes when MaxConns has been
+// raised has one when another has left one.
+func TestSharesEnd(t *testing.T) {
+	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20, MaxConns: 4}, 5)
+	for i, c := range b.conns { // the harness has one
+		if want := i < 3; (c.share == bufferShare) != want {
+			t.Errorf("connection %d has a share of %d", i, c.share)
+		}
+	}
+	b.loop.drop(b.conns[1])
+	late, client := b.newConn()
+	defer client.Close()
+	if late.share != bufferShare {
+		t.Errorf("a connection after one has left has a share of %d", late.share)
+	}
+	b.loop.drop(late)
+	b.loop.drop(b.conns[3])
+	if n := b.srv.budget.shares.Load(); n != 1 {
+		t.Errorf("%d shares are left", n)
+	}
+}
+
+// TestWriterHolds: what an outbox's writer has in hand when its connection ends is counted
+// until the writer has ended, too.
+func TestWriterHolds(t *testing.T) {
+	b := newBudgetTest(t, Options{MaxBufferBytes: 80 << 20, MaxConns: 2}, 1)
+	c := b.conns[0]
+	const chunk = 64 << 10
+	if !c.out.reserve(chunk) {
+		t.Fatal("there is no room")
+	}
+	c.out.held.Add(chunk)
+	b.loop.drop(c)
+	b.check()
+	if b.loop.held.output != chunk || b.srv.budget.shares.Load() != 0 {
+		t.Errorf("%+v are held, %d shares are left", b.loop.held, b.srv.budget.shares.Load())
+	}
+	c.out.held.Add(-chunk)
+	b.loop.onOutbox(c, outboxFailed)
+	b.check()
+	if b.loop.held != (usage{}) || b.srv.budget.shares.Load() != 1 {
+		t.Errorf("%+v are held, %d shares are left", b.loop.held, b.srv.budget.shares.Load())
 	}
 }

@@ -20,9 +20,11 @@ func (l *loop) closeNow(c *conn, why error) {
 	}
 	l.count.countEnd(why)
 	l.linger(c)
-	if l.send(c) != nil {
-		l.drop(c)
+	if err := l.send(c); err != nil {
+		l.fail(c, err)
+		return
 	}
+	l.account(c)
 }
 
 // toldEnd is a reason to end a connection that a line client is told, too: s is the number
@@ -91,6 +93,7 @@ func (l *loop) finishDetached(c *conn) {
 	if c.tls != nil {
 		l.sealed = c.tls.Close(l.sealed[:0])
 		if c.out.send(l.sealed) == nil && c.out.writing.Load() {
+			l.account(c)
 			return
 		}
 	}
@@ -122,7 +125,8 @@ func (l *loop) drop(c *conn) {
 	c.out.abandon()
 	c.commit = nil
 	c.release()
-	l.accountFor(c, usage{})
+	l.account(c)
+	l.returnShare(c)
 	l.srv.counters.conns.Add(-1)
 	if c.gc != nil {
 		gc := c.gc

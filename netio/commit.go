@@ -259,20 +259,29 @@ type held struct {
 }
 
 // hold keeps out back if the connection's answers have to wait, and reports whether it
-// does.
-func (l *loop) hold(c *conn, out []byte) bool {
+// does. With an error there is no memory for that.
+func (l *loop) hold(c *conn, out []byte) (bool, error) {
 	u := c.commit
 	if !u.held {
 		u.position = max(u.position, l.commit.position())
 		if u.position <= l.released || len(out) == 0 {
-			return false
+			return false, nil
 		}
 		u.held = true
 		l.holding = append(l.holding, held{c, u.position})
-		u.out = l.takeSpare()
+		if spare := l.takeSpare(); spare != nil && l.reserve(c, usage{output: cap(spare)}) {
+			u.out = spare
+		}
+	}
+	if need := len(u.out) + len(out); need > cap(u.out) {
+		size := max(need, cap(u.out)+cap(u.out)/4)
+		if !l.reserve(c, usage{output: size - cap(u.out)}) {
+			return true, errBuffersFull
+		}
+		u.out = append(make([]byte, 0, size), u.out...)
 	}
 	u.out = append(u.out, out...)
-	return true
+	return true, nil
 }
 
 // The memory of answers that were held is kept for the next ones, or it would be garbage at
@@ -321,8 +330,12 @@ func (l *loop) release(upTo uint64, err error) {
 		}
 		out := c.commit.out
 		c.commit.held, c.commit.out = false, nil
-		if err != nil || l.transmit(c, out) != nil {
+		if err != nil {
 			l.drop(c)
+			continue
+		}
+		if err := l.transmit(c, out); err != nil {
+			l.fail(c, err)
 			continue
 		}
 		l.keepSpare(out)

@@ -39,7 +39,8 @@ type conn struct {
 
 	framing framing // nil until the first bytes have chosen it
 	phase   phase
-	index   int32 // in loop.conns
+	share   uint16 // what it may always hold
+	index   int32  // in loop.conns
 
 	pending buffer.Growing // the input that could not be served yet
 	// unfinished is how far the first command of the input has come.
@@ -64,7 +65,7 @@ type conn struct {
 	deadline    time.Time // of the handshake, of a ping's answer, of lingering; zero: none
 
 	held       usage // what it holds, as the loop has counted it
-	charge     int   // how much of that is the budget's
+	charge     int   // how much of that is above its share, and so the budget's
 	squeezedAt int64 // in Unix nanoseconds
 }
 
@@ -94,21 +95,33 @@ func (c *conn) release() {
 }
 
 // keep stores what a turn has left of src, of which it used n bytes. src is
-// either the loop's read buffer or what is pending.
-func (c *conn) keep(src []byte, n int) {
+// either the loop's read buffer or what is pending. It returns false if there is no memory
+// for it.
+func (l *loop) keep(c *conn, src []byte, n int) bool {
 	mangle(src[:n])
 	if c.pending.Len() > 0 {
 		c.pending.Drop(n)
-	} else if n < len(src) {
-		c.pending.Append(src[n:])
+		return true
 	}
+	return n == len(src) || l.addPending(c, src[n:])
 }
 
-// input returns the bytes to serve: what is pending, then in.
-func (c *conn) input(in []byte) []byte {
+// input returns the bytes to serve: what is pending, then in; or false if there is no memory
+// for that.
+func (l *loop) input(c *conn, in []byte) ([]byte, bool) {
 	if c.pending.Len() == 0 {
-		return in
+		return in, true
 	}
-	c.pending.Append(in)
-	return c.pending.Bytes()
+	if len(in) > 0 && !l.addPending(c, in) {
+		return nil, false
+	}
+	return c.pending.Bytes(), true
+}
+
+func (l *loop) addPending(c *conn, p []byte) bool {
+	if n := c.pending.Growth(len(p)); n > 0 && !l.reserve(c, usage{input: n}) {
+		return false
+	}
+	c.pending.Append(p)
+	return true
 }

@@ -110,8 +110,8 @@
 // A connection holds at most MaxOutputBytes and a turn's output unread,
 // parkBytes and a frame of input, and a message that is being joined from
 // fragments. Package buffer keeps them, with little slack. All connections together hold
-// no more than MaxBufferBytes, which budget.go shares out; the kernel's buffers of their
-// sockets are not counted.
+// no more than MaxBufferBytes at any time, which budget.go shares out; the kernel's buffers of
+// their sockets are not counted, nor is a loop's scratch.
 //
 // # Why our own listeners and outbox
 //

@@ -27,8 +27,10 @@ type framing interface {
 	// served, if there is one. release forgets it.
 	joined() (payload []byte, ok bool)
 	release()
-	// held is how much memory there is of messages that are being put together.
+	// held is how much memory there is of messages that are being put together, and growth
+	// how much more there is going to be when the unit at src[at] is taken.
 	held() int
+	growth(src []byte, at int) int
 	// done says how much of src the turn has used: the next one's begins there.
 	done(used int)
 
@@ -180,6 +182,7 @@ func (noMessages) take([]byte, int) (unit, error) { panic("BUG: netio: take of a
 func (noMessages) joined() ([]byte, bool)         { return nil, false }
 func (noMessages) release()                       {}
 func (noMessages) held() int                      { return 0 }
+func (noMessages) growth([]byte, int) int         { return 0 }
 
 // closeErrorOf returns err if it has a close code, else nil.
 func closeErrorOf(err error) *frame.CloseError {

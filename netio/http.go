@@ -186,9 +186,10 @@ func (p *pipeline) requestUnits(f *httpFraming, src []byte) (used int, more bool
 		return p.stopRequests(f, p.resumeAt), true
 	}
 	if p.end != nil {
-		if f.body != nil {
+		if f.body != nil && p.end != error(errBuffersFull) {
 			p.finishBody(f)
 		}
+		p.sealBody(f)
 		return len(src), false
 	}
 	p.sealBody(f)

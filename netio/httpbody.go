@@ -39,6 +39,9 @@ func (p *pipeline) serveBody(f *httpFraming, src []byte) (size int, got outcome)
 			return size, outcomeDone
 		}
 		n := p.takeChunks(body, src[size:])
+		if p.end != nil {
+			return size, outcomeDone
+		}
 		if size += n; n == 0 && body.fault == nil {
 			return size, outcomeMore
 		}
@@ -55,6 +58,10 @@ func (p *pipeline) takeChunks(body *httpBody, src []byte) (size int) {
 		}
 		if err != nil {
 			body.fault = err
+			break
+		}
+		if grows := body.text.Growth(len(data)); grows > 0 && !p.reserve(grows) {
+			p.end = errBuffersFull // the loop says so
 			break
 		}
 		size += n

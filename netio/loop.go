@@ -3,6 +3,7 @@ package netio
 import (
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -29,11 +30,15 @@ type loop struct {
 
 	conns   []*conn
 	held    usage         // by all of them
+	largest atomic.Int64  // what the one that holds most is charged, or was not long ago
 	ready   []*conn       // connections with work left, for their next turn
 	running bool          // runReady is at work
 	rerun   chan struct{} // wakes the rerunner; capacity 1
+	serving *conn         // whose turn the pipeline is in
 	pings   int           // how many more the sweep may send
 	count   Counters
+
+	makingRoom bool // see makeRoom
 
 	// Scratch of TLS connections, for what they have sent and are sent.
 	opened, sealed []byte
@@ -57,6 +62,7 @@ func (s *Server) newLoop(el eventLoop) *loop {
 	l := &loop{srv: s, opts: s.live.Load(), el: el, rerun: make(chan struct{}, 1)}
 	l.pipe = newPipeline(s, &l.count)
 	l.pipe.execute = l.execute
+	l.pipe.reserve = func(n int) bool { return l.reserve(l.serving, usage{input: n}) }
 	if s.gate != nil {
 		l.pipe.users = &door{gate: s.gate, log: &s.security, spawn: s.background.Go, stopping: s.stopping}
 	}
@@ -98,8 +104,10 @@ func (l *loop) open(c *conn, gc gnet.Conn, sock socket) {
 	}
 	c.lastSeen = now
 	c.out.sock = sock
+	c.share = l.srv.budget.newShare()
 	l.resume(c)
 	c.out.spawn = l.srv.spawnWriter
+	c.out.reserve = func(n int) bool { return l.reserve(c, usage{output: n}) }
 	c.out.report = func(e outboxEvent) { l.execute(func() { l.onOutbox(c, e) }) }
 	c.index = int32(len(l.conns))
 	l.conns = append(l.conns, c)
@@ -116,7 +124,12 @@ func (l *loop) serve(c *conn, in []byte) {
 	}
 	c.active = c.active || len(in) > 0
 	l.count.BytesIn += uint64(len(in))
-	src := c.input(in)
+	src, ok := l.input(c, in)
+	if !ok {
+		l.cutOff(c)
+		return
+	}
+	l.pipe.end = nil
 	used, more := 0, false
 	switch {
 	case c.stalled():
@@ -125,13 +138,20 @@ func (l *loop) serve(c *conn, in []byte) {
 	default:
 		used, more = l.turn(c, src)
 	}
-	c.keep(src, used)
 	if err := l.send(c); err != nil {
-		l.drop(c)
+		l.fail(c, err)
 		return
 	}
 	if c.phase != phaseOpen {
+		l.account(c)
 		return
+	}
+	if !l.keep(c, src, used) || l.pipe.end == error(errBuffersFull) {
+		l.cutOff(c)
+		return
+	}
+	if c.held != (usage{}) {
+		l.account(c)
 	}
 	l.pauseIfBehind(c)
 	if c.charge > 0 || c.squeezed {
@@ -166,9 +186,8 @@ func (l *loop) pauseIfBehind(c *conn) {
 // turn serves what it can of src and returns how much of it is used up, and
 // whether there is work left that needs no further bytes.
 func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
-	l.pipe.identity = c.identity
+	l.pipe.identity, l.serving = c.identity, c
 	if c.commit != nil && c.commit.waits != nil {
-		l.pipe.end = nil
 		if l.pipe.answerWaiting(c.framing, c.commit.waits) {
 			c.commit.waits = nil
 		}
@@ -201,6 +220,9 @@ func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
 		c.commit.waits = t.waits
 		t.waits.goOn = func() { l.serve(c, nil) }
 	}
+	if end == error(errBuffersFull) {
+		return t.used, false // serve cuts it off
+	}
 	if end != nil {
 		if _, refused := end.(*upgradeError); refused {
 			l.srv.log.Debug("upgrade refused", "remote", c.remote, "reason", end)
@@ -213,15 +235,16 @@ func (l *loop) turn(c *conn, src []byte) (used int, more bool) {
 // send sends the turn's output, or holds it back.
 func (l *loop) send(c *conn) (err error) {
 	out := l.pipe.out
-	if l.commit == nil || !l.hold(c, out) {
+	held := false
+	if l.commit != nil {
+		held, err = l.hold(c, out)
+	}
+	if err == nil && !held {
 		err = l.transmit(c, out)
 	}
 	l.pipe.out = out[:0]
 	if cap(out) > maxKeptOutput {
 		l.pipe.out = nil
-	}
-	if err == nil {
-		l.account(c)
 	}
 	return err
 }
@@ -317,8 +340,10 @@ func (l *loop) onOutbox(c *conn, e outboxEvent) {
 		// next turn may fill the outbox up at once.
 		c.behindSince = time.Time{}
 	}
+	l.account(c)
 	switch {
 	case c.phase == phaseClosed:
+		l.returnShare(c)
 	case e == outboxDrained && c.out.writing.Load():
 		// This writer has ended, but what it reported before had the connection served,
 		// which has begun another. That one will report its own end.

@@ -29,15 +29,16 @@ const writePatience = time.Second
 // duplicate of the descriptor, since the number is free for others when gnet has
 // closed the connection. send copies what it keeps.
 type outbox struct {
-	sock   socket
-	owned  bool              // sock is a duplicate that abandon closes
-	report func(outboxEvent) // called by the writer, not on the loop
-	spawn  func(*writer)     // runs the writer, elsewhere
+	sock    socket
+	reserve func(n int) bool  // reports whether it may hold n bytes more; or nil
+	report  func(outboxEvent) // called by the writer, not on the loop
+	spawn   func(*writer)     // runs the writer, elsewhere
 
 	resume  atomic.Int64 // report when unread falls to this
 	unread  atomic.Int64 // bytes queued that the socket has not taken
 	held    atomic.Int64 // the memory that they take
 	writing atomic.Bool  // a writer is at work: set by the loop, cleared by the writer under mu
+	owned   bool         // sock is a duplicate that abandon closes
 
 	mu        sync.Mutex
 	queue     buffer.Queue
@@ -56,12 +57,12 @@ const (
 	outboxFailed                      // the connection is dead; the writer has ended
 )
 
-// send writes p, or queues what the socket does not take. An error means that
-// the connection is dead.
+// send writes p, or queues what the socket does not take. errBuffersFull: there is no memory
+// for that. Another error means that the connection is dead.
 func (o *outbox) send(p []byte) error {
 	for len(p) > 0 {
-		if o.enqueue(p) {
-			return nil
+		if queued, err := o.enqueue(p); queued || err != nil {
+			return err
 		}
 		n, err := o.sock.write(p)
 		switch {
@@ -121,24 +122,28 @@ func (o *outbox) abandon() {
 }
 
 // enqueue hands p to the writer, if there is one.
-func (o *outbox) enqueue(p []byte) bool {
+func (o *outbox) enqueue(p []byte) (queued bool, _ error) {
 	if !o.writing.Load() {
-		return false
+		return false, nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.writing.Load() {
-		return false // it has ended since; its queue is empty
+		return false, nil // it has ended since; its queue is empty
 	}
-	o.queueLocked(p)
-	return true
+	return true, o.queueLocked(p)
 }
 
-func (o *outbox) queueLocked(p []byte) {
-	before := o.queue.Held()
+// queueLocked returns errBuffersFull if there is no memory for p.
+func (o *outbox) queueLocked(p []byte) error {
+	n := o.queue.Growth(len(p))
+	if n > 0 && o.reserve != nil && !o.reserve(n) {
+		return errBuffersFull
+	}
 	o.queue.Append(p)
-	o.held.Add(int64(o.queue.Held() - before))
+	o.held.Add(int64(n))
 	o.unread.Add(int64(len(p)))
+	return nil
 }
 
 func (o *outbox) releaseLocked() {
@@ -153,8 +158,11 @@ func (o *outbox) startWriter(p []byte) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if err := o.queueLocked(p); err != nil {
+		_ = to.Close()
+		return err
+	}
 	o.waiting = to
-	o.queueLocked(p)
 	o.writing.Store(true)
 	o.spawn(&writer{out: o, to: to})
 	return nil

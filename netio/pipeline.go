@@ -33,6 +33,7 @@ type pipeline struct {
 	commit  committer                             // nil: the store applies at once, and answers leave at once
 	execute func(func())                          // runs something on the loop; for what is committed later
 	info    func() codec.Object                   // the members of SERVER_INFO's answer
+	reserve func(n int) bool                      // whether a connection may hold n bytes more
 	save    func(saved func(codec.Object, error)) // has a snapshot made; nil: there is no disk
 	now     func() time.Time
 	count   *Counters
@@ -247,6 +248,10 @@ func (p *pipeline) admitOther(src []byte, at, size int, kind unitKind, err error
 			return 0, true, nil
 		}
 		if err == nil {
+			if n := p.framing.growth(src, at); n > 0 && !p.reserve(n) {
+				p.end = errBuffersFull // the loop says so
+				return 0, false, p.end
+			}
 			u, err = p.framing.take(src, at)
 			size = u.size
 		}

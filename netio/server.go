@@ -121,7 +121,7 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		s.gate = access.NewGate(opts.Users)
 		s.security.init(s.log)
 	}
-	s.budget.init(&s.opts, &s.counters.conns)
+	s.budget.init(&s.opts)
 	if err := s.initTLS(); err != nil {
 		return nil, err
 	}

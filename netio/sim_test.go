@@ -207,8 +207,8 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 	s.opts = s.srv.opts
 	if r.IntN(2) == 0 {
 		b := &s.srv.budget
-		b.limit = int64(s.opts.MaxFrameBytes<<r.IntN(3) + 8<<10<<r.IntN(8))
-		b.share, b.setAside = r.IntN(2)*r.IntN(8<<10), b.limit>>(1+r.IntN(3))
+		limit := s.opts.MaxFrameBytes<<r.IntN(3) + 8<<10<<r.IntN(8)
+		b.resize(limit, min(r.IntN(2)*r.IntN(8<<10), limit/4/8), 5+r.IntN(4), 0, limit>>(1+r.IntN(3)))
 	}
 	s.srv.store, s.srv.now = &simStore{s.engine, s}, s.clock
 	s.srv.spawnWriter = func(w *writer) {
@@ -409,25 +409,34 @@ func (s *sim) turn(c *simClient, f func()) {
 }
 
 // checkBudget checks that what the connections hold is what has been counted, and what is
-// charged for it, and that no more is held than there is and one turn's answers.
+// charged for it, and that no more is held than there is. A writer may still have in hand
+// what was a connection's that has ended.
 func (s *sim) checkBudget() {
 	b := &s.srv.budget
-	charges := 0
+	charges, total := 0, 0
 	for _, el := range s.loops {
 		var held usage
-		for _, c := range el.loop.conns {
+		for _, client := range s.clients {
+			c := client.conn
+			if c.loop != el.loop {
+				continue
+			}
 			held.add(c.held)
 			charges += c.charge
 			if u := c.usage(); u.input != c.held.input || u.output > c.held.output {
-				s.fatalf("client %d: it holds %+v, %+v are counted", s.clientOf(c).id, u, c.held)
+				s.fatalf("client %d: it holds %+v, %+v are counted", client.id, u, c.held)
 			}
-			if want := max(0, c.held.input+c.held.output-b.share); c.charge != want {
-				s.fatalf("client %d: %d are charged for %+v, want %d", s.clientOf(c).id, c.charge, c.held, want)
+			if want := max(0, c.held.input+c.held.output-int(c.share)); c.charge != want {
+				s.fatalf("client %d: %d are charged for %+v, want %d", client.id, c.charge, c.held, want)
 			}
 		}
 		if held != el.loop.held {
 			s.fatalf("%+v are held, %+v are counted", held, el.loop.held)
 		}
+		total += held.input + held.output
+	}
+	if int64(total) > b.limit || int64(charges)+b.reserved > b.limit {
+		s.fatalf("%d are held and %d charged, of %d, of which %d are reserved", total, charges, b.limit, b.reserved)
 	}
 	if used := b.used.Load(); int64(charges) != used {
 		s.fatalf("%d are charged in sum, %d are counted", charges, used)
@@ -580,19 +589,17 @@ func (s *sim) onOutbox(c *simClient, e outboxEvent) {
 	s.ended(c, before)
 }
 
-// cutOff records that a client's connection is about to end for what it holds.
-func (s *sim) cutOff(id int) {
+// cutOff records that a client's connection is about to end for what it holds, and whether
+// it is told so.
+func (s *sim) cutOff(id int, told bool) {
 	c := s.clients[slices.IndexFunc(s.clients, func(c *simClient) bool { return c.id == id })]
 	s.trace("client %d is cut off, %d are left", id, s.srv.budget.left())
-	if c.conn.charge == 0 {
+	if c.conn.charge == 0 && c != s.serving { // else it is about to hold more
 		s.fatalf("client %d is cut off, and holds no more than its share", id)
 	}
-	told := c.conn.phase == phaseOpen && !c.conn.out.writing.Load() && !c.conn.commit.exists()
-	for _, el := range s.loops {
-		for _, other := range el.loop.conns {
-			if c != s.overdue && el.loop == c.conn.loop && other.charge > c.conn.charge && s.srv.budget.isSpent() && !other.commit.exists() {
-				s.fatalf("client %d is cut off, though client %d holds more", id, s.clientOf(other).id)
-			}
+	for _, other := range c.conn.loop.conns {
+		if c != s.overdue && c != s.serving && s.serving != nil && other != s.serving.conn && other.charge > c.conn.charge && !other.commit.exists() {
+			s.fatalf("client %d is cut off, though client %d holds more", id, s.clientOf(other).id)
 		}
 	}
 	c.excuse("it is cut off for what it holds")

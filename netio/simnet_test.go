@@ -31,12 +31,18 @@ func (h *simLog) Handle(_ context.Context, r slog.Record) error {
 	if r.Message != cuttingOff {
 		return nil
 	}
+	var id simAddr
+	told := false
 	r.Attrs(func(a slog.Attr) bool {
-		if id, ok := a.Value.Any().(simAddr); ok && a.Key == "remote" {
-			h.s.cutOff(int(id))
+		switch a.Key {
+		case "remote":
+			id = a.Value.Any().(simAddr)
+		case "told":
+			told = a.Value.Bool()
 		}
 		return true
 	})
+	h.s.cutOff(int(id), told)
 	return nil
 }
 

@@ -84,13 +84,18 @@ func (s *Server) Stats() Stats {
 	// counted nothing.
 	st.Loops = make([]LoopStats, s.opts.Loops)
 	var held usage
-	for i, l := range s.loopList() {
-		ls := &st.Loops[i]
+	// At one time, or what one loop has given back and another taken would be in both.
+	loops := s.loopList()
+	for _, l := range loops {
 		l.published.Lock()
-		*ls = LoopStats{l.published.conns, l.published.Counters}
+	}
+	for i, l := range loops {
+		st.Loops[i] = LoopStats{l.published.conns, l.published.Counters}
 		held.add(l.published.held)
+	}
+	for i, l := range loops {
 		l.published.Unlock()
-		st.Total.add(&ls.Counters)
+		st.Total.add(&st.Loops[i].Counters)
 	}
 	st.InputBytes, st.OutputBytes = held.input, held.output
 	st.RestBytes = max(0, runtimeBytes()-(held.input-held.mapped)-held.output)

@@ -61,6 +61,7 @@ func (l *loop) sweep() {
 	if c := l.longSqueezed(); c != nil {
 		l.relieveOrCutOff(c)
 	}
+	l.findLargest()
 	l.limitTurns() // other loops' connections may have left some
 	l.publish()    // what was counted outside turns, too
 }
@@ -119,9 +120,11 @@ func (l *loop) sweepConn(c *conn, now time.Time) {
 		if l.pipe.out, ok = c.framing.appendPing(l.pipe.out); ok {
 			l.pings--
 			c.pinged, c.deadline = true, now.Add(opts.PingInterval)
-			if l.send(c) != nil {
-				l.drop(c)
+			if err := l.send(c); err != nil {
+				l.fail(c, err)
+				return
 			}
+			l.account(c)
 			c.lastUnread = c.out.unread.Load() // the ping itself is no sign of life
 		}
 	}

@@ -39,9 +39,13 @@ const (
 	tlsTimeout = 5 * time.Second
 
 	// maxShaking is how many clients may be shaking hands at once, from their first byte
-	// on. Each takes some 30 KiB meanwhile. The others wait for one of them to come through;
+	// on, if there is memory for it. The others wait for one of them to come through;
 	// they are bounded by Options.MaxConns, and by their tlsTimeout.
 	maxShaking = 1024
+
+	// shakingBytes is what each takes meanwhile, about. All of it together is a sixteenth of
+	// Options.MaxBufferBytes at most.
+	shakingBytes = 30 << 10
 
 	// crowdedPart is the part of that time for which one of these may be silent while others
 	// wait for its place.
@@ -55,12 +59,19 @@ const (
 // shakers is how many handshakes compute at the same time: the event loops have to go on.
 func shakers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
+// shakingPlaces is how many clients may be shaking hands at once.
+func shakingPlaces(opts *Options) int {
+	return min(maxShaking, max(1, opts.MaxBufferBytes/16/shakingBytes))
+}
+
 // tlsConn is the TLS of a connection. It belongs to the connection's event loop.
 type tlsConn struct {
 	*seal.Conn
 	// peer is who the client's certificate says that it is; "": it has shown none. See
 	// peerOf.
 	peer string
+	// counted is what crypto/tls has for it, as far as that is in conn.held.
+	counted int
 }
 
 // peer is who the client has proved to be with a certificate, "" if it has not.
@@ -117,7 +128,7 @@ func (t *tlsServer) stats() (st TLSStats) {
 }
 
 func (s *Server) initTLS() error {
-	s.tls.places = make(chan struct{}, maxShaking)
+	s.tls.places = make(chan struct{}, shakingPlaces(&s.opts))
 	s.tls.pace = make(seal.Pace, shakers())
 	return s.loadCertificates()
 }
@@ -394,9 +405,20 @@ func (l *loop) receive(c *conn, in []byte) {
 	c.active = c.active || len(in) > 0
 	plain, answer, err := c.tls.Open(l.opened[:0], in, l.sealed[:0])
 	l.opened, l.sealed = plain[:0], answer[:0]
-	if len(answer) > 0 && c.out.send(answer) != nil {
-		l.drop(c)
-		return
+	if len(answer) > 0 {
+		if err := c.out.send(answer); err != nil {
+			l.fail(c, err)
+			return
+		}
+	}
+	// crypto/tls has taken it before we know; the budget has a part for that of one connection.
+	if n := c.tls.Held() - c.tls.counted; n > 0 {
+		if !l.reserve(c, usage{input: n}) {
+			c.tls.counted = c.tls.Held()
+			l.cutOff(c)
+			return
+		}
+		c.tls.counted += n
 	}
 	switch {
 	case err == nil && len(plain) > 0:
@@ -411,9 +433,11 @@ func (l *loop) receive(c *conn, in []byte) {
 		l.srv.countTLSFailure(TLSRecord)
 		l.srv.log.Debug("a TLS connection ends", "remote", c.remote, "error", err)
 		l.linger(c)
-		if l.transmit(c, nil) != nil {
-			l.drop(c)
+		if err := l.transmit(c, nil); err != nil {
+			l.fail(c, err)
+			return
 		}
+		l.account(c)
 	}
 	mangle(plain)
 }

@@ -116,6 +116,14 @@ func (f *wsFraming) release() {
 
 func (f *wsFraming) held() int { return f.reader.Held() }
 
+func (f *wsFraming) growth(src []byte, at int) int {
+	h, err := frame.ParseFromClient(src[at:], f.reader.MaxMessage)
+	if err != nil || len(src)-at < h.Size+h.Length {
+		return 0
+	}
+	return f.reader.Growth(h)
+}
+
 func (f *wsFraming) done(used int) {
 	if f.at -= used; f.at < 0 {
 		f.at, f.opened = 0, 0

@@ -103,6 +103,10 @@ func (c *Conn) Close(dst []byte) []byte {
 	return dst
 }
 
+// MaxHeld is the most that Held returns: crypto/tls reads into a bytes.Buffer, which doubles
+// when less than twice a record fits it.
+const MaxHeld = 80 << 10
+
 // Held is how much memory crypto/tls has for records that have come in part, about.
 func (c *Conn) Held() int { return c.wire.largest }
 

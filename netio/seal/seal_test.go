@@ -251,3 +251,27 @@ func TestPace(t *testing.T) {
 		t.Error("a token is lost")
 	}
 }
+
+// TestHeld: however records are cut, and whatever their sizes, what crypto/tls keeps room for
+// is within MaxHeld.
+func TestHeld(t *testing.T) {
+	rng := newRand(t)
+	eachVersion(t, func(t *testing.T, p *pair) {
+		most := 0
+		for range 300 {
+			sealed, _ := p.client.Seal(nil, make([]byte, 1+rng.IntN(1<<rng.IntN(18))))
+			for len(sealed) > 0 {
+				n := min(len(sealed), 1+rng.IntN(1<<rng.IntN(17)))
+				_, _, err := p.server.Open(nil, sealed[:n], nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sealed = sealed[n:]
+				most = max(most, p.server.Held())
+			}
+		}
+		if most > seal.MaxHeld || most < seal.MaxHeld/4 {
+			t.Errorf("it holds up to %d bytes, want %d", most, seal.MaxHeld)
+		}
+	})
+}
