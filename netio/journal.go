@@ -258,8 +258,10 @@ func (s journalStore) dropUnstored(b *engine.Batch) error {
 func (s journalStore) Clear() { s.Engine.Clear() }
 
 func (s journalStore) Each(f func(*journal.Change) bool) {
+	var c journal.Change // one for all: it escapes
 	s.Engine.Each(func(key, value []byte, form engine.Form, deadline int64) bool {
-		return f(&journal.Change{Key: key, Value: value, Form: uint8(form), Deadline: deadline})
+		c = journal.Change{Key: key, Value: value, Form: uint8(form), Deadline: deadline}
+		return f(&c)
 	})
 }
 

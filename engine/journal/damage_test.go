@@ -339,7 +339,7 @@ func TestOfOtherPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := 0
-	if err := r.eachBlock(func([]byte, int64) error { blocks++; return nil }); err == nil || blocks != 1 {
+	if err := r.eachBlock(nil, func([]byte, int64) error { blocks++; return nil }); err == nil || blocks != 1 {
 		t.Errorf("%d blocks, %v", blocks, err)
 	}
 }
@@ -397,4 +397,29 @@ func FuzzSnapshot(f *testing.F) {
 			t.Error("keys that the end does not count are taken")
 		}
 	})
+}
+
+// TestNextNumber: every place where a group's header has room, and none past them, against
+// a byte a time.
+func TestNextNumber(t *testing.T) {
+	for _, number := range []uint64{1, 256, 1<<16 + 1} {
+		for size := range 100 {
+			for place := 0; place+8 <= size; place++ {
+				b := make([]byte, size)
+				le.PutUint64(b[place:], number)
+				for from := range size + 1 {
+					want := -1
+					for at := from; at+groupHeaderBytes < size; at++ {
+						if le.Uint64(b[at+8:]) == number {
+							want = at
+							break
+						}
+					}
+					if got := nextNumber(b, from, number); got != want {
+						t.Fatalf("%d at %d of %d, from %d: %d, want %d", number, place, size, from, got, want)
+					}
+				}
+			}
+		}
+	}
 }

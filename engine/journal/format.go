@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -112,15 +113,30 @@ func readGroup(b []byte, segment, position uint64) (g group, ok bool) {
 // nextGroup looks for a group of a segment anywhere past the first bytes of b: not at the
 // place where one was expected, but at that which its position gives it.
 func nextGroup(b []byte, at int, h *segmentHeader) (_ group, found int, ok bool) {
-	for ; at+groupHeaderBytes < len(b); at++ {
-		if le.Uint64(b[at+8:]) != h.number {
-			continue
+	for ; ; at++ {
+		if at = nextNumber(b, at, h.number); at < 0 {
+			return group{}, 0, false
 		}
 		if g, ok := readGroup(b[at:], h.number, h.begin+uint64(at-segmentHeaderBytes)); ok {
 			return g, at, true
 		}
 	}
-	return group{}, 0, false
+}
+
+// nextNumber returns the next place from at on where a group's header may be, by the number
+// of its segment, or -1. A byte a time would take 40 ms for the zeros of a segment, at the
+// end of each recovery.
+func nextNumber(b []byte, at int, number uint64) int {
+	const before = 8 // bytes of the header
+	if at+groupHeaderBytes >= len(b) {
+		return -1
+	}
+	end := len(b) - groupHeaderBytes - 1 + before + 8
+	i := bytes.Index(b[at+before:end], le.AppendUint64(nil, number))
+	if i < 0 {
+		return -1
+	}
+	return at + i
 }
 
 // Names of files.

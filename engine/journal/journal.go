@@ -92,7 +92,7 @@ type Source interface {
 	// Sequences appends the number of effects that each shard has had.
 	Sequences(dst []uint64) []uint64
 	// Each calls f with every key, as engine.Engine.Range does: one that is there all the
-	// time once.
+	// time once. f keeps nothing of it.
 	Each(f func(*Change) bool)
 }
 

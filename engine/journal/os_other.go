@@ -2,7 +2,10 @@
 
 package journal
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 func (f *osFile) Sync() error { return f.File.Sync() }
 
@@ -13,3 +16,5 @@ func (f *osFile) allocate(size int64) error { return errors.ErrUnsupported }
 func (osDir) BootID() uint64 { return 0 }
 
 func lowPriority() {}
+
+func sleepThread(d time.Duration) { time.Sleep(d) }

@@ -121,18 +121,18 @@ func (r *recovery) load(from *snapshotReader, keys uint64) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	type block struct {
-		body []byte
-		at   int64
+		bytes []byte
+		at    int64
 	}
 	blocks := make(chan block, 8)
+	spare := make(chan []byte, cap(blocks)+runtime.GOMAXPROCS(0)) // those that are done with
 	var got atomic.Uint64
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			var changes []Change
 			for b := range blocks {
-				n := len(b.body)
-				for body := b.body; len(body) > 0; {
+				for body := b.bytes[blockHeaderBytes:]; len(body) > 0; {
 					c, size, ok := readSnapshotKey(body)
 					if !ok {
 						cancel(from.damage(b.at, "a key of a snapshot is damaged"))
@@ -147,13 +147,17 @@ func (r *recovery) load(from *snapshotReader, keys uint64) error {
 				}
 				clear(changes)
 				changes = changes[:0]
-				r.done.Add(int64(n + blockHeaderBytes))
+				r.done.Add(int64(len(b.bytes)))
+				select {
+				case spare <- b.bytes:
+				default:
+				}
 			}
 		})
 	}
-	err := from.eachBlock(func(body []byte, at int64) error {
+	err := from.eachBlock(spare, func(b []byte, at int64) error {
 		select {
-		case blocks <- block{body, at}:
+		case blocks <- block{b, at}:
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)

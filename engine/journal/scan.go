@@ -130,9 +130,9 @@ func (l *layout) addSegment(fs FS, name string, n uint64) error {
 // beginOf returns the log position of a segment's first group by what its first valid group
 // says, and false if it has none.
 func beginOf(b []byte, number uint64) (begin uint64, ok bool) {
-	for at := segmentHeaderBytes; at+groupHeaderBytes < len(b); at++ {
-		if le.Uint64(b[at+8:]) != number {
-			continue
+	for at := segmentHeaderBytes; ; at++ {
+		if at = nextNumber(b, at, number); at < 0 {
+			return 0, false
 		}
 		position, before := le.Uint64(b[at+16:]), uint64(at-segmentHeaderBytes)
 		if position < before {
@@ -142,7 +142,6 @@ func beginOf(b []byte, number uint64) (begin uint64, ok bool) {
 			return position - before, true
 		}
 	}
-	return 0, false
 }
 
 // dropCut leaves out the segments that a later run has cut off: it went on from one before

@@ -119,7 +119,7 @@ func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 			// anything else on the machine is preferred on, and the loops could not run.
 			lowPriority()
 		}
-		info, err = j.snapshot(func() { time.Sleep(pause) })
+		info, err = j.snapshot(func() { sleepThread(pause) })
 	}()
 	<-done
 	return info, err

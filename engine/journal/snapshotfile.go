@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // This file is the bytes of a snapshot: a header, blocks of keys, and an end without which
@@ -190,9 +191,9 @@ func (r *snapshotReader) end() (e snapshotEnd, err error) {
 	return snapshotEnd{le.Uint64(b), le.Uint64(b[8:]), le.Uint64(b[16:])}, nil
 }
 
-// eachBlock reads the blocks of keys in order. take gets each body, its own to keep, and may
-// stop it with an error.
-func (r *snapshotReader) eachBlock(take func(body []byte, at int64) error) error {
+// eachBlock reads the blocks of keys in order. take gets each, with its header, as its own
+// until it comes back as spare, and may stop it with an error.
+func (r *snapshotReader) eachBlock(spare <-chan []byte, take func(block []byte, at int64) error) error {
 	head := make([]byte, blockHeaderBytes)
 	at := r.blocks
 	for number := uint32(0); ; number++ {
@@ -203,7 +204,12 @@ func (r *snapshotReader) eachBlock(take func(body []byte, at int64) error) error
 		if n > r.size-at-blockHeaderBytes {
 			return r.damage(at, "a block of a snapshot is damaged")
 		}
-		b := make([]byte, blockHeaderBytes+n)
+		var b []byte
+		select {
+		case b = <-spare:
+		default:
+		}
+		b = slices.Grow(b[:0], int(blockHeaderBytes+n))[:blockHeaderBytes+n]
 		if err := r.readAt(b, at); err != nil {
 			return err
 		}
@@ -216,7 +222,7 @@ func (r *snapshotReader) eachBlock(take func(body []byte, at int64) error) error
 			}
 			return nil
 		}
-		if err := take(b[blockHeaderBytes:], at); err != nil {
+		if err := take(b, at); err != nil {
 			return err
 		}
 		at += int64(len(b))
