@@ -264,7 +264,7 @@ func (p *pipeline) upgradeRequest(f *httpFraming, r *httpRequest, size int) (int
 			return 0, outcomeStopped
 		}
 		return size, outcomeDone
-	case f.login != nil: // whose requests came before says nothing about this one
+	case p.identity != nil && p.identity.login != nil: // whose requests came before says nothing about this one
 		p.identity.login = f.certified(p)
 		p.identity.until = p.now().Add(unknownTime)
 	}

@@ -6,10 +6,13 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"keyframe/netio"
+	"keyframe/netio/access"
+	"keyframe/netio/frame"
 	"keyframe/netio/netiotest"
 )
 
@@ -96,6 +99,25 @@ func TestHTTPUsers(t *testing.T) {
 	if status, _ := ask("Bearer "+carol, "GET", "/kv/root:key", ""); status != 403 {
 		t.Errorf("after an AUTH in the body: %d", status)
 	}
+	// A WebSocket is nobody's, whoever the requests before it were of.
+	for _, first := range []string{
+		"GET /kv/root:key HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + root + "\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + carol + "\r\nContent-Length: " + strconv.Itoa(len(root)+21) + "\r\n\r\n{\"AUTH\":{\"token\":\"" + root + "\"}}",
+	} {
+		ws := dialLines(t, "tcp", s.tcp)
+		ws.sendRaw(first + "GET / HTTP/1.1\r\n" + goodHeaders + "\r\n" + string(maskedText(`{"GET":["root:key"]}`)))
+		for _, want := range []int{200, 101} {
+			resp, err := http.ReadResponse(ws.r, nil)
+			if err != nil || resp.StatusCode != want {
+				t.Fatalf("%v, %v; want %d", resp, err, want)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+		}
+		answer := make([]byte, 2+len(`{"SERVER_ERROR":{"s":13,`))
+		if _, err := io.ReadFull(ws.r, answer); err != nil || string(answer[2:]) != `{"SERVER_ERROR":{"s":13,` {
+			t.Errorf("a WebSocket after another's request: %q, %v", answer, err)
+		}
+	}
 	// Requests of several users in one write are each whose they say.
 	var all string
 	for _, who := range []string{"Bearer " + ro, basic(bobsPassword), "Bearer " + carol} {
@@ -150,4 +172,21 @@ func TestHTTPCertificates(t *testing.T) {
 			t.Errorf("%d: %s %s: %d %s, want %d", i, step.method, step.path, status, text, step.status)
 		}
 	}
+	// A certificate's user who is removed while the connection is another's is nobody on it.
+	if status, _, _ := bob.do("GET", "/kv/bob:key", "", "Authorization", "Bearer "+carol); status != 200 {
+		t.Fatalf("%d", status)
+	}
+	changeUsers(t, path, func(f *access.File) error { return f.Remove("bob") })
+	s.SetUsers(loadUsers(t, path))
+	if status, _, _ := bob.do("GET", "/kv/bob:key", ""); status != 401 {
+		t.Errorf("a removed user by his certificate: %d", status)
+	}
+}
+
+// maskedText is a WebSocket's message as a client sends it.
+func maskedText(s string) []byte {
+	key := [4]byte{1, 2, 3, 4}
+	b := append(frame.AppendMaskedHeader(nil, frame.Text, len(s), key), s...)
+	frame.Mask(b[len(b)-len(s):], key)
+	return b
 }
