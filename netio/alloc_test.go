@@ -5,13 +5,14 @@ package netio
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
 // TestFrameAllocatesNothing: from the bytes of a read to the write of the
-// responses, in both framings, with every keyed command.
+// responses, in three framings, with every keyed command.
 func TestFrameAllocatesNothing(t *testing.T) {
 	var pairs, keys, renames bytes.Buffer
 	for i := range 100 {
@@ -33,13 +34,17 @@ func TestFrameAllocatesNothing(t *testing.T) {
 		lines = append(append(lines, c...), '\n')
 		frames = append(frames, textFrame(c)...)
 	}
+	requests := slices.Concat(requestOf("PUT /kv/alloc_http", `"value"`), requestOf("GET /kv/alloc_http", ""),
+		requestOf("PUT /kv/alloc_http~If-None-Match: *", "1"), requestOf("GET /kv/alloc_none", ""), requestOf("DELETE /kv/alloc_none", ""))
 	for _, tt := range []struct {
-		name  string
-		first string
-		bytes []byte
+		name     string
+		first    string
+		bytes    []byte
+		commands int
 	}{
-		{"lines", "", lines},
-		{"websocket", upgradeRequest, frames},
+		{"lines", "", lines, len(commands)},
+		{"websocket", upgradeRequest, frames, len(commands)},
+		{"HTTP", "", requests, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHarness(t, Options{})
@@ -66,9 +71,9 @@ func TestFrameAllocatesNothing(t *testing.T) {
 				turn(in)
 			})
 			if allocs != 0 {
-				t.Errorf("%v allocations for %d commands", allocs, len(commands))
+				t.Errorf("%v allocations for %d commands", allocs, tt.commands)
 			}
-			if n := h.loop.count.Queries - before; n != uint64((runs+1)*len(commands)) {
+			if n := h.loop.count.Queries - before; n != uint64((runs+1)*tt.commands) {
 				t.Fatalf("%d commands were executed: the test measures something else", n)
 			}
 			h.startDiscarding()

@@ -24,12 +24,16 @@ import (
 type httpFraming struct {
 	noMessages
 	opts *Options
+
+	// known is the last host that checkHost has let pass, by the options in knownBy.
+	known   []byte
+	knownBy *Options
+
 	read bool // a whole head has been: this is no handshake any more
 
 	// src[from:looked] is known to hold no end of a head. If need is not 0, the request there
-	// is known to have so many bytes; if invited, its client has been told to send them.
+	// is known to have so many bytes.
 	from, looked, need int
-	invited            bool
 
 	last bool // the connection ends when what waits has been answered
 
@@ -41,6 +45,7 @@ type httpFraming struct {
 	unproved    asked // the request for which it is looked up
 
 	asked []asked   // the requests that wait in the batch, the first of them first
+	taken int       // how many of them have been answered
 	body  *httpBody // of the request that is under way; nil: none
 	date  []byte    // the turn's
 }
@@ -99,7 +104,7 @@ func (f *httpFraming) held() int {
 
 func (f *httpFraming) done(used int) {
 	if used > f.from {
-		f.from, f.looked, f.need, f.invited = 0, 0, 0, false
+		f.from, f.looked, f.need = 0, 0, 0
 		return
 	}
 	f.from, f.looked = f.from-used, f.looked-used
@@ -202,7 +207,7 @@ const costRequest = 300
 // stopRequests ends a turn in the middle. What has not been executed is asked once more.
 func (p *pipeline) stopRequests(f *httpFraming, used int) int {
 	if p.waits == nil {
-		f.asked = f.asked[:0]
+		f.asked, f.taken = f.asked[:0], 0
 	}
 	p.sealBody(f)
 	return used
@@ -213,7 +218,7 @@ func (p *pipeline) stopRequests(f *httpFraming, used int) int {
 func (p *pipeline) admitRequest(f *httpFraming, src []byte, at int, resumed bool) (size int, got outcome) {
 	b := src[at:]
 	if at != f.from {
-		f.from, f.looked, f.need, f.invited = at, at, 0, false
+		f.from, f.looked, f.need = at, at, 0
 	}
 	if len(b) < f.need {
 		return 0, outcomeMore
@@ -238,7 +243,7 @@ func (p *pipeline) admitRequest(f *httpFraming, src []byte, at int, resumed bool
 	r.body = b[end:]
 	r.asked = asked{old: r.Minor == 0, close: r.Close, head: string(r.Method) == http.MethodHead}
 	p.cost.bytes(end)
-	if string(r.Method) == http.MethodGet && asksForWebSocket(r.Upgrade) {
+	if r.Upgrade != nil && string(r.Method) == http.MethodGet && asksForWebSocket(r.Upgrade) {
 		return p.upgradeRequest(f, &r, end)
 	}
 	if status, why := f.mayAsk(&r); status != 0 {

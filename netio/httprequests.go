@@ -50,9 +50,13 @@ func (f *httpFraming) mayAsk(r *httpRequest) (status int, why string) {
 		return http.StatusForbidden, err.Error()
 	}
 	if len(r.Origin) == 0 {
+		if f.knownBy == f.opts && bytes.Equal(f.known, r.Host) {
+			return 0, ""
+		}
 		if err := f.opts.checkHost(r.Host); err != nil {
 			return http.StatusForbidden, err.Error()
 		}
+		f.known, f.knownBy = append(f.known[:0], r.Host...), f.opts
 		return 0, ""
 	}
 	r.asked.origin = string(r.Origin)
@@ -248,19 +252,18 @@ func (p *pipeline) put(f *httpFraming, r *httpRequest, key []byte, size int) (in
 	}
 	most := min(maxPutBytes, f.opts.MaxFrameBytes)
 	if r.Chunked {
-		put.key, put.match = bytes.Clone(key), bytes.Clone(put.match)
-		return p.beginBody(f, r, &httpBody{asked: r.asked, put: &put, maxBytes: most}, size)
+		later := &putRequest{bytes.Clone(key), put.ttl, put.add, bytes.Clone(put.match)}
+		return p.beginBody(f, r, &httpBody{asked: r.asked, put: later, maxBytes: most}, size)
 	}
 	if r.Length > int64(most) {
 		return p.reply(f, r, size, http.StatusRequestEntityTooLarge, tooLong(most))
 	}
 	if int64(len(r.body)) < r.Length {
-		if r.Continue && !f.invited {
+		if r.Continue {
 			if !p.flush(r.at, codec.Command{}) {
 				return 0, outcomeStopped
 			}
 			p.out = append(p.out, goOnSending...)
-			f.invited = true
 		}
 		f.need = size + int(r.Length)
 		return 0, outcomeMore

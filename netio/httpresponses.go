@@ -107,10 +107,17 @@ func (f *httpFraming) appendResponse(dst []byte, a *asked, res response) []byte 
 	return append(dst, res.body...)
 }
 
+// maxKeptAsked is for how many requests a connection keeps memory: 2 KiB.
+const maxKeptAsked = 32
+
 // take1 is the request whose command is answered next.
 func (f *httpFraming) take1() (a asked) {
-	a = f.asked[0]
-	if f.asked = f.asked[1:]; len(f.asked) == 0 {
+	a = f.asked[f.taken]
+	f.asked[f.taken] = asked{} // what it refers to
+	if f.taken++; f.taken < len(f.asked) {
+		return a
+	}
+	if f.asked, f.taken = f.asked[:0], 0; cap(f.asked) > maxKeptAsked {
 		f.asked = nil
 	}
 	return a

@@ -72,3 +72,42 @@ func benchmarkTurns(b *testing.B, opts Options) {
 		}
 	}
 }
+
+// BenchmarkTurnHTTP is a turn of requests about keys.
+func BenchmarkTurnHTTP(b *testing.B) {
+	const get = "GET /kv/key:%012d HTTP/1.1\r\nHost: 127.0.0.1:1987\r\n\r\n"
+	const put = "PUT /kv/key:%012d HTTP/1.1\r\nHost: 127.0.0.1:1987\r\nContent-Length: 22\r\n\r\n\"value:00000000000001\""
+	for _, method := range []string{"get", "put"} {
+		for _, depth := range []int{1, 16} {
+			b.Run(fmt.Sprintf("method=%s/depth=%d", method, depth), func(b *testing.B) {
+				h := newHarness(b, Options{})
+				rng := rand.New(rand.NewPCG(1, 1))
+				turn := func(in []byte) {
+					used, more := h.loop.turn(h.conn, in)
+					if used != len(in) || more {
+						b.Fatal("the turn is not over")
+					}
+					h.loop.pipe.out = h.loop.pipe.out[:0]
+				}
+				for k := range 10_000 {
+					turn(fmt.Appendf(nil, put, k))
+				}
+				var turns [][]byte
+				for range 100 {
+					var in []byte
+					for range depth {
+						in = fmt.Appendf(in, map[string]string{"get": get, "put": put}[method], rng.IntN(10_000))
+					}
+					turns = append(turns, in)
+				}
+				done := 0
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					turn(turns[i%100])
+					done += depth
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(done), "ns/request")
+			})
+		}
+	}
+}

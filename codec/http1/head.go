@@ -161,6 +161,7 @@ const (
 	inName   = 1 << iota // of a method or a header's name
 	inLine               // of a line: no control character
 	inTarget             // of a target
+	inHost               // of a host and a port
 )
 
 var classes = func() (table [256]uint8) {
@@ -175,6 +176,9 @@ var classes = func() (table [256]uint8) {
 		}
 		if c > ' ' && c != 0x7F {
 			table[i] |= inTarget
+			if bytes.IndexByte([]byte(`/\?#@,`), c) < 0 {
+				table[i] |= inHost
+			}
 		}
 	}
 	return table
@@ -201,15 +205,9 @@ func ParseHead(text []byte) (h Head, err error) {
 		if line, rest = cutLine(rest); len(line) == 0 {
 			break
 		}
-		if !consistsOf(line, inLine) {
-			return h, errControl
-		}
-		if line[0] == ' ' || line[0] == '\t' {
-			return h, errFolded
-		}
 		colon := bytes.IndexByte(line, ':')
-		if colon <= 0 || !consistsOf(line[:colon], inName) {
-			return h, errHeaderName
+		if colon <= 0 || !consistsOf(line[:colon], inName) || !consistsOf(line[colon+1:], inLine) {
+			return h, headerFault(line)
 		}
 		kind, value := lookup(line[:colon]), trim(line[colon+1:])
 		if kind < numOnce {
@@ -249,14 +247,25 @@ func cutLine(text []byte) (line, rest []byte) {
 	return text[:end-1], text[end+1:]
 }
 
+// headerFault is what is wrong with a line that is no header.
+func headerFault(line []byte) error {
+	switch {
+	case !consistsOf(line, inLine):
+		return errControl
+	case line[0] == ' ' || line[0] == '\t':
+		return errFolded
+	}
+	return errHeaderName
+}
+
 // requestLine reads the first line. The target is in Path until it is looked at.
 func (h *Head) requestLine(line []byte) error {
-	if !consistsOf(line, inLine) {
-		return errControl
-	}
 	method, target, major, minor, ok := cutRequestLine(line)
 	switch {
 	case !ok || !consistsOf(method, inName) || !consistsOf(target, inTarget):
+		if !consistsOf(line, inLine) {
+			return errControl
+		}
 		return errRequestLine
 	case major != '1' || minor > '1':
 		return errVersion
@@ -268,9 +277,11 @@ func (h *Head) requestLine(line []byte) error {
 // IsRequestLine reports whether a line, without its end, has the form of a request's first: a
 // method, a target and any version of HTTP, whatever they are made of.
 func IsRequestLine(line []byte) bool {
-	_, _, _, _, ok := cutRequestLine(line)
-	return ok
+	_, target, _, _, ok := cutRequestLine(line)
+	return ok && bytes.IndexByte(target, ' ') < 0 && bytes.IndexByte(line, '\t') < 0
 }
+
+// cutRequestLine cuts at the first space and at the last one, whatever is between.
 
 func cutRequestLine(line []byte) (method, target []byte, major, minor byte, ok bool) {
 	space, last := bytes.IndexByte(line, ' '), bytes.LastIndexByte(line, ' ')
@@ -282,7 +293,7 @@ func cutRequestLine(line []byte) (method, target []byte, major, minor byte, ok b
 	if !ok || len(version) != 3 || version[1] != '.' || !isDigit(version[0]) || !isDigit(version[2]) {
 		return nil, nil, 0, 0, false
 	}
-	return method, target, version[0], version[2], bytes.IndexByte(target, ' ') < 0 && bytes.IndexByte(line, '\t') < 0
+	return method, target, version[0], version[2], true
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
@@ -302,7 +313,7 @@ func trim(b []byte) []byte {
 func (h *Head) header(kind header, value []byte) error {
 	switch kind {
 	case headerHost:
-		if bytes.ContainsAny(value, " \t/\\?#@,") {
+		if !consistsOf(value, inHost) {
 			return errHost
 		}
 		h.Host = value
@@ -383,6 +394,9 @@ func (h *Head) protocols(list []byte) {
 // target takes the target apart: RFC 9112 section 3.2.
 func (h *Head) target() error {
 	target := h.Path
+	if target[0] == '/' {
+		return h.origin(target)
+	}
 	if authority, path, ok := absolute(target); ok {
 		if h.Minor == 1 && !bytes.EqualFold(authority, h.Host) || len(authority) == 0 || bytes.IndexByte(authority, '@') >= 0 {
 			return errOtherHost
@@ -403,6 +417,11 @@ func (h *Head) target() error {
 	if target[0] != '/' && !(string(target) == "*" && string(h.Method) == "OPTIONS") {
 		return errTarget
 	}
+	return h.origin(target)
+}
+
+// origin takes a path and a query apart.
+func (h *Head) origin(target []byte) error {
 	h.Path, h.Query, _ = bytes.Cut(target, []byte("?"))
 	return noFragment(target)
 }
