@@ -369,6 +369,43 @@ func TestSnapshotsAreMade(t *testing.T) {
 	}
 }
 
+// TestSnapshotIsDue: when the log has grown, and the last snapshot is long enough ago, or it
+// has grown by far too much.
+func TestSnapshotIsDue(t *testing.T) {
+	r := newRand(t)
+	o := open(t, newMemFS(), 4, small(EverySec))
+	l := o.NewLane(func(uint64, error) {})
+	grow := func(by int64) {
+		for to := o.position + uint64(by); o.position < to; {
+			work(r, o, l, 1)
+		}
+	}
+	s := &o.snapshots
+	isDue := func(what string, want bool) {
+		t.Helper()
+		if got := o.snapshotIsDue(); got != want {
+			t.Errorf("%s: due %v", what, got)
+		}
+		s.busy = false
+	}
+	limit := o.opts.SnapshotBytes
+	isDue("at first", false)
+	s.position = o.position
+	grow(limit + 1)
+	isDue("grown, and none yet", true)
+	s.last = SnapshotInfo{Duration: time.Hour, Ended: time.Now().Add(-restParts*time.Hour + time.Minute)}
+	isDue("not long ago", false)
+	s.last.Ended = s.last.Ended.Add(-time.Minute)
+	isDue("long ago", true)
+	s.last.Ended = time.Now()
+	grow((mostParts - 2) * limit)
+	isDue("just now", false)
+	grow(limit)
+	isDue("grown by too much", true)
+	s.bytes = limit * 2
+	isDue("no more than the last snapshot allows", false)
+}
+
 // TestRecycled: segments that nothing needs are used again, and what was in them is not
 // taken for the log's.
 func TestRecycled(t *testing.T) {
