@@ -172,6 +172,22 @@ func TestHTTPCertificates(t *testing.T) {
 			t.Errorf("%d: %s %s: %d %s, want %d", i, step.method, step.path, status, text, step.status)
 		}
 	}
+	// A WebSocket is the certificate's user's, whoever an AUTH in a body before it was of.
+	ws := s.lines(t, config)
+	login := `{"AUTH":{"token":"` + carol + `"}}`
+	ws.sendRaw("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + strconv.Itoa(len(login)) + "\r\n\r\n" + login +
+		"GET / HTTP/1.1\r\n" + goodHeaders + "\r\n" + string(maskedText(`{"GET":["common:key"]}`)))
+	for _, want := range []int{200, 101} {
+		resp, err := http.ReadResponse(ws.r, nil)
+		if err != nil || resp.StatusCode != want {
+			t.Fatalf("%v, %v; want %d", resp, err, want)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+	}
+	answer := make([]byte, 2+len(`{"GET_RSP":{"st":13,`))
+	if _, err := io.ReadFull(ws.r, answer); err != nil || string(answer[2:]) != `{"GET_RSP":{"st":13,` {
+		t.Errorf("a WebSocket after another's AUTH: %q, %v", answer, err)
+	}
 	// A certificate's user who is removed while the connection is another's is nobody on it.
 	if status, _, _ := bob.do("GET", "/kv/bob:key", "", "Authorization", "Bearer "+carol); status != 200 {
 		t.Fatalf("%d", status)

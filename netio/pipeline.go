@@ -49,10 +49,6 @@ type pipeline struct {
 	cost    costs  // of the turn so far
 	untimed int    // batches since the last one that was timed
 
-	minKey int    // how many characters a key has at least
-	date   []byte // of HTTP's responses
-	dated  int64  // the second that it names
-
 	words   [][]byte     // of one command of Redis's protocol
 	service *respService // what its commands need of the server
 
@@ -70,6 +66,11 @@ type pipeline struct {
 	refusing   codec.Status // what writes are answered with, unless it is StatusOK
 	refusedBy  string       // and why
 	end        error        // why the connection ends
+
+	// For HTTP. They are last: before the turn's fields they cost a SET that is sent 64 deep 1.7 %.
+	minKey int    // how many characters a key has at least
+	date   []byte // of responses
+	dated  int64  // the second that it names
 }
 
 // admitted is what has been decoded and not been answered yet.
