@@ -52,6 +52,14 @@ func (ch *chunkState) findRun(pages int) (at int, ok bool) {
 	return 0, false
 }
 
+// freeFrom returns how many pages from one on are free, most of them at most.
+func (ch *chunkState) freeFrom(at, most int) (n int) {
+	for n < most && at+n < chunkPages && ch.free[(at+n)/64]>>((at+n)%64)&1 != 0 {
+		n++
+	}
+	return n
+}
+
 // findUsed returns how many of these pages are in use.
 func (ch *chunkState) findUsed(at, pages int) int {
 	n := 0

@@ -121,7 +121,7 @@ var (
 		everyShard:  true,
 		garbagePart: 16, leastGarbage: pageBytes,
 		scatteredPart: 32, leastScattered: 256,
-		keptChunks: 4, keptPart: 64,
+		keptChunks: 1, keptPart: 256,
 	}
 	// scarce is for a store at rest that has little more room below its ceiling than what
 	// resting may leave: see spared. Not yet measured against other numbers.
@@ -129,7 +129,7 @@ var (
 		everyShard: true, rests: true,
 		garbagePart: 32, leastGarbage: pageBytes / 2,
 		scatteredPart: 1024, leastScattered: 16,
-		keptChunks: 4, keptPart: 64,
+		keptChunks: 1, keptPart: 256,
 	}
 )
 

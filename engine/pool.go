@@ -172,6 +172,32 @@ func (p *pool) findLocked(pages int) (c, at int, ok bool) {
 	return 0, 0, false
 }
 
+// allocUpTo takes the lowest free page and those after it that are free, most of them at
+// most. So what index leaves between its runs, of other lengths each time that it grows, is
+// used up: with blocks of a fixed length 1 byte a key of 10 M stayed free.
+func (p *pool) allocUpTo(most, spare int) (r run, ok bool) {
+	r, ok = p.tryUpTo(most, spare)
+	for !ok && p.releaseCleared() {
+		r, ok = p.tryUpTo(most, spare)
+	}
+	return r, ok
+}
+
+func (p *pool) tryUpTo(most, spare int) (r run, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	page, ok := p.allocLocked(1, spare)
+	if !ok {
+		return run{}, false
+	}
+	most = min(most-1, p.leftLocked()-spare)
+	more := p.chunks[page/chunkPages].freeFrom(int(page%chunkPages)+1, most)
+	if more > 0 {
+		p.takeLocked(int(page/chunkPages), int(page%chunkPages)+1, more)
+	}
+	return run{page, 1 + more}, true
+}
+
 // left is how many pages there are below the ceiling, the reserve included.
 func (p *pool) left() int {
 	p.mu.Lock()

@@ -288,14 +288,14 @@ func TestCompactionReverts(t *testing.T) {
 	var b engine.Batch
 	n := 40 * engine.ChunkBytes / 128
 	for i := range n {
-		b.Add(engine.Set, fmt.Appendf(nil, "key%d", i), fmt.Appendf(nil, "%0100d", i))
+		b.Add(engine.Set, fmt.Appendf(nil, "key%06d", i), fmt.Appendf(nil, "%0100d", i))
 	}
 	applyBoth(t, e, o, &b)
 	e.Settle()
 	release := hold(t, e)
 	for i := range n {
 		if i%10 < 4 {
-			b.Add(engine.Remove, fmt.Appendf(nil, "key%d", i), nil)
+			b.Add(engine.Remove, fmt.Appendf(nil, "key%06d", i), nil)
 		}
 	}
 	applyBoth(t, e, o, &b)
@@ -308,19 +308,19 @@ func TestCompactionReverts(t *testing.T) {
 	}
 	checkSame(t, e, o)
 	release = hold(t, e)   // a shard that is being compacted takes nothing new
-	for i := range n / 3 { // about as many as were removed
-		b.Add(engine.Set, fmt.Appendf(nil, "new%d", i), fmt.Appendf(nil, "%0100d", i))
+	for i := range n / 3 { // about as many as were removed, and as long
+		b.Add(engine.Set, fmt.Appendf(nil, "new%06d", i), fmt.Appendf(nil, "%0100d", i))
 	}
 	applyBoth(t, e, o, &b)
 	release()
 	checkSame(t, e, o)
 	failing.Store(false)
 	for i := range n / 3 {
-		b.Add(engine.Remove, fmt.Appendf(nil, "new%d", i), nil)
+		b.Add(engine.Remove, fmt.Appendf(nil, "new%06d", i), nil)
 	}
 	for i := range n { // more garbage than last time
 		if i%10 == 4 {
-			b.Add(engine.Remove, fmt.Appendf(nil, "key%d", i), nil)
+			b.Add(engine.Remove, fmt.Appendf(nil, "key%06d", i), nil)
 		}
 	}
 	applyBoth(t, e, o, &b)
