@@ -246,10 +246,22 @@ func (p *pipeline) admitRequest(f *httpFraming, src []byte, at int, resumed bool
 	if r.Upgrade != nil && string(r.Method) == http.MethodGet && asksForWebSocket(r.Upgrade) {
 		return p.upgradeRequest(f, &r, end)
 	}
-	if status, why := f.mayAsk(&r); status != 0 {
-		return p.reply(f, &r, end, status, why)
+	if status, err := f.mayAsk(&r); err != nil {
+		size, got := p.reply(f, &r, end, status, err.Error())
+		if got == outcomeDone { // else it is looked at once more
+			p.notePage(err)
+		}
+		return size, got
 	}
 	return p.route(f, &r, end)
+}
+
+// notePage has the operator told of a web page that was refused, if that is what err is about.
+func (p *pipeline) notePage(err error) {
+	switch err.(type) {
+	case *originError, *hostError:
+		p.refusedPage(err)
+	}
 }
 
 // upgradeRequest serves the request of a WebSocket.
@@ -259,6 +271,7 @@ func (p *pipeline) upgradeRequest(f *httpFraming, r *httpRequest, size int) (int
 	}
 	answer, proof, refused := upgrade(f.opts, &r.Head)
 	if refused != nil {
+		p.notePage(refused.err)
 		p.endWith(refused)
 		return 0, outcomeDone
 	}

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -41,27 +42,29 @@ const maxPutBytes = 1 << 20
 const keyPath = "/kv/"
 
 // mayAsk returns the status and the reason with which a request is refused, whatever it asks
-// for; 0 if it isn't.
-func (f *httpFraming) mayAsk(r *httpRequest) (status int, why string) {
+// for; nil if it isn't.
+func (f *httpFraming) mayAsk(r *httpRequest) (status int, why error) {
 	if (r.Chunked || r.Length > 0) && !r.is(http.MethodPost, http.MethodPut) {
-		return http.StatusBadRequest, "a request with this method has no body"
+		return http.StatusBadRequest, errNoBody
 	}
 	if err := f.opts.checkOrigin(r.Origin, r.Host); err != nil {
-		return http.StatusForbidden, err.Error()
+		return http.StatusForbidden, err
 	}
 	if len(r.Origin) == 0 {
 		if f.knownBy == f.opts && bytes.Equal(f.known, r.Host) {
-			return 0, ""
+			return 0, nil
 		}
 		if err := f.opts.checkHost(r.Host); err != nil {
-			return http.StatusForbidden, err.Error()
+			return http.StatusForbidden, err
 		}
 		f.known, f.knownBy = append(f.known[:0], r.Host...), f.opts
-		return 0, ""
+		return 0, nil
 	}
 	r.asked.origin = string(r.Origin)
-	return 0, ""
+	return 0, nil
 }
+
+var errNoBody = errors.New("a request with this method has no body")
 
 // route serves a request by its path and method. Its head has size bytes.
 func (p *pipeline) route(f *httpFraming, r *httpRequest, size int) (int, outcome) {

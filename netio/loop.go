@@ -62,6 +62,7 @@ func (s *Server) newLoop(el eventLoop) *loop {
 	l := &loop{srv: s, opts: s.live.Load(), el: el, rerun: make(chan struct{}, 1)}
 	l.pipe = newPipeline(s, &l.count)
 	l.pipe.execute = l.execute
+	l.pipe.refusedPage = func(err error) { s.security.refusedPage(l.serving.remote, err) }
 	l.pipe.reserve = func(n int) bool { return l.reserve(l.serving, usage{input: n}) }
 	if s.gate != nil {
 		l.pipe.users = &door{gate: s.gate, log: &s.security, spawn: s.background.Go, stopping: s.stopping}

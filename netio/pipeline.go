@@ -52,6 +52,8 @@ type pipeline struct {
 	words   [][]byte     // of one command of Redis's protocol
 	service *respService // what its commands need of the server
 
+	refusedPage func(error) // is told of a request of a web page that was refused
+
 	users *door // what it needs of the server's users; nil: there are none
 
 	// Of the turn that is being run.

@@ -12,8 +12,8 @@ import (
 	"keyframe/netio/access"
 )
 
-// This file is what an operator is told of users: who was refused what, and what admins have
-// done. Loops hand their lines on and never wait for the log. Refusals, which anybody can
+// This file is what an operator is told of users and of web pages: who was refused what, and
+// what admins have done. Loops hand their lines on and never wait for the log. Refusals, which anybody can
 // cause, are limited; what an admin did is not. No line has a secret: of a proof the name is
 // logged only if it is a user's, since some write their password in its place.
 
@@ -22,6 +22,8 @@ const (
 	maxQueuedLines = 1024
 	// maxRefusalLines is how many refusals are logged a second.
 	maxRefusalLines = 20
+	// maxReasonBytes is how much of a reason is logged that has a client's words in it.
+	maxReasonBytes = 300
 )
 
 // securityLog takes lines from any goroutine.
@@ -67,7 +69,7 @@ func (s *securityLog) write(stopped <-chan struct{}) {
 
 func (s *securityLog) writeLine(line securityLine) {
 	if n := s.lost.Swap(0); n > 0 {
-		s.log.Warn("lines about users were lost: the log is too slow", "lines", n)
+		s.log.Warn("lines about refusals were lost: the log is too slow", "lines", n)
 	}
 	s.log.Log(context.Background(), line.level, line.msg, line.attrs...)
 }
@@ -129,6 +131,12 @@ func (s *securityLog) refused(who *identity, command, reason string) {
 // denied logs a command some of whose keys its user may not use.
 func (s *securityLog) denied(who *identity, op codec.Opcode, keys int) {
 	s.limited("refused", "source", sourceText(who.remote), "user", who.user(), "reason", "keys outside of the user's prefixes", "command", op.String(), "keys", keys)
+}
+
+// refusedPage logs a request of a web page that may not use this server.
+func (s *securityLog) refusedPage(remote net.Addr, err error) {
+	reason := err.Error() // with what the page's host has sent
+	s.limited("refused", "source", sourceText(remote), "reason", reason[:min(len(reason), maxReasonBytes)])
 }
 
 // failed logs a proof that was refused.

@@ -119,8 +119,8 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 	s.live.Store(&s.opts)
 	if opts.Users != nil {
 		s.gate = access.NewGate(opts.Users)
-		s.security.init(s.log)
 	}
+	s.security.init(s.log)
 	s.budget.init(&s.opts)
 	if err := s.initTLS(); err != nil {
 		return nil, err
@@ -162,9 +162,7 @@ func (s *Server) Start() error {
 	if s.opts.TLSCert != "" {
 		s.background.Go(s.watchCertificates)
 	}
-	if s.gate != nil {
-		s.background.Go(func() { s.security.write(s.stopped) })
-	}
+	s.background.Go(func() { s.security.write(s.stopped) })
 	for _, ln := range s.listeners {
 		s.acceptors.Go(func() { s.accept(ln) })
 	}
