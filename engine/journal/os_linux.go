@@ -53,8 +53,7 @@ func lowPriority() {
 }
 
 // sleepThread sleeps with the thread. time.Sleep would wait for the poller of the network,
-// which counts in milliseconds when nothing else is to be done: pauses of 200 µs came to more
-// than one millisecond, and a snapshot to three times its time.
+// which counts in milliseconds when nothing else is to be done: 200 µs came to more than one.
 func sleepThread(d time.Duration) {
 	ts := unix.NsecToTimespec(int64(d))
 	for unix.Nanosleep(&ts, &ts) == unix.EINTR {
