@@ -22,6 +22,7 @@ RIVALS   ?=
 SECTIONS ?=
 COMPAREARGS ?=
 VULNARGS ?=
+PGO       = cmd/keyframe-server/default.pgo
 PROFILE_LOAD ?= --keys 10 --depth 16
 PROFILE_SECONDS ?= 10
 FIGURES   = $(GO) -C bench/figures run .
@@ -37,11 +38,12 @@ nested = set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module &&
 ours   = set -e; for module in $(OURS); do echo "== $$module"; (cd $$module && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile node-deps clean soak sim linear bench-engine bench-codec bench-rivals bench-eviction bench-floods
+.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile pgo node-deps clean soak sim linear bench-engine bench-codec bench-rivals bench-eviction bench-floods
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# The server is compiled for the profile beside its main package, which go build finds there.
 build: ## build the commands into bin/
 	$(GO) build -o bin/ ./cmd/...
 
@@ -53,13 +55,15 @@ test: ## run every test; those of the codec also without its assembly
 	$(GO) test -timeout $(TEST_TIMEOUT) -tags purego ./codec/...
 	@$(call nested,$(GO) test -timeout $(TEST_TIMEOUT) ./...)
 
+# With a profile everything is compiled once more for the command that has it. make test does that,
+# so that what is tested is what make build makes; the others need not.
 race: ## run every test under the race detector; those of the codec, which has one goroutine, with less work
-	$(GO) test -timeout $(RACE_TIMEOUT) -race $$($(GO) list ./... | grep -v /codec)
+	$(GO) test -timeout $(RACE_TIMEOUT) -pgo=off -race $$($(GO) list ./... | grep -v /codec)
 	$(GO) test -timeout $(RACE_TIMEOUT) -race -short ./codec/...
 	@$(call ours,$(GO) test -timeout $(RACE_TIMEOUT) -race ./...)
 
-invariants: ## run every test with the invariant checks compiled in, and less work
-	$(GO) test -timeout $(RACE_TIMEOUT) -short -tags invariants ./...
+invariants: ## run the tests of what has invariant checks with those compiled in, and less work
+	$(GO) test -timeout $(RACE_TIMEOUT) -pgo=off -short -tags invariants ./engine/... ./netio/... ./cmd/keyframe-server
 
 fuzz: ## fuzz every target for FUZZTIME each
 	@set -e; for pkg in $$($(GO) list ./...); do \
@@ -71,8 +75,8 @@ fuzz: ## fuzz every target for FUZZTIME each
 
 lint: ## gofmt, go vet, staticcheck, a tidy go.mod, in every module
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt: $$out"; exit 1; fi
-	$(GO) vet ./...
-	$(GO) vet -tags invariants ./...
+	$(GO) vet -pgo=off ./...
+	$(GO) vet -pgo=off -tags invariants ./...
 	$(GO) vet -tags purego ./codec/...
 	@staticcheck=$$($(GO) -C .ci tool -n staticcheck); set -ex; $$staticcheck ./...; $(GO) mod tidy -diff; $(GO) -C .ci mod tidy -diff; \
 	$(call nested,$(GO) vet ./... && $$staticcheck ./... && $(GO) mod tidy -diff)
@@ -80,7 +84,7 @@ lint: ## gofmt, go vet, staticcheck, a tidy go.mod, in every module
 cross: ## go vet for the other systems: what is built and tested there must compile
 	@set -e; for target in linux/arm64 darwin/arm64 freebsd/amd64; do \
 	  echo "== $$target"; \
-	  export GOOS=$${target%/*} GOARCH=$${target#*/}; $(GO) vet ./...; \
+	  export GOOS=$${target%/*} GOARCH=$${target#*/}; $(GO) vet -pgo=off ./...; \
 	  $(call ours,$(GO) vet ./...); \
 	done
 
@@ -95,7 +99,7 @@ bench-full: ## the same for every combination, stores of 50 M keys included (a d
 	$(GO) test ./bench -run '^$$' -bench '$(SUITE)' -grid full -maxkeys 50000000 -benchtime 0.1s -cpu 2 -timeout 0
 
 bench-smoke: ## run every benchmark once
-	$(GO) test -timeout $(RACE_TIMEOUT) -run '^$$' -bench . -benchtime 1x ./...
+	$(GO) test -timeout $(RACE_TIMEOUT) -pgo=off -run '^$$' -bench . -benchtime 1x ./...
 	@$(call nested,$(GO) test -timeout $(RACE_TIMEOUT) -run '^$$' -bench . -benchtime 1x ./...)
 
 bench-compare: ## benchmarks of OLD=revision and of this tree in turn, and benchstat (BENCH=, ROUNDS=, BENCHARGS=)
@@ -137,6 +141,23 @@ profile: build ## profiles and a trace of a server under load, into bench/profil
 	  echo "== $${of%=*}"; $(GO) tool pprof -top -nodecount 25 -sample_index "$${of#*=}" $$dir/$${of%=*}.pprof; \
 	done > $$dir/top.txt; \
 	sed '/^== heap/,$$d' $$dir/top.txt
+
+# In memory and with a journal, all framings, reads and writes, and three sizes of a command get the
+# same time.
+pgo: build ## record the profile that the server is compiled for (two minutes; wants an idle machine)
+	@set -e; admin=http://127.0.0.1:19871; dir=$$(mktemp -d); load="./bin/keyframe-benchmark --addr 127.0.0.1:19870 --quiet --warm-up 0"; \
+	trap 'kill $$server $$get 2> /dev/null || true; wait; rm -rf $$dir' EXIT; \
+	for data in "" "--data-dir $$dir/data"; do \
+	  ./bin/keyframe-server $$data --listen 127.0.0.1:19870 --admin 19871 --loops 1 --log-level error & server=$$!; \
+	  curl -sf -o /dev/null --retry 20 --retry-delay 1 --retry-connrefused $$admin/readyz; \
+	  $$load --fill --requests 1 > /dev/null; \
+	  curl -sSf -o $$dir/$$server.pprof "$$admin/debug/pprof/profile?seconds=50" & get=$$!; \
+	  for framing in "" --websocket --resp; do for mix in set get; do for size in "1 --depth 64" "10 --depth 16" "100 --depth 4"; do \
+	    $$load $$framing --mix $$mix --keys $$size --duration 2.8s; \
+	  done; done; done; \
+	  wait $$get; kill $$server; wait $$server; \
+	done; \
+	$(GO) tool pprof -proto $$dir/*.pprof > $$dir/both; cp $$dir/both $(PGO)
 
 node-deps: ## install what the Node test needs
 	npm ci --prefix $(NODE_DIR) --no-audit --no-fund
