@@ -158,13 +158,19 @@ func TestNodeRedisClients(t *testing.T) {
 	if _, err := os.Stat("testdata/node/node_modules/ioredis"); err != nil {
 		t.Skip("ioredis is missing: run make node-deps")
 	}
-	s := startServer(t, netio.Options{})
-	_, port, err := net.SplitHostPort(s.tcp)
-	if err != nil {
-		t.Fatal(err)
+	drive := func(t *testing.T, s *testServer, args ...string) {
+		_, port, err := net.SplitHostPort(s.tcp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(node, append([]string{"testdata/node/redis.mjs", port}, args...)...).CombinedOutput()
+		if err != nil || string(out) != "ok\n" {
+			t.Fatalf("%v: %s", err, out)
+		}
 	}
-	out, err := exec.Command(node, "testdata/node/redis.mjs", port).CombinedOutput()
-	if err != nil || string(out) != "ok\n" {
-		t.Fatalf("%v: %s", err, out)
-	}
+	t.Run("plain", func(t *testing.T) { drive(t, startServer(t, netio.Options{})) })
+	t.Run("TLS and users", func(t *testing.T) {
+		s, _ := startAsBob(t, "own:")
+		drive(t, s.testServer, s.ca.File, bobsPassword)
+	})
 }

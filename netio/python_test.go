@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"keyframe/netio"
-	"keyframe/netio/access"
 )
 
 // python returns the path of a Python that has the package, or skips the test. It looks for
@@ -32,19 +31,6 @@ func pythonSays(t *testing.T, python, script string, args ...string) {
 	}
 }
 
-// startForPython starts a server with TLS, and a user bob of the keys that begin with py:.
-func startForPython(t *testing.T) (s *tlsServer, token string) {
-	path := filepath.Join(t.TempDir(), "users.json")
-	own := []string{"py:"}
-	if err := access.Change(path, true, func(f *access.File) error {
-		return f.Add("bob", []byte(bobsPassword), access.Rights{Read: own, Write: own, Scan: own}, false)
-	}); err != nil {
-		t.Fatal(err)
-	}
-	token = newToken(t, path, "bob")
-	return startTLS(t, netio.Options{Users: loadUsers(t, path)}), token
-}
-
 // TestPythonRedis drives a server with redis-py.
 func TestPythonRedis(t *testing.T) {
 	python := python(t, "redis")
@@ -56,7 +42,7 @@ func TestPythonRedis(t *testing.T) {
 		pythonSays(t, python, "redis_client.py", port)
 	})
 	t.Run("TLS and users", func(t *testing.T) {
-		s, _ := startForPython(t)
+		s, _ := startAsBob(t, "py:")
 		_, port, err := net.SplitHostPort(s.tcp)
 		if err != nil {
 			t.Fatal(err)
@@ -72,7 +58,7 @@ func TestPythonWebSockets(t *testing.T) {
 		pythonSays(t, python, "websocket_client.py", "ws://"+startServer(t, netio.Options{}).tcp+"/")
 	})
 	t.Run("TLS and users", func(t *testing.T) {
-		s, token := startForPython(t)
+		s, token := startAsBob(t, "py:")
 		_, port, err := net.SplitHostPort(s.tcp)
 		if err != nil {
 			t.Fatal(err)

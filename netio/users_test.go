@@ -65,6 +65,17 @@ func newToken(t *testing.T, path, user string) (token string) {
 	return token
 }
 
+// startAsBob starts a server with TLS and one user, bob, of the keys that begin with prefix.
+func startAsBob(t *testing.T, prefix string) (s *tlsServer, token string) {
+	t.Helper()
+	path, own := filepath.Join(t.TempDir(), "users.json"), []string{prefix}
+	changeUsers(t, path, func(f *access.File) error {
+		return f.Add("bob", []byte(bobsPassword), access.Rights{Read: own, Write: own, Scan: own}, false)
+	})
+	token = newToken(t, path, "bob")
+	return startTLS(t, netio.Options{Users: loadUsers(t, path)}), token
+}
+
 func loadUsers(t *testing.T, path string) *access.Users {
 	t.Helper()
 	us, err := access.Load(path)

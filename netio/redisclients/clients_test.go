@@ -2,10 +2,12 @@ package redisclients
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"keyframe/netio"
+	"keyframe/netio/access"
 	"keyframe/netio/netiotest"
 )
 
@@ -25,6 +28,28 @@ func start(t *testing.T) (addr string) {
 	t.Helper()
 	s, _ := netiotest.Start(t, netio.Options{})
 	return s.Addrs()[0].String()
+}
+
+const password = "correct horse"
+
+// startSecured serves TLS and a user bob, who may use the keys that begin with own:.
+func startSecured(t *testing.T) (addr string, config *tls.Config, caFile string) {
+	t.Helper()
+	path, own := filepath.Join(t.TempDir(), "users.json"), []string{"own:"}
+	err := access.Change(path, true, func(f *access.File) error {
+		return f.Add("bob", []byte(password), access.Rights{Read: own, Write: own, Scan: own}, false)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := access.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := netiotest.NewCA(t)
+	cert, key := ca.Server("server")
+	s, _ := netiotest.Start(t, netio.Options{Listen: []string{"tls://127.0.0.1:0"}, TLSCert: cert, TLSKey: key, Users: users})
+	return s.Addrs()[0].String(), &tls.Config{RootCAs: ca.Pool, ServerName: "localhost"}, ca.File
 }
 
 func context30(t *testing.T) context.Context {
@@ -93,6 +118,58 @@ func TestGoRedis(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestSecured: clients through TLS and as a user, who has some keys and no others.
+func TestSecured(t *testing.T) {
+	addr, config, caFile := startSecured(t)
+	for _, version := range []int{2, 3} {
+		t.Run(fmt.Sprintf("go-redis, RESP%d", version), func(t *testing.T) {
+			ctx := context30(t)
+			c := goredis.NewClient(&goredis.Options{Addr: addr, Protocol: version, TLSConfig: config, Username: "bob", Password: password})
+			defer c.Close()
+			if err := c.Set(ctx, "own:a", "1", 0).Err(); err != nil {
+				t.Error(err)
+			}
+			if n, err := c.Incr(ctx, "own:a").Result(); err != nil || n != 2 {
+				t.Errorf("INCR: %d, %v", n, err)
+			}
+			if err := c.Get(ctx, "others").Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
+				t.Errorf("another key: %v", err)
+			}
+			wrong := goredis.NewClient(&goredis.Options{Addr: addr, Protocol: version, TLSConfig: config, Username: "bob", Password: "wrong"})
+			defer wrong.Close()
+			if err := wrong.Get(ctx, "own:a").Err(); err == nil || !strings.Contains(err.Error(), "WRONGPASS") {
+				t.Errorf("a wrong password: %v", err)
+			}
+		})
+	}
+	t.Run("rueidis", func(t *testing.T) {
+		ctx := context30(t)
+		c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true, TLSConfig: config, Username: "bob", Password: password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.Do(ctx, c.B().Set().Key("own:r").Value("v").Build()).Error(); err != nil {
+			t.Error(err)
+		}
+		if err := c.Do(ctx, c.B().Get().Key("others").Build()).Error(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
+			t.Errorf("another key: %v", err)
+		}
+	})
+	t.Run("redis-cli", func(t *testing.T) {
+		at := append(hostPort(t, addr), "--tls", "--cacert", caFile, "--sni", "localhost", "--no-auth-warning", "--user", "bob", "--pass", password)
+		for _, c := range []struct{ args, want string }{
+			{"set own:c v", "OK"}, {"get own:c", "v"}, {"--scan --pattern own:c*", "own:c"},
+			{"get others", "NOPERM this user has no permissions to access one of the keys used as arguments"},
+		} {
+			out, err := exec.Command(tool(t, "redis-cli"), append(at, strings.Fields(c.args)...)...).CombinedOutput()
+			if got := strings.TrimSpace(string(out)); err != nil || got != c.want {
+				t.Errorf("%s: %q, %v, want %q", c.args, got, err, c.want)
+			}
+		}
+	})
 }
 
 // TestRueidis: rueidis, which writes the calls of many goroutines at once. It wants its own

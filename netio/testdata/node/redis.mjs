@@ -1,7 +1,10 @@
 // Drives a server with ioredis and node-redis: connect, set, get, expire, incr, pipeline, scan.
+// redis.mjs PORT [CA PASSWORD]: with the two, through TLS and as the user bob, who has the keys
+// that begin with own: and, being no admin, no INFO.
 import Redis from "ioredis";
 import { createClient } from "redis";
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 
 const port = Number(process.argv[2]);
 
@@ -51,6 +54,30 @@ async function withNodeRedis(RESP) {
   await r.close();
 }
 
+async function secured(ca, password) {
+  const r = new Redis({ host: "localhost", port, tls: { ca }, username: "bob", password, enableReadyCheck: false, maxRetriesPerRequest: 0 });
+  assert.equal(await r.set("own:io", "1"), "OK");
+  assert.equal(await r.incr("own:io"), 2);
+  await assert.rejects(r.get("others"), /NOPERM/);
+  await r.quit();
+  for (const RESP of [2, 3]) {
+    const r = createClient({ username: "bob", password, RESP, socket: { host: "localhost", port, tls: true, ca, reconnectStrategy: false } });
+    await r.connect();
+    assert.equal(await r.set("own:n", "1"), "OK");
+    assert.equal(await r.get("own:n"), "1");
+    await assert.rejects(r.get("others"), /NOPERM/);
+    await r.close();
+    const wrong = createClient({ username: "bob", password: "wrong", RESP, socket: { host: "localhost", port, tls: true, ca, reconnectStrategy: false } });
+    wrong.on("error", () => {});
+    await assert.rejects(wrong.connect(), /WRONGPASS/);
+  }
+}
+
+if (process.argv.length > 3) {
+  await secured(readFileSync(process.argv[3]), process.argv[4]);
+  console.log("ok");
+  process.exit();
+}
 await withIoredis();
 await withNodeRedis(2);
 await withNodeRedis(3);
