@@ -119,6 +119,32 @@ func (h *harness) commitWith(late, holding bool) *testCommitter {
 	return c
 }
 
+// commitInput has input come in pieces, while batches are applied and answers released now and
+// then, until nothing waits any more. name is that of the input.
+func (h *harness) commitInput(r *rand.Rand, c *testCommitter, name string, input []byte) {
+	h.t.Helper()
+	h.startReading()
+	for in := input; len(in) > 0; {
+		n := min(len(in), 1+r.IntN(1<<r.IntN(18)))
+		h.feed(in[:n])
+		in = in[n:]
+		if len(c.submitted) > 1 {
+			h.t.Fatalf("%s: %d batches of one connection wait", name, len(c.submitted))
+		}
+		for range r.IntN(3) {
+			c.step(r)
+			h.runEvents(false)
+		}
+	}
+	for rounds := 0; len(c.submitted) > 0 || len(h.loop.holding) > 0 || h.conn.stalled(); rounds++ {
+		if rounds == 10_000 {
+			h.t.Fatalf("%s: %d batches and %d connections wait for ever", name, len(c.submitted), len(h.loop.holding))
+		}
+		c.step(r)
+		h.runEvents(false)
+	}
+}
+
 // TestCommitLate: a session over both framings, in pieces, with batches that are applied
 // later, answers that are held, or both, is answered as it is without.
 func TestCommitLate(t *testing.T) {
@@ -143,26 +169,7 @@ func TestCommitLate(t *testing.T) {
 				h.srv.shares = drawShares(r)
 				h.loop.pipe.shares = h.srv.shares
 			}
-			h.startReading()
-			for in := input; len(in) > 0; {
-				n := min(len(in), 1+r.IntN(1<<r.IntN(18)))
-				h.feed(in[:n])
-				in = in[n:]
-				if len(c.submitted) > 1 {
-					t.Fatalf("%s: %d batches of one connection wait", name, len(c.submitted))
-				}
-				for range r.IntN(3) {
-					c.step(r)
-					h.runEvents(false)
-				}
-			}
-			for rounds := 0; len(c.submitted) > 0 || len(h.loop.holding) > 0 || h.conn.stalled(); rounds++ {
-				if rounds == 10_000 {
-					t.Fatalf("%s: %d batches and %d connections wait for ever", name, len(c.submitted), len(h.loop.holding))
-				}
-				c.step(r)
-				h.runEvents(false)
-			}
+			h.commitInput(r, c, name, input)
 			if got := h.finish(); !bytes.Equal(got, want) {
 				t.Fatalf("%s, late %v, held %v: it is answered\n%.2000s\nwant\n%.2000s", name, c.late, c.holding, got, want)
 			}

@@ -52,26 +52,7 @@ func TestHTTPCommitted(t *testing.T) {
 				h.srv.shares = drawShares(r)
 				h.loop.pipe.shares = h.srv.shares
 			}
-			h.startReading()
-			for in := input; len(in) > 0; {
-				n := min(len(in), 1+r.IntN(1<<r.IntN(18)))
-				h.feed(in[:n])
-				in = in[n:]
-				if len(c.submitted) > 1 {
-					t.Fatalf("%s: %d batches of one connection wait", name, len(c.submitted))
-				}
-				for range r.IntN(3) {
-					c.step(r)
-					h.runEvents(false)
-				}
-			}
-			for rounds := 0; len(c.submitted) > 0 || len(h.loop.holding) > 0 || h.conn.stalled(); rounds++ {
-				if rounds == 10_000 {
-					t.Fatalf("%s: %d batches and %d connections wait for ever", name, len(c.submitted), len(h.loop.holding))
-				}
-				c.step(r)
-				h.runEvents(false)
-			}
+			h.commitInput(r, c, name, input)
 			got := shownResponses(t, h.finish(), heads...)
 			for j := range want {
 				if small && isPage(want[j]) && j < len(got) && isPage(got[j]) { // it ends with the turn
