@@ -305,14 +305,14 @@ func startForConformance(t *testing.T) (addr string) {
 }
 
 func runConformance(t *testing.T, addr string, tt conformanceCase) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, r, _, err := ws.Dial(ctx, "ws://"+addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	var in io.Reader = c
 	if r != nil {
 		in = io.MultiReader(bytes.NewReader(must(r.Peek(r.Buffered()))), c)

@@ -142,7 +142,7 @@ func dialler(t *testing.T, opts Options) func() *net.TCPConn {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = c.Close() })
-		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(patience))
 		return c.(*net.TCPConn)
 	}
 }

@@ -16,6 +16,9 @@ import (
 	"keyframe/netio/frame"
 )
 
+// patience is how long a test waits for an event until it gives up; no test takes that long.
+const patience = time.Minute
+
 // harness drives one connection's turns without gnet: the test feeds the bytes,
 // cut as it likes, and reads what the server wrote from a socket pair.
 type harness struct {
@@ -133,7 +136,7 @@ func (h *harness) runEvents(wait bool) {
 			select {
 			case f := <-h.events:
 				h.events <- f
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				h.t.Fatal("the writer reports nothing")
 			}
 		}
@@ -161,14 +164,14 @@ func (h *harness) awaitEnd() []byte {
 		case f := <-h.events:
 			f()
 			h.runReady()
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			h.t.Fatal("the connection does not end")
 		}
 	}
 	var got []byte
 	select {
 	case got = <-h.output:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		h.t.Fatal("the client isn't shown the end")
 	}
 	close(h.srv.stopped)

@@ -137,7 +137,7 @@ func dialDisk(t *testing.T, addr string) *diskClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = nc.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() { _ = nc.Close() })
 	return &diskClient{nc, bufio.NewReader(nc)}
 }
@@ -213,7 +213,7 @@ func TestJournalHolds(t *testing.T) {
 		clients[i].send(t, fmt.Sprintf(`{"SET":{"number-%d":%d}}`+"\n"+`{"GET":["number-%d"]}`+"\n", i, i, i))
 	}
 	reader := dialDisk(t, s.addr)
-	for deadline := time.Now().Add(30 * time.Second); s.store.Len() < conns || stands.Load() == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); s.store.Len() < conns || stands.Load() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d keys are set", s.store.Len())
 		}
@@ -265,7 +265,7 @@ func TestJournalReads(t *testing.T) {
 		queries++
 	}
 	bytes := uint64(0)
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		for _, p := range probes {
 			const answer = `{"GET_RSP":{"st":0,"untouched":1}}`
 			p.send(t, `{"GET":["untouched"]}`+"\n")

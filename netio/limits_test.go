@@ -244,6 +244,7 @@ func TestContract6ReaderIsNotSlow(t *testing.T) {
 		// The commands alone are more than the server lets wait: it stops
 		// reading them until the client has read.
 		c := dialLines(t, "tcp", s.tcp)
+		_ = c.SetDeadline(time.Now().Add(10 * patience))
 		const commands = 300_000
 		go func() {
 			batch := strings.Repeat("{\"GET\":[\"small_value\",\"no_such_key\"]}\n", 1000)

@@ -369,7 +369,7 @@ func jsonOf(text string) string {
 func readSome(t *testing.T, client *os.File) []byte {
 	t.Helper()
 	buf := make([]byte, 4096)
-	if err := client.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := client.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	n, err := client.Read(buf)

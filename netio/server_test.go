@@ -23,7 +23,7 @@ import (
 
 // patience bounds every wait of the tests that drive a server: they wait for events, and
 // this is only how long until they give up.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // testServer is a running server with a store of its own.
 type testServer struct {

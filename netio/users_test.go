@@ -244,7 +244,7 @@ func TestRights(t *testing.T) {
 
 func waitForText(t *testing.T, log fmt.Stringer, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), want); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !strings.Contains(log.String(), want); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the log lacks %q:\n%s", want, log)
 		}
@@ -433,7 +433,7 @@ func TestUpgradeWithProof(t *testing.T) {
 		{"both", "Bearer " + token, []string{"keyframe", "bearer." + token}, 400, false},
 		{"two", "", []string{"bearer." + token, "bearer." + token}, 400, false},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		opts := &websocket.DialOptions{Subprotocols: tt.subprotocols, HTTPHeader: http.Header{}}
 		if tt.authorization != "" {
 			opts.HTTPHeader.Set("Authorization", tt.authorization)
@@ -514,7 +514,7 @@ func TestMoreThanAPersonCanType(t *testing.T) {
 	busy := 0
 	buf := make([]byte, 1000)
 	for _, c := range conns[20:] {
-		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(patience))
 		if n, err := c.Read(buf); err != nil {
 			t.Fatal(err)
 		} else if strings.Contains(string(buf[:n]), "too many attempts at once") {

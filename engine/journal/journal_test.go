@@ -353,7 +353,7 @@ func TestSnapshotsAreMade(t *testing.T) {
 	opts.Manual = false
 	o := open(t, fs, 4, opts)
 	l := o.NewLane(func(uint64, error) {})
-	for deadline := time.Now().Add(30 * time.Second); o.Stats().Snapshots < 3; {
+	for deadline := time.Now().Add(time.Minute); o.Stats().Snapshots < 3; {
 		work(r, o, l, 50)
 		if time.Now().After(deadline) {
 			t.Fatalf("no snapshots in 30 s: %+v", o.Stats())
