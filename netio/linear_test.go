@@ -29,6 +29,8 @@ const (
 	linearOps     = 100 // a client and round, at first
 	linearFewest  = 10  // of which a search of any order is short
 	linearDepth   = 2   // commands that a client has sent and not read the answers of
+
+	linearSearch = 20 * time.Second // for an order that explains a round
 )
 
 // keyOp is an operation on one key. A value is a number, 0 when there is none.
@@ -139,14 +141,14 @@ func TestLinearizable(t *testing.T) {
 	for began := time.Now(); decided == 0 || time.Since(began) < *linearFlag || len(found) < len(linearFaults) && rounds < 30; rounds++ {
 		history := linearRound(t, s, seed+uint64(rounds), rounds, length)
 		ops += len(history)
-		switch porcupine.CheckOperationsTimeout(keyModel, history, patience) {
+		switch porcupine.CheckOperationsTimeout(keyModel, history, linearSearch) {
 		case porcupine.Illegal:
 			t.Fatalf("round %d: no order of the operations explains the answers", rounds)
 		case porcupine.Unknown:
 			// The more operations overlap, as they do on a busy machine, the longer is the
 			// search. It has proved nothing then: the next rounds are shorter.
 			if length == linearFewest {
-				t.Fatalf("round %d: %d operations are not decided in %v", rounds, len(history), patience)
+				t.Fatalf("round %d: %d operations are not decided in %v", rounds, len(history), linearSearch)
 			}
 			length = max(length/2, linearFewest)
 			continue
@@ -159,7 +161,7 @@ func TestLinearizable(t *testing.T) {
 			t.Errorf("never found: %s", name)
 		}
 	}
-	t.Logf("%d operations in %d rounds, of which %d were not decided in %v", ops, rounds, rounds-decided, patience)
+	t.Logf("%d operations in %d rounds, of which %d were not decided in %v", ops, rounds, rounds-decided, linearSearch)
 }
 
 // linearRound has every client send commands of length elements or a few more about the
@@ -401,7 +403,7 @@ func findFaults(good []porcupine.Operation, found map[string]bool) {
 			history := append([]porcupine.Operation(nil), good...)
 			if change(history, i) {
 				tries++
-				found[name] = porcupine.CheckOperationsTimeout(keyModel, history, patience) == porcupine.Illegal
+				found[name] = porcupine.CheckOperationsTimeout(keyModel, history, linearSearch) == porcupine.Illegal
 			}
 		}
 		if !found[name] {
