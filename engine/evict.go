@@ -380,7 +380,7 @@ func (s *shard) evictSlot(ev *evictor, at *slot) (room int) {
 func (s *shard) oldestNewcomer(ev *evictor, keep *slot) *slot {
 	f := &ev.filter
 	for range maxStale {
-		if f.newcomers <= int(s.keys.Load())/newcomersPart {
+		if f.newcomers == 0 || f.newcomers <= f.mostNewcomers(int(s.keys.Load())) {
 			return nil
 		}
 		if at := s.table.findNewcomer(f.popNewcomer()); at != nil && at != keep {

@@ -247,6 +247,40 @@ func testKeepsWhatIsUsed(t *testing.T, kind engine.Kind) {
 	}
 }
 
+// TestEvictAllResists: most keys that were asked for twice stay while three times as many as there
+// is room for pass through, each once; also where values are so short that the keys of a shard
+// are more than its ring is long for.
+func TestEvictAllResists(t *testing.T) {
+	for _, size := range []int{10, 100} {
+		e := newEngine(t, engine.Options{Shards: 64, MaxBytes: 4 << 20, Evict: engine.EvictAll})
+		var b engine.Batch
+		room := 0
+		for ; e.Len() == room; room++ {
+			set(e, &b, room, size, 0)
+		}
+		e.Clear()
+		e.Settle()
+		used := room / 4
+		for range 2 {
+			for i := range used {
+				set(e, &b, i, size, 0)
+			}
+		}
+		for i := used; i < used+3*room; i++ {
+			set(e, &b, i, size, 0)
+		}
+		n := 0
+		for i := range used {
+			if has(e, &b, i) {
+				n++
+			}
+		}
+		if n < used/2 {
+			t.Errorf("values of %d bytes: %d of %d keys are there", size, n, used)
+		}
+	}
+}
+
 // TestEvictForgets: keys that were asked for often, and are not any more, make room for keys
 // that are asked for now.
 func TestEvictForgets(t *testing.T) {

@@ -31,6 +31,10 @@ var _ [32 - posBits]struct{}
 // ringSize is how many newcomers the ring holds at most.
 func (f *filter) ringSize() int { return f.bytes / ringPart / 4 }
 
+// mostNewcomers is how many newcomers there may be beside a number of keys: a part of them, or
+// what leaves the ring room for another. Records of a few bytes are more than it is long for.
+func (f *filter) mostNewcomers(keys int) int { return min(keys/newcomersPart, f.ringSize()-1) }
+
 // mostBuckets is how many buckets there is room for.
 func (f *filter) mostBuckets() int { return (f.bytes - f.ringBytes()) / 8 }
 func (f *filter) ringBytes() int   { return (f.ringSize()*4 + 7) &^ 7 }
