@@ -221,6 +221,13 @@ func (p *pool) check(used, small int) error {
 		return fmt.Errorf("%d free pages, %d ready and %d committed chunks; counted %d, %d, %d",
 			p.freePages, p.ready, p.committed, free, ready, committed)
 	}
+	left := (p.maxChunks-p.committed)*chunkPages + free
+	if p.prefaulting != 0 {
+		left += chunkPages
+	}
+	if left != p.left() {
+		return fmt.Errorf("%d pages are left, counted %d", left, p.left())
+	}
 	for _, units := range p.pieces.free {
 		if units != nil {
 			for _, word := range units {

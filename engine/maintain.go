@@ -23,6 +23,7 @@ type maintainer struct {
 
 	mu            sync.Mutex
 	pendingClears []*detached // what Clear took out of the shards
+	hasCleared    atomic.Bool // there is some; written under mu
 
 	// Since the start, of a shard: compactions begun, those of them that ran out of memory
 	// and put back what they had moved, and those put off until there is more memory.
@@ -58,6 +59,7 @@ func (m *maintainer) tryAdd(d []*detached, limit int) bool {
 		return false
 	}
 	m.pendingClears = append(m.pendingClears, d...)
+	m.hasCleared.Store(len(m.pendingClears) > 0)
 	m.wake()
 	return true
 }
@@ -72,8 +74,12 @@ const (
 )
 
 // releaseCleared gives a part of what Clear took out of the shards back, and reports whether
-// there was any.
+// there was any. Operations that find no memory ask, so where nothing was cleared it takes
+// no lock.
 func (m *maintainer) releaseCleared(most int) bool {
+	if !m.hasCleared.Load() {
+		return false
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := 0
@@ -83,6 +89,7 @@ func (m *maintainer) releaseCleared(most int) bool {
 			m.pendingClears = m.pendingClears[:last]
 		}
 	}
+	m.hasCleared.Store(len(m.pendingClears) > 0)
 	return n > 0
 }
 

@@ -147,7 +147,7 @@ func (p *pool) allocPiece(size, spare int, lowest bool) (ref, bool) {
 	defer p.mu.Unlock()
 	cut, ok := p.pieces.find(size)
 	if ok && lowest {
-		if c, at, free := p.findLocked(1); free && uint64(c*chunkPages+at) < cut && p.leftLocked() > spare {
+		if c, at, free := p.findLocked(1); free && uint64(c*chunkPages+at) < cut && p.left() > spare {
 			ok = false
 		}
 	}

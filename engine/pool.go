@@ -36,8 +36,8 @@ const runBuckets = 32
 // one Engine. It takes the lowest chunk that has room, so that what is freed
 // gathers at the top, where whole chunks can go back to the system.
 //
-// mu guards everything below it; it is taken with a shard's lock held, never
-// the other way. It is held for a search of bitmaps, and for a system call only by
+// mu guards everything below it, except that leftPages is read without; it is taken with a
+// shard's lock held, never the other way. It is held for a search of bitmaps, and for a system call only by
 // allocChunksLocked at the ceiling and by endPrefaultLocked after a race.
 type pool struct {
 	mem   memory
@@ -69,6 +69,7 @@ type pool struct {
 	prefaulting int             // the one of them that is chunkPrefaulting; 0: none
 	ready       int             // usable chunks with all pages free
 	freePages   int             // in chunkReady chunks
+	leftPages   atomic.Int64    // below the ceiling, the reserve included
 	first       [runBuckets]int // no chunk below has a free run of the bucket's size
 	firstNone   int             // no chunk below is chunkNone
 	pieces      pieces          // of small indexes
@@ -90,6 +91,7 @@ func (p *pool) init(maxBytes, shards int) error {
 		all := p.maxChunks * chunkPages
 		p.reserve = min(all*4/3/shards+4*maxBlockPages, all/8)
 	}
+	p.leftPages.Store(int64(p.maxChunks * chunkPages))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// Page 0 is never handed out: reference 0 is no record.
@@ -110,15 +112,21 @@ func runBucket(pages int) int {
 // alloc takes a run of pages and returns the first. Its bytes are anything. At least
 // spare pages have to be left: the reserve, unless a compaction asks.
 func (p *pool) alloc(pages, spare int) (page uint64, ok bool) {
-	p.mu.Lock()
-	page, ok = p.allocLocked(pages, spare)
-	p.mu.Unlock()
+	page, ok = p.try(pages, spare)
 	for !ok && p.releaseCleared() {
-		p.mu.Lock()
-		page, ok = p.allocLocked(pages, spare)
-		p.mu.Unlock()
+		page, ok = p.try(pages, spare)
 	}
 	return page, ok
+}
+
+// try takes no lock if there is nothing to be had: at the ceiling every insert asks.
+func (p *pool) try(pages, spare int) (page uint64, ok bool) {
+	if p.left()-pages < spare {
+		return 0, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.allocLocked(pages, spare)
 }
 
 func (p *pool) allocLocked(pages, spare int) (uint64, bool) {
@@ -127,7 +135,7 @@ func (p *pool) allocLocked(pages, spare int) (uint64, bool) {
 		chunks = chunksOf(pages)
 		pages = chunks * chunkPages
 	}
-	if p.leftLocked()-pages < spare {
+	if p.left()-pages < spare {
 		return 0, false
 	}
 	if chunks > 0 {
@@ -184,13 +192,16 @@ func (p *pool) allocUpTo(most, spare int) (r run, ok bool) {
 }
 
 func (p *pool) tryUpTo(most, spare int) (r run, ok bool) {
+	if p.left() <= spare {
+		return run{}, false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	page, ok := p.allocLocked(1, spare)
 	if !ok {
 		return run{}, false
 	}
-	most = min(most-1, p.leftLocked()-spare)
+	most = min(most-1, p.left()-spare)
 	more := p.chunks[page/chunkPages].freeFrom(int(page%chunkPages)+1, most)
 	if more > 0 {
 		p.takeLocked(int(page/chunkPages), int(page%chunkPages)+1, more)
@@ -198,20 +209,9 @@ func (p *pool) tryUpTo(most, spare int) (r run, ok bool) {
 	return run{page, 1 + more}, true
 }
 
-// left is how many pages there are below the ceiling, the reserve included.
-func (p *pool) left() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.leftLocked()
-}
-
-func (p *pool) leftLocked() int {
-	n := (p.maxChunks-p.committed)*chunkPages + p.freePages
-	if p.prefaulting != 0 {
-		n += chunkPages
-	}
-	return n
-}
+// left is how many pages there are below the ceiling, the reserve included. Without the
+// pool's lock it is how many there were a moment ago.
+func (p *pool) left() int { return int(p.leftPages.Load()) }
 
 // takeLocked marks pages as used.
 func (p *pool) takeLocked(c, at, pages int) {
@@ -225,6 +225,7 @@ func (p *pool) takeLocked(c, at, pages int) {
 	ch.mark(at, pages, false)
 	ch.freePages -= uint16(pages)
 	p.freePages -= pages
+	p.leftPages.Add(-int64(pages))
 	if (p.committed-p.ready)*chunkPages > hintPages && !p.hintsPay.Load() {
 		p.hintsPay.Store(true)
 	}
@@ -289,6 +290,7 @@ func (p *pool) allocChunksLocked(n int) (uint64, bool) {
 		return 0, false
 	}
 	p.committed += n
+	p.leftPages.Add(-int64(n * chunkPages))
 	for i := range n {
 		p.chunks[c+i].state = chunkWhole
 	}
@@ -319,6 +321,7 @@ func (p *pool) releaseChunks(c, n int) {
 	}
 	p.firstNone = min(p.firstNone, c)
 	p.committed -= n
+	p.leftPages.Add(int64(n * chunkPages))
 	p.wakeIfFreeLocked()
 }
 
@@ -352,6 +355,7 @@ func (p *pool) releaseLocked(page uint64, pages int) {
 	ch.mark(at, pages, true)
 	ch.freePages += uint16(pages)
 	p.freePages += pages
+	p.leftPages.Add(int64(pages))
 	for i := range p.first {
 		p.first[i] = min(p.first[i], c)
 	}
@@ -379,7 +383,7 @@ func (p *pool) wakeWhenFree(n int) {
 }
 
 func (p *pool) wakeIfFreeLocked() {
-	if p.wakeAtPages > 0 && p.leftLocked() >= p.wakeAtPages {
+	if p.wakeAtPages > 0 && p.left() >= p.wakeAtPages {
 		p.wake()
 	}
 }
@@ -389,7 +393,7 @@ func (p *pool) wakeIfFreeLocked() {
 func (p *pool) takeWake() (left int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	left = p.leftLocked()
+	left = p.left()
 	if p.wakeAtPages == 0 || left < p.wakeAtPages {
 		return 0, false
 	}
