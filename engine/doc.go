@@ -212,7 +212,9 @@
 // a filter of fixed length a shard, a thirty-second of the ceiling in all, which has the
 // order of the newcomers and fingerprints of keys that were evicted. It has no lists, and a
 // key that is asked for costs a write to its slot three times at most. bench/rivals/eviction
-// compares what it keeps with other policies.
+// compares what it keeps with other policies. Each eviction asks for the cache lines that its
+// shard's next one will need, and the stages before execution for what the ghost knows of keys
+// whose tag they don't find.
 //
 // What is freed in one size doesn't make room for a larger one at once. For that another
 // thirty-second of the ceiling is kept, the loan, of which such an insert takes what it

@@ -40,24 +40,6 @@ func (p *Evict) UnmarshalText(text []byte) error {
 	return fmt.Errorf("want one of %v", evictNames)
 }
 
-// With EvictAll a slot has a state. A key that comes when the shard is full is a newcomer.
-// If it is asked for again it is one of the main keys; each time that one of those is
-// asked for its state rises. Newcomers are a tenth of the keys: when there are more, the
-// one that came first is evicted, and remembered in the ghost. Otherwise a hand goes through
-// the table, lowers the states of main keys by one, and evicts the first whose is the
-// lowest. A key that comes while the ghost remembers it is a main key at once.
-//
-// It is S3-FIFO (Yang and others, SOSP 2023) without its queues: the order of the main keys
-// is that of their hashes, which is no order at all, and which loops that don't fit like
-// better than any. bench/rivals/eviction compares it with others.
-type state uint64
-
-const (
-	newcomer  state = 0
-	mainFirst state = 1
-	mainLast  state = 1<<stateBits - 1
-)
-
 const (
 	newcomersPart = 10 // newcomers are one in so many of the keys
 	filterPart    = 32 // of the ceiling, one byte in so many is the filters'
@@ -87,24 +69,16 @@ const (
 	latePart    = 4  // a shard with more than that waits for it already; see churned
 )
 
-// touch notes that a key was asked for.
-func (s *slot) touch() {
-	if s.state() != mainLast {
-		*s += 1 << stateShift
-	}
-}
-
 // evictor is a shard's part in eviction; the shard's lock guards it.
 type evictor struct {
 	policy   Evict
 	recorded bool // the keys that are evicted are kept for the batch's effects
 
-	full     bool // the shard has been full: keys that come are newcomers
-	hand     position
-	handSlot uint64 // in the hand's group
-	filter   filter
-	debt     int // bytes that were borrowed and not paid for
-	evicted  int // keys, since the start
+	full    bool // the shard has been full: keys that come are newcomers
+	hand    hand
+	filter  filter
+	debt    int // bytes that were borrowed and not paid for
+	evicted int // keys, since the start
 
 	gone [][]byte // the evicted keys that no batch has noted yet
 }
@@ -145,20 +119,9 @@ func (p *pool) initEvictors(policy Evict, shards int, recorded bool) {
 	}
 }
 
-// firstState is that of a key that comes.
-func (ev *evictor) firstState(h hash) state {
-	if ev.policy != EvictAll {
-		return newcomer
-	}
-	if !ev.full || ev.filter.recall(h.position(), h.tag()) || ev.filter.newcomers == ev.filter.ringSize() {
-		return mainFirst
-	}
-	return newcomer
-}
-
 // clear forgets what was known of the keys of a shard that has none any more.
 func (ev *evictor) clear() {
-	ev.full, ev.debt, ev.hand, ev.handSlot = false, 0, 0, 0
+	ev.full, ev.debt, ev.hand = false, 0, hand{}
 	ev.filter.oldest, ev.filter.newcomers = 0, 0
 }
 
@@ -206,7 +169,7 @@ func (s *shard) insertEvicting(h hash, key []byte, c *content, keep *slot) Statu
 		ev.debt += max(s.table.bytes-index, 0)
 	}
 	if st == newcomer && ev.policy == EvictAll {
-		ev.filter.pushNewcomer(h.position())
+		ev.filter.pushNewcomer(makeArrival(h.position(), h.tag()))
 	}
 	return Created
 }
@@ -374,92 +337,6 @@ func (s *shard) evictSlot(ev *evictor, at *slot) (room int) {
 	s.dropLocked(at, rec)
 	ev.evicted++
 	return room
-}
-
-// oldestNewcomer returns the newcomer that came first, if there are too many.
-func (s *shard) oldestNewcomer(ev *evictor, keep *slot) *slot {
-	f := &ev.filter
-	for range maxStale {
-		if f.newcomers == 0 || f.newcomers <= f.mostNewcomers(int(s.keys.Load())) {
-			return nil
-		}
-		if at := s.table.findNewcomer(f.popNewcomer()); at != nil && at != keep {
-			return at
-		}
-	}
-	return nil
-}
-
-// findNewcomer returns the slot of a newcomer of a position. Two keys of the same position
-// are one as good as the other.
-func (t *table) findNewcomer(p position) *slot {
-	seg := t.segment(t.entryOf(p))
-	group := seg.home(p)
-	for range seg.groups() {
-		g := seg.group(group)
-		for m := g.control.occupied(); m != 0; m = m.rest() {
-			if at := g.slot(m.first()); at.position() == p && at.state() == newcomer {
-				return at
-			}
-		}
-		if g.control < onePassed {
-			return nil
-		}
-		group = seg.after(group)
-	}
-	return nil
-}
-
-// walk goes through groups from the hand on, at most so many, until look returns false.
-func (s *shard) walk(ev *evictor, groups int, look func(*slot) bool) {
-	at, group := uint64(ev.hand)>>groupBits, uint64(ev.hand)&(1<<groupBits-1)
-	for ; groups > 0; groups-- {
-		seg, in := s.table.segmentAt(at)
-		if group < seg.groups() {
-			g := seg.group(group)
-			for m := g.control.occupied() &^ (1<<(ev.handSlot*8) - 1); m != 0; m = m.rest() {
-				if n := m.first(); !look(g.slot(n)) {
-					ev.hand, ev.handSlot = position(at<<groupBits|group), n+1
-					return
-				}
-			}
-		}
-		ev.handSlot = 0
-		// In segments with more groups than a hand can name the rest is left out.
-		if group++; group >= min(seg.groups(), 1<<groupBits) {
-			if at, group = in.next(), 0; at >= maxDirSize {
-				at = 0
-				ev.filter.resizeGhost(int(s.keys.Load()))
-			}
-		}
-	}
-	ev.hand = position(at<<groupBits | group)
-}
-
-// sweep returns the first main key from the hand on whose state is the lowest, after it has
-// lowered those of the others. If there is none near, it returns the last key that it
-// has seen.
-func (s *shard) sweep(ev *evictor, keep *slot) (found *slot) {
-	var last *slot
-	s.walk(ev, maxSwept, func(at *slot) bool {
-		if at == keep {
-			return true
-		}
-		last = at
-		switch at.state() {
-		case newcomer:
-		case mainFirst:
-			found = at
-			return false
-		default:
-			*at -= 1 << stateShift
-		}
-		return true
-	})
-	if found == nil {
-		return last
-	}
-	return found
 }
 
 // evictOutside evicts large records of other shards until there are n bytes more in the

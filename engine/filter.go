@@ -40,7 +40,10 @@ func (f *filter) mostBuckets() int { return (f.bytes - f.ringBytes()) / 8 }
 func (f *filter) ringBytes() int   { return (f.ringSize()*4 + 7) &^ 7 }
 
 func (f *filter) at(i int) *uint32 {
-	return half(add(f.mem.at(f.base), uint64(i%f.ringSize()*4)))
+	if size := f.ringSize(); i >= size {
+		i -= size
+	}
+	return half(add(f.mem.at(f.base), uint64(i*4)))
 }
 
 func (f *filter) bucket(i uint64) *uint64 {
@@ -66,18 +69,42 @@ func (f *filter) resizeGhost(keys int) {
 	}
 }
 
+// arrival is what the ring keeps of a newcomer: its position, below as many of the low bits of
+// its tag as there is room for.
+type arrival uint32
+
+const arrivalTagBits = 32 - posBits
+
+// All bits of a tag but one must fit, since findNewcomer looks for two tags.
+var _ [arrivalTagBits - (tagBits - 1)]struct{}
+
+func makeArrival(p position, t tag) arrival { return arrival(p) | arrival(t)<<posBits }
+
+func (a arrival) position() position { return position(a & posMask) }
+
+// tags and otherTags are those that its tag may be.
+func (a arrival) tags() tags { return (tags(a>>posBits)&(1<<(tagBits-1)-1) | 0x80) * lowBytes }
+func (a arrival) otherTags() tags {
+	return a.tags() | (1<<(tagBits-1))*lowBytes
+}
+
 // pushNewcomer notes a key that has come. There must be room.
-func (f *filter) pushNewcomer(p position) {
-	*f.at(f.oldest + f.newcomers) = uint32(p)
+func (f *filter) pushNewcomer(a arrival) {
+	*f.at(f.oldest + f.newcomers) = uint32(a)
 	f.newcomers++
 }
 
-// popNewcomer returns the position of the one that has come first.
-func (f *filter) popNewcomer() position {
-	p := position(*f.at(f.oldest))
-	f.oldest = (f.oldest + 1) % f.ringSize()
+// peekNewcomer returns a newcomer, counted from the one that has come first.
+func (f *filter) peekNewcomer(i int) arrival { return arrival(*f.at(f.oldest + i)) }
+
+// popNewcomer returns the one that has come first.
+func (f *filter) popNewcomer() arrival {
+	a := f.peekNewcomer(0)
+	if f.oldest++; f.oldest == f.ringSize() {
+		f.oldest = 0
+	}
 	f.newcomers--
-	return p
+	return a
 }
 
 // remember puts a key that is evicted into the ghost, in place of the oldest of its bucket.

@@ -67,6 +67,14 @@ func (w *window) findSlots(e *Engine, stride, n int) {
 	for i, h := range hashes[:n] {
 		g := (*group)(ptrTo(addrs[i]))
 		m := control(atomic.LoadUint64((*uint64)(&g.control))).match(h.tags())
+		if m == 0 && e.touches {
+			// It may be inserted, which asks the ghost.
+			if f := &e.pool.evictors[h>>e.shift].filter; f.buckets > 0 {
+				bucket, _ := f.printOf(h.position(), h.tag())
+				addrs[i] = addrOf(ptr(bucket))
+				continue
+			}
+		}
 		// Without a match this reads the line's end: harmless.
 		s := slot(atomic.LoadUint64((*uint64)(g.slot((m | lastSlot).first()))))
 		addrs[i] = addrOf(e.pool.mem.hintAt(s.ref()))

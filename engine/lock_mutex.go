@@ -2,7 +2,10 @@
 
 package engine
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // lock is the mutex of a shard: sync.Mutex, which every platform has and the race
 // detector understands. lock_spin.go is its twin.
@@ -16,3 +19,9 @@ func (*lock) waitsLocked() int { return 0 }
 
 // letOthers has nothing to do: sync.Mutex hands over to a goroutine that waits long.
 func (*lock) letOthers() {}
+
+// counter is a count that is written under a lock and read by anyone.
+type counter struct{ n atomic.Int64 }
+
+func (c *counter) Load() int64   { return c.n.Load() }
+func (c *counter) Store(n int64) { c.n.Store(n) }

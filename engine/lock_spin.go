@@ -92,5 +92,18 @@ func (l *lock) waitsLocked() int { return int(l.waits) }
 //go:noescape
 func storeRelease(p *uint32)
 
+// counter is a count that is written under a lock and read by anyone. A plain store suffices
+// for that on amd64, see Unlock; an atomic one waits until all stores before it are done,
+// those of a record and of what eviction knows among them, which miss the caches.
+type counter struct{ n int64 }
+
+func (c *counter) Load() int64   { return atomic.LoadInt64(&c.n) }
+func (c *counter) Store(n int64) { storeCount(&c.n, n) }
+
+// storeCount is *p = n, in assembly for the same reason as storeRelease.
+//
+//go:noescape
+func storeCount(p *int64, n int64)
+
 // pause waits for n PAUSE instructions.
 func pause(n uint32)

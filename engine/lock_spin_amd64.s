@@ -8,6 +8,13 @@ TEXT ·storeRelease(SB), NOSPLIT, $0-8
 	MOVL $0, (AX)
 	RET
 
+// func storeCount(p *int64, n int64)
+TEXT ·storeCount(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), AX
+	MOVQ n+8(FP), CX
+	MOVQ CX, (AX)
+	RET
+
 // func pause(n uint32)
 TEXT ·pause(SB), NOSPLIT, $0-4
 	MOVL n+0(FP), CX

@@ -15,7 +15,7 @@ import "sync/atomic"
 // would not at a power of two.
 type shard struct {
 	mu    lock
-	keys  atomic.Int64
+	keys  counter
 	table table // begins with what every operation reads
 
 	allocator

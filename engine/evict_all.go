@@ -1,0 +1,204 @@
+package engine
+
+// With EvictAll a slot has a state. A key that comes when the shard is full is a newcomer.
+// If it is asked for again it is one of the main keys; each time that one of those is
+// asked for its state rises. Newcomers are a tenth of the keys: when there are more, the
+// one that came first is evicted, and remembered in the ghost. Otherwise a hand goes through
+// the table, lowers the states of main keys by one, and evicts the first whose is the
+// lowest. A key that comes while the ghost remembers it is a main key at once.
+//
+// It is S3-FIFO (Yang and others, SOSP 2023) without its queues: the order of the main keys
+// is that of their hashes, which is no order at all, and which loops that don't fit like
+// better than any. bench/rivals/eviction compares it with others.
+type state uint64
+
+const (
+	newcomer  state = 0
+	mainFirst state = 1
+	mainLast  state = 1<<stateBits - 1
+)
+
+// touch notes that a key was asked for.
+func (s *slot) touch() {
+	if s.state() != mainLast {
+		*s += 1 << stateShift
+	}
+}
+
+// firstState is that of a key that comes.
+func (ev *evictor) firstState(h hash) state {
+	if ev.policy != EvictAll {
+		return newcomer
+	}
+	if !ev.full || ev.filter.recall(h.position(), h.tag()) || ev.filter.newcomers == ev.filter.ringSize() {
+		return mainFirst
+	}
+	return newcomer
+}
+
+// oldestNewcomer returns the newcomer that came first, if there are too many.
+func (s *shard) oldestNewcomer(ev *evictor, keep *slot) *slot {
+	f := &ev.filter
+	for range maxStale {
+		if f.newcomers == 0 || f.newcomers <= f.mostNewcomers(int(s.keys.Load())) {
+			return nil
+		}
+		came := f.popNewcomer()
+		s.hintNewcomers(f)
+		if at := s.table.findNewcomer(came); at != nil && at != keep {
+			return at
+		}
+	}
+	return nil
+}
+
+// findNewcomer returns the slot of a newcomer. Two keys of the same position are one as good
+// as the other.
+func (t *table) findNewcomer(came arrival) *slot {
+	p := came.position()
+	seg := t.segment(t.entryOf(p))
+	group := seg.home(p)
+	for range seg.groups() {
+		g := seg.group(group)
+		for m := g.control.match(came.tags()) | g.control.match(came.otherTags()); m != 0; m = m.rest() {
+			if at := g.slot(m.first()); at.position() == p && at.state() == newcomer {
+				return at
+			}
+		}
+		if g.control < onePassed {
+			return nil
+		}
+		group = seg.after(group)
+	}
+	return nil
+}
+
+// An eviction would be four cache misses one after the other: of the group, of both lines of its
+// slot's record, and of the bucket of the ghost. So each asks for what the next ones need: of
+// the newcomers, the group of the third, and what belongs to the first.
+const groupsAhead = 3 // not yet measured against other numbers
+
+// hintNewcomers asks for what the eviction of the newcomers that come next will need.
+func (s *shard) hintNewcomers(f *filter) {
+	if !OffHeap || f.newcomers < groupsAhead {
+		return
+	}
+	t := &s.table
+	ahead := f.peekNewcomer(groupsAhead - 1).position()
+	seg := t.segment(t.entryOf(ahead))
+	far := seg.group(seg.home(ahead))
+	next := f.peekNewcomer(0)
+	seg = t.segment(t.entryOf(next.position()))
+	g := seg.group(seg.home(next.position()))
+	s.hintVictim(f, g, (g.control.match(next.tags()) | g.control.match(next.otherTags()) | lastSlot).first(), far)
+}
+
+// hintVictim asks for what the eviction of a slot's key will need, which need not be in use,
+// and for a group.
+func (s *shard) hintVictim(f *filter, g *group, slot uint64, far *group) {
+	var at [strideOps]uintptr
+	at[0], at[1] = addrOf(s.table.mem.at(g.slot(slot).ref())), addrOf(ptr(far))
+	n := 2
+	if f.buckets > 0 {
+		bucket, _ := f.printOf(g.slot(slot).position(), g.control.tag(slot))
+		at[2] = addrOf(ptr(bucket))
+		n = 3
+	}
+	prefetch2(&at, n)
+}
+
+// hand is how far the walk has come that looks for a victim: a directory position, a group of
+// the segment there, and a slot of that.
+type hand struct{ at, group, slot uint64 }
+
+// groupAt returns the group at the hand, nil if its segment has become smaller.
+func (s *shard) groupAt(h *hand) *group {
+	d := s.table.directory()
+	seg := s.table.segment(*s.table.entry(d, h.at*d.size()>>dirBits))
+	if h.group >= seg.groups() {
+		return nil
+	}
+	return seg.group(h.group)
+}
+
+// moveHand moves it to the next group.
+func (s *shard) moveHand(ev *evictor) {
+	h := &ev.hand
+	h.slot = 0
+	d := s.table.directory()
+	e := *s.table.entry(d, h.at*d.size()>>dirBits)
+	if h.group++; h.group <= e.mask() {
+		return
+	}
+	_, in := s.table.segmentAt(h.at)
+	if h.at, h.group = in.next(), 0; h.at >= maxDirSize {
+		h.at = 0
+		ev.filter.resizeGhost(int(s.keys.Load()))
+	}
+}
+
+// walk goes through groups from the hand on, at most so many, until look returns false.
+func (s *shard) walk(ev *evictor, groups int, look func(*slot) bool) {
+	for ; groups > 0; groups-- {
+		if g := s.groupAt(&ev.hand); g != nil {
+			for m := g.control.from(ev.hand.slot); m != 0; m = m.rest() {
+				if n := m.first(); !look(g.slot(n)) {
+					ev.hand.slot = n + 1
+					return
+				}
+			}
+		}
+		s.moveHand(ev)
+	}
+}
+
+// from returns the slots in use from one on.
+func (c control) from(i uint64) bitset { return c.occupied() &^ (1<<(i*8) - 1) }
+
+// sweep returns the first main key from the hand on whose state is the lowest, after it has
+// lowered those of the others. If there is none near, it returns the last key that it
+// has seen.
+func (s *shard) sweep(ev *evictor, keep *slot) *slot {
+	var last *slot
+	for range maxSwept {
+		if g := s.groupAt(&ev.hand); g != nil {
+			for m := g.control.from(ev.hand.slot); m != 0; m = m.rest() {
+				n := m.first()
+				at := g.slot(n)
+				if at == keep {
+					continue
+				}
+				last = at
+				switch at.state() {
+				case newcomer:
+				case mainFirst:
+					ev.hand.slot = n + 1
+					s.hintSwept(ev, g)
+					return at
+				default:
+					*at -= 1 << stateShift
+				}
+			}
+		}
+		s.moveHand(ev)
+	}
+	return last
+}
+
+// hintSwept asks for what the eviction of the key will need that the hand is to find next, if
+// it is in its group, and for the group after that.
+func (s *shard) hintSwept(ev *evictor, g *group) {
+	if !OffHeap {
+		return
+	}
+	far := (*group)(add(ptr(g), groupBytes)) // after a segment's last it is another's: harmless
+	for m := g.control.from(ev.hand.slot); m != 0; m = m.rest() {
+		if n := m.first(); g.slot(n).state() == mainFirst {
+			s.hintVictim(&ev.filter, g, n, far)
+			return
+		}
+	}
+	var at [strideOps]uintptr
+	at[0] = addrOf(ptr(far))
+	prefetch(&at, 1)
+}
