@@ -85,7 +85,9 @@ func (s *shard) evictReminded(ev *evictor, t tick, keep *slot) bool {
 	for i := p.head.len() - 1; i >= 0; i-- {
 		if at := s.remindedBy(*p.at(i)); at != nil && at != keep {
 			s.evictSlot(ev, at)
-			return s.dropLeftOver(first)
+			if s.dropLeftOver(first) { // not if it is another's of the same position, too
+				return true
+			}
 		}
 	}
 	return false
