@@ -60,7 +60,7 @@ func (t *table) findNewcomer(came arrival) *slot {
 	group := seg.home(p)
 	for range seg.groups() {
 		g := seg.group(group)
-		for m := g.control.match(came.tags()) | g.control.match(came.otherTags()); m != 0; m = m.rest() {
+		for m := came.matchedBy(g.control); m != 0; m = m.rest() {
 			if at := g.slot(m.first()); at.position() == p && at.state() == newcomer {
 				return at
 			}
@@ -73,6 +73,12 @@ func (t *table) findNewcomer(came arrival) *slot {
 	return nil
 }
 
+// homeOf returns the group that keys of a position begin in.
+func (t *table) homeOf(p position) *group {
+	seg := t.segment(t.entryOf(p))
+	return seg.group(seg.home(p))
+}
+
 // An eviction would be four cache misses one after the other: of the group, of both lines of its
 // slot's record, and of the bucket of the ghost. So each asks for what the next ones need: of
 // the newcomers, the group of the third, and what belongs to the first.
@@ -83,14 +89,9 @@ func (s *shard) hintNewcomers(f *filter) {
 	if !OffHeap || f.newcomers < groupsAhead {
 		return
 	}
-	t := &s.table
-	ahead := f.peekNewcomer(groupsAhead - 1).position()
-	seg := t.segment(t.entryOf(ahead))
-	far := seg.group(seg.home(ahead))
 	next := f.peekNewcomer(0)
-	seg = t.segment(t.entryOf(next.position()))
-	g := seg.group(seg.home(next.position()))
-	s.hintVictim(f, g, (g.control.match(next.tags()) | g.control.match(next.otherTags()) | lastSlot).first(), far)
+	g := s.table.homeOf(next.position())
+	s.hintVictim(f, g, (next.matchedBy(g.control) | lastSlot).first(), s.table.homeOf(f.peekNewcomer(groupsAhead-1).position()))
 }
 
 // hintVictim asks for what the eviction of a slot's key will need, which need not be in use,
@@ -111,10 +112,12 @@ func (s *shard) hintVictim(f *filter, g *group, slot uint64, far *group) {
 // the segment there, and a slot of that.
 type hand struct{ at, group, slot uint64 }
 
+// entry is the one at the hand.
+func (h *hand) entry(t *table) entry { return t.entryOf(position(h.at << groupBits)) }
+
 // groupAt returns the group at the hand, nil if its segment has become smaller.
 func (s *shard) groupAt(h *hand) *group {
-	d := s.table.directory()
-	seg := s.table.segment(*s.table.entry(d, h.at*d.size()>>dirBits))
+	seg := s.table.segment(h.entry(&s.table))
 	if h.group >= seg.groups() {
 		return nil
 	}
@@ -125,9 +128,7 @@ func (s *shard) groupAt(h *hand) *group {
 func (s *shard) moveHand(ev *evictor) {
 	h := &ev.hand
 	h.slot = 0
-	d := s.table.directory()
-	e := *s.table.entry(d, h.at*d.size()>>dirBits)
-	if h.group++; h.group <= e.mask() {
+	if h.group++; h.group <= h.entry(&s.table).mask() {
 		return
 	}
 	_, in := s.table.segmentAt(h.at)
@@ -137,13 +138,14 @@ func (s *shard) moveHand(ev *evictor) {
 	}
 }
 
-// walk goes through groups from the hand on, at most so many, until look returns false.
-func (s *shard) walk(ev *evictor, groups int, look func(*slot) bool) {
+// walk goes through groups from the hand on, at most so many, until look returns false. The
+// hand is after the slot that look is shown.
+func (s *shard) walk(ev *evictor, groups int, look func(*group, uint64) bool) {
 	for ; groups > 0; groups-- {
 		if g := s.groupAt(&ev.hand); g != nil {
 			for m := g.control.from(ev.hand.slot); m != 0; m = m.rest() {
-				if n := m.first(); !look(g.slot(n)) {
-					ev.hand.slot = n + 1
+				n := m.first()
+				if ev.hand.slot = n + 1; !look(g, n) {
 					return
 				}
 			}
@@ -158,30 +160,23 @@ func (c control) from(i uint64) bitset { return c.occupied() &^ (1<<(i*8) - 1) }
 // sweep returns the first main key from the hand on whose state is the lowest, after it has
 // lowered those of the others. If there is none near, it returns the last key that it
 // has seen.
-func (s *shard) sweep(ev *evictor, keep *slot) *slot {
-	var last *slot
-	for range maxSwept {
-		if g := s.groupAt(&ev.hand); g != nil {
-			for m := g.control.from(ev.hand.slot); m != 0; m = m.rest() {
-				n := m.first()
-				at := g.slot(n)
-				if at == keep {
-					continue
-				}
-				last = at
-				switch at.state() {
-				case newcomer:
-				case mainFirst:
-					ev.hand.slot = n + 1
-					s.hintSwept(ev, g)
-					return at
-				default:
-					*at -= 1 << stateShift
-				}
-			}
+func (s *shard) sweep(ev *evictor, keep *slot) (last *slot) {
+	s.walk(ev, maxSwept, func(g *group, n uint64) bool {
+		at := g.slot(n)
+		if at == keep {
+			return true
 		}
-		s.moveHand(ev)
-	}
+		last = at
+		switch at.state() {
+		case newcomer:
+		case mainFirst:
+			s.hintSwept(ev, g)
+			return false
+		default:
+			*at -= 1 << stateShift
+		}
+		return true
+	})
 	return last
 }
 

@@ -11,7 +11,8 @@ func (s *shard) soonest(ev *evictor, keep *slot) (found *slot) {
 	}
 	var next int64
 	seen := 0
-	s.walk(ev, maxSampled, func(at *slot) bool {
+	s.walk(ev, maxSampled, func(g *group, n uint64) bool {
+		at := g.slot(n)
 		rec := s.table.record(*at)
 		if at == keep || !rec.head.expires() {
 			return true

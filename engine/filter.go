@@ -11,7 +11,7 @@ type filter struct {
 	base  ref
 	bytes int
 
-	// newcomers is a ring of positions, 4 bytes each. A key that has gone meanwhile, or is
+	// newcomers is how many arrivals there are in a ring. A key that has gone meanwhile, or is
 	// no newcomer any more, is still in it.
 	oldest, newcomers int
 	// ghost is buckets of five fingerprints of 12 bits, the newest lowest.
@@ -24,9 +24,6 @@ const (
 	ghostPrintBits = 12
 	ghostBits      = ghostWays * ghostPrintBits
 )
-
-// A position must fit an element of the ring.
-var _ [32 - posBits]struct{}
 
 // ringSize is how many newcomers the ring holds at most.
 func (f *filter) ringSize() int { return f.bytes / ringPart / 4 }
@@ -75,17 +72,17 @@ type arrival uint32
 
 const arrivalTagBits = 32 - posBits
 
-// All bits of a tag but one must fit, since findNewcomer looks for two tags.
+// All bits of a tag but one must fit, since matchedBy looks for two tags.
 var _ [arrivalTagBits - (tagBits - 1)]struct{}
 
 func makeArrival(p position, t tag) arrival { return arrival(p) | arrival(t)<<posBits }
 
 func (a arrival) position() position { return position(a & posMask) }
 
-// tags and otherTags are those that its tag may be.
-func (a arrival) tags() tags { return (tags(a>>posBits)&(1<<(tagBits-1)-1) | 0x80) * lowBytes }
-func (a arrival) otherTags() tags {
-	return a.tags() | (1<<(tagBits-1))*lowBytes
+// matchedBy returns the slots of a group whose tag may be its, which is one of two.
+func (a arrival) matchedBy(c control) bitset {
+	first := (tags(a>>posBits)&(1<<(tagBits-1)-1) | 0x80) * lowBytes
+	return c.match(first) | c.match(first|(1<<(tagBits-1))*lowBytes)
 }
 
 // pushNewcomer notes a key that has come. There must be room.

@@ -21,7 +21,4 @@ func (*lock) waitsLocked() int { return 0 }
 func (*lock) letOthers() {}
 
 // counter is a count that is written under a lock and read by anyone.
-type counter struct{ n atomic.Int64 }
-
-func (c *counter) Load() int64   { return c.n.Load() }
-func (c *counter) Store(n int64) { c.n.Store(n) }
+type counter = atomic.Int64

@@ -37,8 +37,8 @@ const runBuckets = 32
 // gathers at the top, where whole chunks can go back to the system.
 //
 // mu guards everything below it, except that leftPages is read without; it is taken with a
-// shard's lock held, never the other way. It is held for a search of bitmaps, and for a system call only by
-// allocChunksLocked at the ceiling and by endPrefaultLocked after a race.
+// shard's lock held, never the other way. It is held for a search of bitmaps, and for a system
+// call only by allocChunksLocked at the ceiling and by endPrefaultLocked after a race.
 type pool struct {
 	mem   memory
 	wake  func() // tells the maintainer that there is work; never blocks

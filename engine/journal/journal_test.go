@@ -356,7 +356,7 @@ func TestSnapshotsAreMade(t *testing.T) {
 	for deadline := time.Now().Add(time.Minute); o.Stats().Snapshots < 3; {
 		work(r, o, l, 50)
 		if time.Now().After(deadline) {
-			t.Fatalf("no snapshots in 30 s: %+v", o.Stats())
+			t.Fatalf("no snapshots in a minute: %+v", o.Stats())
 		}
 	}
 	want := o.store.content()
