@@ -89,7 +89,11 @@ func UsualForTesting(b []byte) (Opcode, Shape) {
 	if len(b) < 8 {
 		return 0, 0
 	}
-	return usual(uncheckedLoad64(b, 0))
+	op, s, n := usual(uncheckedLoad64(b, 0))
+	if op != 0 && n != len(`"":`)+len(op.String()) {
+		panic("the usual name has another length")
+	}
+	return op, s
 }
 
 // ChainForTesting returns how many names are in the chain of this one.

@@ -261,6 +261,7 @@ var commands = []string{
 	`{"SETEX":{"ttl":1000,"pairs":{"abcdef":"x","\u0061bcdef":2}}}`,
 	`{"ADDEX": { "p\u0061irs" : { "abcdef" : [] } , "ttl" : 10000000000000 } ,"#":-1.5e3}`,
 	`{"SETEXQ":{"pairs":{},"ttl":1}}`,
+	`{"SETEX":{"ttl":10000000000000,"pairs":{} }}`,
 	`{"EXPIRE":{"abcdef":1,"abcdef":null,"abcdef":"1","bcdefg":10000000000001}}`,
 	`{"INCRQ":{"abcdef":-9223372036854775808,"abcdef":9223372036854775808,"x":1,"bcdefg":1.0}}`,
 	`{"CAS":{"abcdef":[null,"x"],"abcdef":["a\n" , [1]],"abcdef":[1],"abcdef":[[1,"]"],2 ],"abcdef":[1,2,3],"x":[1,2]}}`,

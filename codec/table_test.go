@@ -84,8 +84,8 @@ func TestNamesAreFoundAsInTheTable(t *testing.T) {
 			}
 		}
 	}
-	if fast != 4 {
-		t.Errorf("%d names are found the fast way, want 4", fast)
+	if fast != 5 {
+		t.Errorf("%d names are found the fast way, want 5", fast)
 	}
 	if got := codec.Lookup(nil); got != 0 {
 		t.Errorf("the empty name is %s", got)
