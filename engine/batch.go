@@ -189,6 +189,18 @@ func (b *Batch) AddArgs(kind Kind, key, value []byte, form Form, args Args) {
 	b.Ops[len(b.Ops)-1].args = uint32(len(b.args))
 }
 
+// ShareArgs has the operations from one on, which are Sets and Adds without Args, carry the
+// same ones: those two only read them.
+func (b *Batch) ShareArgs(from int, args Args) {
+	if from == len(b.Ops) {
+		return
+	}
+	b.args = append(b.args, args)
+	for i := range b.Ops[from:] {
+		b.Ops[from+i].args = uint32(len(b.args))
+	}
+}
+
 // Args returns what operation i carries, nil if it was added without. It is valid until
 // the next operation is added.
 func (b *Batch) Args(i int) *Args { return b.argsOf(&b.Ops[i]) }

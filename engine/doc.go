@@ -160,8 +160,11 @@
 // less of a reserve, and may be refused new sizes. A compaction that there is no memory
 // for waits for more garbage in its shard, or for memory from elsewhere.
 //
+// A store that is filled from disk may exceed its ceiling until it is loaded, see
+// [Engine.MakeRoom]: it comes in a second to what it had, with more garbage than it had.
+//
 // For 16-byte keys and 20-byte values: 40 bytes of record, 48 with a deadline, 16 of index at worst and
-// 13 on average, and slack: 57.4 bytes a key at 10 M keys, the process included.
+// 13 on average, and slack: 58.6 to 58.8 bytes a key at 10 M keys, the process included.
 //
 // # Consistency
 //

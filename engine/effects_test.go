@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -286,5 +287,25 @@ func TestBatchOwn(t *testing.T) {
 			}
 		}
 		b.Reset()
+	}
+}
+
+// TestShard finds a key's shard where its effect is.
+func TestShard(t *testing.T) {
+	e := newEngine(t, engine.Options{RecordEffects: true, Shards: 8})
+	var b engine.Batch
+	for i := range 1000 {
+		b.Add(engine.Set, fmt.Appendf(nil, "key:%d", i), nil)
+	}
+	e.Apply(&b)
+	had := make([]bool, e.Shards())
+	for effect := range b.Effects() {
+		if shard := e.Shard(effect.Key); shard != effect.Shard {
+			t.Fatalf("%q is in shard %d, and its effect in %d", effect.Key, shard, effect.Shard)
+		}
+		had[effect.Shard] = true
+	}
+	if len(had) != 8 || slices.Contains(had, false) {
+		t.Fatalf("shards of 1,000 keys: %v", had)
 	}
 }

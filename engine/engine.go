@@ -165,6 +165,9 @@ func (e *Engine) execute(b *Batch, op *Op, h hash) {
 				op.Status = Updated
 				break
 			}
+		} else if rec != nil && b.prolong(op, rec) {
+			op.Status = Updated
+			break
 		}
 		op.Status = s.setLocked(slot, rec, h, b, op)
 	case Get:
@@ -241,5 +244,12 @@ func (e *Engine) hashOf(key []byte) hash {
 	}
 	return hash(e.secrets.hash(key))
 }
+
+// Shard returns which of the Shards has a key: operations that are grouped by it find the
+// shard's lock and its newest block in the caches.
+func (e *Engine) Shard(key []byte) int { return int(e.hashOf(key) >> e.shift) }
+
+// Shards is how many there are.
+func (e *Engine) Shards() int { return len(e.shards) }
 
 func (e *Engine) shardOf(h hash) *shard { return &e.shards[h>>e.shift] }

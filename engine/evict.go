@@ -364,7 +364,7 @@ func (e *Engine) evictOutside(b *Batch, n int) bool {
 // retryFull executes an operation again that has found no room in its own shard.
 func (e *Engine) retryFull(b *Batch, op *Op, h hash) {
 	n := largePrefix + longHeader + len(op.Key) + len(op.Value) + expiryBytes
-	if n > e.pool.maxChunks*chunkBytes/4 {
+	if n > e.maxBytes/4 {
 		return
 	}
 	b.retrying = true

@@ -125,6 +125,15 @@ func has(e *engine.Engine, b *engine.Batch, i int) bool {
 	return b.Ops[0].Status == engine.Found
 }
 
+// fillToEvict stores keys with values of size bytes until some have been evicted, and returns the
+// number of the next one.
+func fillToEvict(e *engine.Engine, b *engine.Batch, size, evicted int) (next int) {
+	for ; next-e.Len() < evicted; next++ {
+		set(e, b, next, size, 0)
+	}
+	return next
+}
+
 // TestEvictNone fills a store that evicts nothing: it refuses, and has all that it took.
 func TestEvictNone(t *testing.T) {
 	e := newEngine(t, engine.Options{Shards: 4, MaxBytes: 4 << 20})
@@ -254,10 +263,7 @@ func TestEvictAllResists(t *testing.T) {
 	for _, size := range []int{10, 100} {
 		e := newEngine(t, engine.Options{Shards: 64, MaxBytes: 4 << 20, Evict: engine.EvictAll})
 		var b engine.Batch
-		room := 0
-		for ; e.Len() == room; room++ {
-			set(e, &b, room, size, 0)
-		}
+		room := fillToEvict(e, &b, size, 1)
 		e.Clear()
 		e.Settle()
 		used := room / 4
@@ -275,7 +281,11 @@ func TestEvictAllResists(t *testing.T) {
 				n++
 			}
 		}
-		if n < used/2 {
+		least := used / 2
+		if isShort() {
+			least = used / 3 // the maintainer is late under the race detector
+		}
+		if n < least {
 			t.Errorf("values of %d bytes: %d of %d keys are there", size, n, used)
 		}
 	}
@@ -312,10 +322,7 @@ func TestEvictForgets(t *testing.T) {
 func TestEvictGhost(t *testing.T) {
 	e := newEngine(t, engine.Options{Shards: 1, MaxBytes: 4 << 20, Evict: engine.EvictAll})
 	var b engine.Batch
-	i := 0
-	for ; i-e.Len() < 5000; i++ {
-		set(e, &b, i, 100, 0)
-	}
+	i := fillToEvict(e, &b, 100, 5000)
 	var again []int
 	for k := i - 1; len(again) < 200; k-- {
 		if !has(e, &b, k) {
@@ -566,12 +573,7 @@ func TestEvictSimulation(t *testing.T) {
 func TestEvictClear(t *testing.T) {
 	e := newEngine(t, engine.Options{Shards: 4, MaxBytes: 4 << 20, Evict: engine.EvictAll})
 	var b engine.Batch
-	fill := func() (n int) {
-		for ; e.Len() == n; n++ {
-			set(e, &b, n, 100, 0)
-		}
-		return n
-	}
+	fill := func() int { return fillToEvict(e, &b, 100, 1) }
 	first := fill()
 	for i := range 10_000 {
 		set(e, &b, first+i, 100, 0)

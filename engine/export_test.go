@@ -51,11 +51,13 @@ func (e *Engine) ScanStep(most int) (keys, bytes int) {
 	return len(sc.found), len(sc.buf)
 }
 
-// ScanBytes and ScanKeys are what a step copies, and MaxVisits what a call looks at.
+// ScanBytes and ScanKeys are what a step copies, MaxVisits what a call looks at, and VisitBytes
+// what one of Visit shows.
 const (
 	ScanBytes    = scanBytes
 	ScanStepKeys = scanKeys
 	MaxVisits    = maxVisits
+	VisitBytes   = visitBytes
 )
 
 // Sweep is a pass of the sweeper.
@@ -186,6 +188,15 @@ const ChunkPages = chunkPages
 // AllocPages takes a run of pages; ReleasePages gives it back.
 func (e *Engine) AllocPages(pages int) (page uint64, ok bool) { return e.pool.alloc(pages, 0) }
 func (e *Engine) ReleasePages(page uint64, pages int)         { e.pool.release(page, pages) }
+
+// AllocUpTo takes the lowest free pages, most of them at most.
+func (e *Engine) AllocUpTo(most int) (page uint64, pages int, ok bool) {
+	r, ok := e.pool.allocUpTo(most, 0)
+	return r.page, r.pages, ok
+}
+
+// GhostRoom is how many evicted keys the first shard remembers at most.
+func (e *Engine) GhostRoom() int { return e.shards[0].evictor().filter.buckets * ghostWays }
 
 // WakeWhenFree has the maintainer woken once n pages are free. Woken reports whether that
 // has happened since it was last called; RetryPostponed is what the maintainer does then.

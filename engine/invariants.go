@@ -217,7 +217,7 @@ func (p *pool) check(used, small int) error {
 			ready++
 		}
 	}
-	if free != p.freePages || ready != p.ready || committed != p.committed || committed > p.maxChunks {
+	if free != p.freePages || ready != p.ready || committed != p.committed || committed > p.maxChunks && !p.exceeded {
 		return fmt.Errorf("%d free pages, %d ready and %d committed chunks; counted %d, %d, %d",
 			p.freePages, p.ready, p.committed, free, ready, committed)
 	}

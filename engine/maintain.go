@@ -110,7 +110,7 @@ type effort struct {
 	// to leastScattered.
 	scatteredPart, leastScattered int
 	// Empty chunks: keptChunks, and one for each keptPart that are in use, so that churn
-	// doesn't fault its pages again.
+	// doesn't fault its pages again. At rest each is .2 bytes a key of 10 M, which need 256.
 	keptChunks, keptPart int
 }
 
@@ -128,7 +128,7 @@ var (
 		everyShard:  true,
 		garbagePart: 16, leastGarbage: pageBytes,
 		scatteredPart: 32, leastScattered: 256,
-		keptChunks: 1, keptPart: 256,
+		keptChunks: 1, keptPart: 1024,
 	}
 	// scarce is for a store at rest that has little more room below its ceiling than what
 	// resting may leave: see spared. Not yet measured against other numbers.
@@ -136,7 +136,7 @@ var (
 		everyShard: true, rests: true,
 		garbagePart: 32, leastGarbage: pageBytes / 2,
 		scatteredPart: 1024, leastScattered: 16,
-		keptChunks: 1, keptPart: 256,
+		keptChunks: 1, keptPart: 1024,
 	}
 )
 
@@ -205,6 +205,14 @@ func (m *maintainer) round(how *effort) {
 	m.working.Lock()
 	defer m.working.Unlock()
 	m.maintain(how)
+}
+
+// gather is a round that tries once more to improve what the rounds before have accepted.
+func (m *maintainer) gather() {
+	m.working.Lock()
+	defer m.working.Unlock()
+	m.accepted = 0
+	m.maintain(&scarce)
 }
 
 // maintain works until there is nothing to do.

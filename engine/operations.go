@@ -117,6 +117,24 @@ func (s *shard) operateLocked(b *Batch, op *Op, h hash) Status {
 	return s.replaceLocked(slot, rec, op.Key, &content{op.Value, op.Form, rec.expiry()})
 }
 
+// prolong executes a Set with a deadline on a record that has as long a value of the same
+// form, and a deadline that isn't later. So it is with a session that is written again and
+// again: its reminder stays, and nothing is to be counted. It reports false of any other.
+func (b *Batch) prolong(op *Op, rec *record) bool {
+	at, ok := rec.timedValue(len(op.Value), op.Form)
+	if !ok {
+		return false
+	}
+	last := (*expiry)(add(at, uint64(len(op.Value))))
+	had, x := *last, expiryOf(b.deadlineOf(op))
+	if had.deadline() <= b.Now || x.deadline() < had.deadline() {
+		return false
+	}
+	copyTo(at, op.Value)
+	*last = x.remindedAs(had)
+	return true
+}
+
 // read appends a record's value to the scratch.
 func (b *Batch) read(rec *record) (value []byte, form Form) {
 	from := len(b.scratch)

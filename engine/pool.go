@@ -63,6 +63,8 @@ type pool struct {
 	mu          sync.Mutex
 	chunks      []chunkState
 	maxChunks   int             // the ceiling
+	exceeds     int             // by how much it is raised while the store is loaded
+	exceeded    bool            // it was, and chunks above it may be in use
 	reserve     int             // pages below it that only a compaction may take
 	loan        int             // pages above those that only evicting inserts may take
 	committed   int             // chunks that have memory
@@ -410,7 +412,7 @@ func (p *pool) wantReadyLocked() int {
 // tooManyReadyLocked reports whether there are more empty chunks than an effort keeps.
 func (p *pool) tooManyReadyLocked(keeps *effort) bool {
 	used := p.committed - p.ready
-	return p.ready > keeps.keptChunks+used/keeps.keptPart
+	return p.ready > keeps.keptChunks+used/keeps.keptPart || p.ready > 0 && p.committed > p.maxChunks
 }
 
 // scattered returns how many free pages lie about between others, and how many pages are

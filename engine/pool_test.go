@@ -175,3 +175,32 @@ func TestAddressSpaceEnds(t *testing.T) {
 		e.ReleasePages(page, n*engine.ChunkPages)
 	}
 }
+
+// TestPoolToTheLastPage: what is below the ceiling is handed out to the last page.
+func TestPoolToTheLastPage(t *testing.T) {
+	for name, alloc := range map[string]func(*engine.Engine) (page uint64, pages int, ok bool){
+		"one":     func(e *engine.Engine) (uint64, int, bool) { page, ok := e.AllocPages(1); return page, 1, ok },
+		"two":     func(e *engine.Engine) (uint64, int, bool) { page, ok := e.AllocPages(2); return page, 2, ok },
+		"any":     func(e *engine.Engine) (uint64, int, bool) { return e.AllocUpTo(1) },
+		"up to 5": func(e *engine.Engine) (uint64, int, bool) { return e.AllocUpTo(5) },
+	} {
+		e := newEngine(t, engine.Options{Shards: 1, MaxBytes: 2 << 20, Simulation: &engine.Simulation{}})
+		before, taken := e.FreePages(), map[uint64]int{}
+		for {
+			page, pages, ok := alloc(e)
+			if !ok {
+				break
+			}
+			taken[page] = pages
+		}
+		if left := e.FreePages(); left > 0 && (name != "two" || left > 1) {
+			t.Errorf("%s: %d pages of %d are left", name, left, before)
+		}
+		for page, pages := range taken {
+			e.ReleasePages(page, pages)
+		}
+		if left := e.FreePages(); left != before {
+			t.Errorf("%s: %d pages are left of %d that were given back", name, left, before)
+		}
+	}
+}

@@ -89,6 +89,11 @@ func (h header) isPlain(value int, form Form) bool {
 	return uint64(h>>15) == uint64(value)<<(valueShift-15)|uint64(form)<<(formShift-15)
 }
 
+// isTimed is isPlain of a value that does expire.
+func (h header) isTimed(value int, form Form) bool {
+	return uint64(h>>15) == uint64(value)<<(valueShift-15)|uint64(form)<<(formShift-15)|1
+}
+
 // expiry is what follows the value of a record that expires: its deadline, above 16 bits
 // that are the calendar's. 0 is none.
 type expiry uint64
@@ -135,6 +140,12 @@ func (r *record) shortValue() (at ptr, n int, ok bool) {
 func (r *record) plainValue(value int, form Form) (at ptr, ok bool) {
 	h := r.head
 	return add(ptr(r), shortHeader+uint64(h&0xFF)), h.isShort() && h.isPlain(value, form)
+}
+
+// timedValue is plainValue of a record that does expire; its expiry is right after the value.
+func (r *record) timedValue(value int, form Form) (at ptr, ok bool) {
+	h := r.head
+	return add(ptr(r), shortHeader+uint64(h&0xFF)), h.isShort() && h.isTimed(value, form)
 }
 
 // parts returns the lengths in a record's header, and that of the header.

@@ -254,6 +254,9 @@ func TestRoomOfShortened(t *testing.T) {
 func TestRoomOfCleared(t *testing.T) {
 	for _, size := range []int{20, 9000, 60_000, 1_000_000} {
 		for _, then := range []int{20, 9000, 60_000, 1_000_000} {
+			if pair := [2]int{size, then}; isShort() && pair != [2]int{20, 60_000} && pair != [2]int{1_000_000, 20} {
+				continue
+			}
 			opts := engine.Options{MaxBytes: 16 << 20, Simulation: &engine.Simulation{Seed: 1}}
 			s := newRoomStore(t, opts, 2)
 			s.fill(size)

@@ -116,20 +116,17 @@ func (sc *scan) release() {
 // positions are hashes has some 300.
 const maxKeptSlots = 1 << 14
 
-// collect finds the slots of a segment from one position to before another, in the order of
-// their positions.
+// collect finds the slots of a segment from one position to before another.
 func (sc *scan) collect(seg segment, from, end position) {
 	sc.slots = sc.slots[:0]
 	for i := range seg.groups() {
 		g := seg.group(i)
 		for m := g.control.occupied(); m != 0; m = m.rest() {
-			s := *g.slot(m.first())
-			if p := s.position(); p-from < end-from { // p >= from, too: no sign
-				sc.slots = append(sc.slots, makeSlot(p, 0, s.ref()))
+			if s := *g.slot(m.first()); s.position()-from < end-from { // not before from, too: no sign
+				sc.slots = append(sc.slots, s)
 			}
 		}
 	}
-	sc.sort(from, end)
 }
 
 // sortBuckets is how many parts positions are sorted into before those of each are: as many
@@ -244,6 +241,7 @@ func (sc *scan) step(s *shard, from position, most int) (after position) {
 	// Left out is also what an earlier step has seen: a merge may have made the segment
 	// begin before it.
 	sc.collect(seg, from, end)
+	sc.sort(from, end)
 	sc.visits += len(sc.slots) + int(seg.groups())/groupsPerVisit
 	sum := uint64(0)
 	for _, slot := range sc.slots[:min(len(sc.slots), 2*scanKeys)] { // so that their misses overlap

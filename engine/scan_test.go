@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -116,52 +117,66 @@ func TestScanStops(t *testing.T) {
 	}
 }
 
-// TestScanBesideChanges: what is there throughout is seen exactly once, while others come and
-// go, the index grows and shrinks, values change and records move.
+// churned is a store in which 2000 keys stay throughout, while others come and go, the index
+// grows and shrinks, values change and records move.
+type churned struct {
+	*swept
+	stays  map[string]bool
+	next   int // of the keys that come
+	rounds int
+}
+
+func newChurned(t *testing.T, shards int) *churned {
+	c := &churned{swept: newSwept(t, engine.Options{Shards: shards}), stays: make(map[string]bool)}
+	for i := range 2000 {
+		c.stays[fmt.Sprint("stays", i)] = true
+		one(c.Engine, engine.Set, fmt.Sprint("stays", i), "v")
+	}
+	return c
+}
+
+func (c *churned) churn(r *rand.Rand) {
+	c.rounds++
+	b := engine.Batch{Now: c.now}
+	for range r.IntN(3000) {
+		if grows := c.rounds/20%2 == 0; grows || r.IntN(3) == 0 {
+			b.AddArgs(engine.Set, fmt.Append(nil, "comes", c.next), make([]byte, r.IntN(100)), 0, engine.Args{Deadline: c.now + r.Int64N(5000)})
+			c.next++
+		} else {
+			b.Add(engine.Remove, fmt.Append(nil, "comes", r.IntN(c.next+1)), nil)
+		}
+	}
+	for range 100 {
+		b.Add(engine.Set, fmt.Append(nil, "stays", r.IntN(2000)), make([]byte, r.IntN(100)))
+	}
+	c.Apply(&b)
+	c.now += 100
+	if r.IntN(3) == 0 {
+		c.Maintain(r.IntN(2) == 0)
+	}
+	if r.IntN(3) == 0 {
+		c.Compact()
+	}
+}
+
+// TestScanBesideChanges: what is there throughout is seen exactly once.
 func TestScanBesideChanges(t *testing.T) {
 	r := newRand(t)
 	for _, shards := range []int{1, 8} {
 		for _, limit := range []int{3, 50, 1000} {
-			s := newSwept(t, engine.Options{Shards: shards})
-			stays := make(map[string]bool)
-			for i := range 2000 {
-				stays[fmt.Sprint("stays", i)] = true
-				one(s.Engine, engine.Set, fmt.Sprint("stays", i), "v")
-			}
-			next, rounds := 0, 0
-			between := func() {
-				if rounds++; rounds%max(1, 200/limit) != 0 {
-					return
-				}
-				b := engine.Batch{Now: s.now}
-				for range r.IntN(3000) {
-					if grows := rounds/20%2 == 0; grows || r.IntN(3) == 0 {
-						b.AddArgs(engine.Set, fmt.Append(nil, "comes", next), make([]byte, r.IntN(100)), 0, engine.Args{Deadline: s.now + r.Int64N(5000)})
-						next++
-					} else {
-						b.Add(engine.Remove, fmt.Append(nil, "comes", r.IntN(next+1)), nil)
-					}
-				}
-				for range 100 {
-					b.Add(engine.Set, fmt.Append(nil, "stays", r.IntN(2000)), make([]byte, r.IntN(100)))
-				}
-				s.Apply(&b)
-				s.now += 100
-				if r.IntN(3) == 0 {
-					s.Maintain(r.IntN(2) == 0)
-				}
-				if r.IntN(3) == 0 {
-					s.Compact()
-				}
-			}
+			c, calls := newChurned(t, shards), 0
 			for range 3 {
-				seen := scanAll(t, s.Engine, "stays", limit, s.now, between)
-				if len(seen) != len(stays) {
-					t.Errorf("%d shards, %d at a time: %d keys, want %d", shards, limit, len(seen), len(stays))
+				seen := scanAll(t, c.Engine, "stays", limit, c.now, func() {
+					if calls++; calls%max(1, 200/limit) == 0 {
+						c.churn(r)
+					}
+				})
+				if len(seen) != len(c.stays) {
+					t.Errorf("%d shards, %d at a time: %d keys, want %d", shards, limit, len(seen), len(c.stays))
 				}
 			}
-			if next < 5000 {
-				t.Errorf("only %d keys have come", next)
+			if c.next < 5000 {
+				t.Errorf("only %d keys have come", c.next)
 			}
 		}
 	}

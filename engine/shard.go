@@ -58,7 +58,8 @@ func (s *shard) ifAlive(slot *slot, rec *record, now int64) *record {
 }
 
 // setLocked stores what Set stores. slot and rec are what find returned; a value of the
-// same length and form, of a key without deadline, Apply copies over the old one.
+// same length and form Apply copies over the old one, of a key without deadline or with one
+// that doesn't come nearer.
 func (s *shard) setLocked(slot *slot, rec *record, h hash, b *Batch, op *Op) Status {
 	c := b.contentOf(op)
 	if rec != nil && rec.head.expires() {
