@@ -56,20 +56,22 @@ func (p *pipeline) answerBatch() bool {
 			p.countCommand()
 			p.count.Commands[q.op]++
 		}
+		var extra *codec.Extra
 		if q.other != 0 {
-			var extra *codec.Extra
 			if q.other&hasExtra != 0 {
 				extra, extras = extras[0], extras[1:]
 			}
-			left, stopped := 0, 0
-			if out, left, stopped = p.answerOther(out, q, extra, args[:q.args], len(ops)); stopped >= 0 {
-				p.stopAt(i, stopped, q, extra, &args[stopped])
-				p.out = out
-				return false
+			if q.other&hasValues != 0 || extra.ID != nil {
+				left, stopped := 0, 0
+				if out, left, stopped = p.answerOther(out, q, extra, args[:q.args], len(ops)); stopped >= 0 {
+					p.stopAt(i, stopped, q, extra, &args[stopped])
+					p.out = out
+					return false
+				}
+				ops = ops[len(ops)-left:]
+				args = args[q.args:]
+				continue
 			}
-			ops = ops[len(ops)-left:]
-			args = args[q.args:]
-			continue
 		}
 		for j := range args[:q.args] {
 			arg := &args[j]
@@ -79,7 +81,7 @@ func (p *pipeline) answerBatch() bool {
 				continue
 			}
 			if len(ops) == 0 {
-				p.stopAt(i, j, q, nil, arg)
+				p.stopAt(i, j, q, extra, arg)
 				p.out = out
 				return false
 			}
@@ -120,7 +122,7 @@ func (p *pipeline) stopAt(i, j int, q *queued, extra *codec.Extra, arg *codec.Ar
 	}
 }
 
-// answerOther appends the responses to a command with an extra, or with values; unanswered
+// answerOther appends the responses to a command with an id, or with values; unanswered
 // is how many of the executed operations have not been answered yet, and left how many are
 // left after it. stopped is the first argument that has not been executed, -1 if all have.
 func (p *pipeline) answerOther(out []byte, q *queued, extra *codec.Extra, args []codec.Arg, unanswered int) (_ []byte, left, stopped int) {

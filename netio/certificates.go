@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -96,8 +97,6 @@ func (o *Options) validateTLS(secure bool) error {
 	switch {
 	case o.TLSMin != tls.VersionTLS12 && o.TLSMin != tls.VersionTLS13:
 		return &OptionError{"TLSMin", o.TLSMin, "1.2 or 1.3"}
-	case given && !secure:
-		return &OptionError{"Listen", "without tls://", "an address that the certificate is for"}
 	case !given && !secure:
 		return nil
 	case o.TLSCert == "":
@@ -183,6 +182,24 @@ func (s *Server) loadCertificates() error {
 		}
 	}
 	return nil
+}
+
+// Secure returns a listener for connections that others serve, which speak TLS as those of
+// tls:// addresses do: each shakes hands with what the certificate files have when it comes.
+// There must be a certificate. The connections are *tls.Conn that have not shaken hands yet.
+func (s *Server) Secure(ln net.Listener) net.Listener { return &certifiedListener{ln, &s.tls.certs} }
+
+type certifiedListener struct {
+	net.Listener
+	certs *certificates
+}
+
+func (ln *certifiedListener) Accept() (net.Conn, error) {
+	nc, err := ln.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return tls.Server(nc, ln.certs.current.Load()), nil
 }
 
 // watchCertificates reads the files when they have changed. They are compared, not

@@ -326,9 +326,24 @@ func TestOutOfMemory(t *testing.T) {
 	if stored < 100 || stored == 1000 {
 		t.Fatalf("%d values of 10 kB in 4 MiB", stored)
 	}
+	for _, command := range []string{"SETQ", "ADD"} {
+		for refused := false; !refused; { // another shard may have room for one more
+			key := fmt.Sprintf("more_%04d", stored)
+			c.send(fmt.Sprintf(`{"%s":{"%s":%s}}`, command, key, value))
+			c.send(`{"COUNT":{}}`)
+			got := c.recv()
+			if refused = got == fmt.Sprintf(`{"%s_RSP":{"st":14,"k":"%s"}}`, command, key); !refused {
+				stored++
+			}
+			if got == fmt.Sprintf(`{"ADD_RSP":{"st":1,"k":"%s"}}`, key) || refused {
+				got = c.recv()
+			}
+			if got != fmt.Sprintf(`{"COUNT_RSP":{"st":0,"cnt":%d}}`, stored) || stored == 1000 {
+				t.Fatalf("%s, %d are stored: %s", command, stored, got)
+			}
+		}
+	}
 	converse(t, c, []exchange{
-		{`{"SETQ":{"one_more":` + value + `}}`, one(`{"SETQ_RSP":{"st":14,"k":"one_more"}}`)},
-		{`{"ADD":{"one_more":` + value + `}}`, one(`{"ADD_RSP":{"st":14,"k":"one_more"}}`)},
 		{`{"SET":{"memory_0000":` + strings.Replace(value, "v", "w", 1) + `}}`, one(`{"SET_RSP":{"st":2,"k":"memory_0000"}}`)},
 		{`{"COUNT":{}}`, one(fmt.Sprintf(`{"COUNT_RSP":{"st":0,"cnt":%d}}`, stored))},
 		{`{"CLEAR":{}}`, one(fmt.Sprintf(`{"CLEAR_RSP":{"st":0,"cnt":%d}}`, stored))},

@@ -16,21 +16,35 @@ func ApplyLogged(log *journal.Journal, e *engine.Engine, b *engine.Batch) {
 
 // StartLog begins a run of the journal of a store.
 func StartLog(log *journal.Journal, e *engine.Engine) error {
-	return startLog(context.Background(), log, e)
+	return startLog(log, newJournalStore(context.Background(), e, nil))
+}
+
+// onEachLoop calls f on every event loop, one after the other, and waits for it.
+func (s *Server) onEachLoop(f func(l *loop)) {
+	for _, l := range s.loopList() {
+		done := make(chan struct{})
+		l.execute(func() { f(l); close(done) })
+		<-done
+	}
 }
 
 // Peers are who the clients of all connections have proved to be with certificates.
 func (s *Server) Peers() (names []string) {
-	for _, l := range s.loopList() {
-		found := make(chan []string, 1)
-		l.execute(func() {
-			var of []string
-			for _, c := range l.conns {
-				of = append(of, c.peer())
-			}
-			found <- of
-		})
-		names = append(names, <-found...)
-	}
+	s.onEachLoop(func(l *loop) {
+		for _, c := range l.conns {
+			names = append(names, c.peer())
+		}
+	})
 	return names
+}
+
+// ReloadNews is what watchCertificates does at a tick.
+func (s *Server) ReloadNews() (changed, news bool, err error) { return s.reloadCertificates() }
+
+// LiveOptions are those that hold now, for the server and for each loop that has had a
+// connection.
+func (s *Server) LiveOptions() (all []Options) {
+	all = append(all, *s.live.Load())
+	s.onEachLoop(func(l *loop) { all = append(all, *l.opts, *l.pipe.service.opts) })
+	return all
 }

@@ -283,7 +283,7 @@ func (p *pipeline) upgradeRequest(f *httpFraming, r *httpRequest, size int) (int
 		}
 		return size, outcomeDone
 	case p.identity != nil && p.identity.login != nil: // whose requests came before says nothing about this one
-		p.identity.login = f.certified(p)
+		p.become(f.certified(p))
 		p.identity.until = p.now().Add(unknownTime)
 	}
 	p.out = append(p.out, answer...)
@@ -377,7 +377,7 @@ func (p *pipeline) identify(f *httpFraming, r *httpRequest) (got outcome, ok boo
 		return got, false
 	}
 	if proof == nil {
-		if p.identity.login = f.certified(p); p.identity.login == nil {
+		if p.become(f.certified(p)); p.user == nil {
 			if !p.flush(r.at, codec.Command{}) {
 				return outcomeStopped, false
 			}

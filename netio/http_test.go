@@ -195,7 +195,7 @@ func TestHTTPSession(t *testing.T) {
 	}
 	check("bytewise", single...)
 	step := 1
-	if testing.Short() {
+	if testing.Short() || UnderRace {
 		step = 17
 	}
 	for cut := 0; cut < len(in); cut += step {

@@ -43,7 +43,7 @@ func TestHTTPCommitted(t *testing.T) {
 		plain.startReading()
 		plain.feed(input)
 		want := shownResponses(t, plain.finish(), heads...)
-		for i := range 60 {
+		for i := range few(60) {
 			h := newHarness(t, Options{AnyValues: true})
 			redisTime(h)
 			c := h.commitWith(i%3 != 0, i%3 != 1)

@@ -23,7 +23,7 @@ import (
 // that were noted until then, on any loop.
 type journaled struct {
 	loop     *loop
-	store    *engine.Engine
+	store    store
 	log      *journal.Journal
 	lane     *journal.Lane
 	settling bool     // settle is about to run
@@ -33,8 +33,8 @@ type journaled struct {
 	depends  uint64    // with it: the last group that what was read since position depends on
 }
 
-func (l *loop) commitTo(log *journal.Journal, e *engine.Engine) {
-	c := &journaled{loop: l, store: e, log: log, unsynced: l.srv.unsynced}
+func (l *loop) commitTo(log *journal.Journal) {
+	c := &journaled{loop: l, store: l.srv.store, log: log, unsynced: l.srv.unsynced}
 	c.lane = log.NewLane(func(upTo uint64, err error) {
 		l.execute(func() { c.release(upTo, err) })
 	})
@@ -191,8 +191,11 @@ func (c *journaled) release(upTo uint64, err error) {
 // loadBatch is how many keys are stored at once while the store is loaded.
 const loadBatch = 512
 
-// loadBatches are those of recoveries.
-var loadBatches = sync.Pool{New: func() any { return new(engine.Batch) }}
+// loads are those of recoveries.
+var loads = sync.Pool{New: func() any { return new(load) }}
+
+// placeTries is how many times room is made for what is loaded; the first is without work.
+const placeTries = 3
 
 // errNoRoom ends a recovery into a store that is too small.
 var errNoRoom = errors.New("netio: what is on disk takes more than the store's memory may be (--max-memory)")
@@ -200,17 +203,24 @@ var errNoRoom = errors.New("netio: what is on disk takes more than the store's m
 // journalStore is the store as its journal sees it.
 type journalStore struct {
 	*engine.Engine
-	ctx context.Context // ends a recovery
+	ctx    context.Context // ends a recovery
+	beside *beside         // nil: nobody serves it
+	evict  engine.Evict    // its policy
+}
+
+func newJournalStore(ctx context.Context, e *engine.Engine, beside *beside) journalStore {
+	return journalStore{e, ctx, beside, e.Stats().Evict}
 }
 
 // Apply stores what was on disk. It may be called from any goroutine.
 func (s journalStore) Apply(changes []journal.Change) error {
-	b := loadBatches.Get().(*engine.Batch)
-	defer loadBatches.Put(b)
-	defer b.Reset()
-	for len(changes) > 0 {
-		n := min(len(changes), loadBatch)
-		for i := range changes[:n] {
+	l := loads.Get().(*load)
+	defer loads.Put(l)
+	defer l.batch.Reset()
+	b := &l.batch
+	for order := l.byShard(s.Engine, changes); len(order) > 0; {
+		n := min(len(order), loadBatch)
+		for _, i := range order[:n] {
 			switch c := &changes[i]; {
 			case c.Gone:
 				b.Add(engine.Remove, c.Key, nil)
@@ -224,45 +234,99 @@ func (s journalStore) Apply(changes []journal.Change) error {
 			return err
 		}
 		s.Engine.Apply(b)
-		if err := s.dropUnstored(b); err != nil {
+		if err := s.placeUnstored(b); err != nil {
 			return err
 		}
 		b.Reset()
-		changes = changes[n:]
+		order = order[n:]
 	}
 	return nil
 }
 
-// dropUnstored looks for what had no room. Where keys are evicted it is as if it had been
-// evicted at once: what the key had before must not stay.
-func (s journalStore) dropUnstored(b *engine.Batch) error {
-	var drop engine.Batch
-	for i := range b.Ops {
-		if b.Ops[i].Status != engine.OutOfMemory {
-			continue
+// load is what a goroutine needs to store changes.
+type load struct {
+	batch  engine.Batch
+	shards []uint16 // of the changes
+	next   []uint32 // where in order each shard's next change goes
+	order  []uint32
+}
+
+// byShard returns the indexes of changes, those of one shard together and in their order: its
+// lock, its counts and the end of its newest block are in the caches then. Ten million keys were
+// loaded in 1.58 s without it and in 1.13 with it.
+func (l *load) byShard(e *engine.Engine, changes []journal.Change) []uint32 {
+	l.shards = slices.Grow(l.shards[:0], len(changes))[:len(changes)]
+	l.order = slices.Grow(l.order[:0], len(changes))[:len(changes)]
+	l.next = slices.Grow(l.next[:0], e.Shards())[:e.Shards()]
+	clear(l.next)
+	for i := range changes {
+		shard := e.Shard(changes[i].Key)
+		l.shards[i] = uint16(shard)
+		l.next[shard]++
+	}
+	at := uint32(0)
+	for shard, n := range l.next {
+		l.next[shard] = at
+		at += n
+	}
+	for i, shard := range l.shards {
+		l.order[l.next[shard]] = uint32(i)
+		l.next[shard]++
+	}
+	return l.order
+}
+
+// placeUnstored sees to what had no room. Where it might be evicted it is as if it had been at
+// once: what the key had before must not stay. What can't be evicted is tried again, a few
+// times: there was room for it in a store of this size, if it wasn't a larger one.
+func (s journalStore) placeUnstored(b *engine.Batch) error {
+	for try := 0; ; try++ {
+		var again, evicted engine.Batch
+		for i := range b.Ops {
+			op, args := &b.Ops[i], b.Args(i) // it has some if it has a deadline
+			switch {
+			case op.Status != engine.OutOfMemory:
+			case slices.ContainsFunc(b.Ops[i+1:], func(later engine.Op) bool { return bytes.Equal(later.Key, op.Key) }):
+			case s.evict == engine.EvictAll || s.evict == engine.EvictVolatile && args != nil:
+				evicted.Add(engine.Remove, op.Key, nil)
+			case args != nil:
+				again.AddArgs(op.Kind, op.Key, op.Value, op.Form, *args)
+			default:
+				again.AddForm(op.Kind, op.Key, op.Value, op.Form)
+			}
 		}
-		if s.Stats().Evicted == 0 {
+		if len(evicted.Ops) > 0 {
+			s.Engine.Evict(&evicted)
+		}
+		if len(again.Ops) == 0 {
+			return nil
+		}
+		if try == placeTries {
 			return errNoRoom
 		}
-		key := b.Ops[i].Key
-		if !slices.ContainsFunc(b.Ops[i+1:], func(op engine.Op) bool { return bytes.Equal(op.Key, key) }) {
-			drop.Add(engine.Remove, key, nil)
-		}
+		s.MakeRoom()
+		s.Engine.Apply(&again)
+		b = &again
 	}
-	if len(drop.Ops) > 0 {
-		s.Engine.Apply(&drop)
-	}
-	return nil
 }
 
 func (s journalStore) Clear() { s.Engine.Clear() }
 
-func (s journalStore) Each(f func(*journal.Change) bool) {
+func (s journalStore) Some(cursor uint64, f func(*journal.Change)) (next uint64, done bool) {
 	var c journal.Change // one for all: it escapes
-	s.Engine.Each(func(key, value []byte, form engine.Form, deadline int64) bool {
+	at, done := s.Engine.Visit(engine.Cursor(cursor), func(key, value []byte, form engine.Form, deadline int64) {
 		c = journal.Change{Key: key, Value: value, Form: uint8(form), Deadline: deadline}
-		return f(&c)
+		f(&c)
 	})
+	return uint64(at), done
+}
+
+func (s journalStore) Beside(work func() (more bool)) {
+	if s.beside == nil {
+		work()
+		return
+	}
+	s.beside.do(work)
 }
 
 // Load fills the store with what the journal has, and then begins to serve. Options.Journal
@@ -270,7 +334,7 @@ func (s journalStore) Each(f func(*journal.Change) bool) {
 func (s *Server) Load(ctx context.Context) (journal.Report, error) {
 	report, err := Recover(ctx, s.opts.Journal, s.engine)
 	if err == nil {
-		err = startLog(ctx, s.opts.Journal, s.engine)
+		err = startLog(s.opts.Journal, newJournalStore(ctx, s.engine, &beside{srv: s}))
 	}
 	if err == nil {
 		s.loading.Store(false)
@@ -282,9 +346,9 @@ func (s *Server) Load(ctx context.Context) (journal.Report, error) {
 // for what is on disk it has evicted keys, of which the log knows nothing: then there is a
 // snapshot first, or those would be back after the next start, though clients were told that
 // they are gone.
-func startLog(ctx context.Context, log *journal.Journal, e *engine.Engine) error {
-	evicted := e.Stats().Evicted
-	err := log.Start(journalStore{e, ctx})
+func startLog(log *journal.Journal, store journalStore) error {
+	evicted := store.Stats().Evicted
+	err := log.Start(store)
 	if err == nil && evicted > 0 {
 		_, err = log.Snapshot(false)
 	}
@@ -293,7 +357,11 @@ func startLog(ctx context.Context, log *journal.Journal, e *engine.Engine) error
 
 // Recover fills a store with what a journal has, without serving it.
 func Recover(ctx context.Context, log *journal.Journal, e *engine.Engine) (journal.Report, error) {
-	return log.Recover(journalStore{e, ctx})
+	report, err := log.Recover(newJournalStore(ctx, e, nil))
+	if err == nil && !e.EndLoad() {
+		err = errNoRoom
+	}
+	return report, err
 }
 
 // Loading reports whether the server still loads its store, and how far it is.

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -452,86 +450,5 @@ func TestJournalEffects(t *testing.T) {
 	s.end()
 	if got := content(startOnDisk(t, dir, journal.No, 1, true).store); !slices.Equal(got, want) {
 		t.Errorf("recovered %q, want %q", got, want)
-	}
-}
-
-// TestJournalEvictions: what was evicted to make room, by sets, renames and CLEAR_SETs, is
-// gone after a restart too, and nothing else is.
-func TestJournalEvictions(t *testing.T) {
-	const seed = 1 // what is evicted depends on the store's own, which differs each time
-	r := rand.New(rand.NewPCG(seed, 0))
-	fs, err := journal.Dir(t.TempDir(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	open := func(opts engine.Options) (*journal.Journal, *engine.Engine) {
-		e, err := engine.New(opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = e.Close() })
-		j, err := journal.Open(fs, journal.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := netio.Recover(context.Background(), j, e); err != nil {
-			t.Fatal(err)
-		}
-		return j, e
-	}
-	content := func(e *engine.Engine) map[string]string {
-		all := make(map[string]string)
-		e.Range(func(key, value []byte) bool { all[string(key)] = string(value); return true })
-		return all
-	}
-	j, e := open(engine.Options{Shards: 4, MaxBytes: 8 << 20, Evict: engine.EvictAll, RecordEffects: true})
-	if err := netio.StartLog(j, e); err != nil {
-		t.Fatal(err)
-	}
-	evicted := 0
-	var b engine.Batch
-	for i := range 6000 {
-		key := fmt.Appendf(nil, "key-%d", r.IntN(4000))
-		if i%10 == 0 {
-			b.Add(engine.Rename, key, fmt.Appendf(nil, "moved-%d", i))
-		} else {
-			b.Add(engine.Set, key, make([]byte, 1+r.IntN(6000)))
-		}
-		if len(b.Ops) == 20 {
-			netio.ApplyLogged(j, e, &b)
-			for effect := range b.Effects() {
-				if effect.Evicted {
-					evicted++
-				}
-			}
-			b.Reset()
-		}
-	}
-	want := content(e)
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
-	j, e = open(engine.Options{Shards: 8})
-	_ = j.Close()
-	if got := content(e); evicted == 0 || !maps.Equal(got, want) {
-		t.Errorf("%d were evicted; %d keys are back, want %d, or others", evicted, len(got), len(want))
-	}
-
-	// A store that is too small for them evicts some while it is loaded.
-	j, e = open(engine.Options{Shards: 4, MaxBytes: 4 << 20, Evict: engine.EvictAll, RecordEffects: true})
-	if err := netio.StartLog(j, e); err != nil {
-		t.Fatal(err)
-	}
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if all := len(want); e.Len() >= all {
-		t.Errorf("the small store has %d keys of %d", e.Len(), all)
-	}
-	want = content(e)
-	j, e = open(engine.Options{Shards: 8})
-	_ = j.Close()
-	if got := content(e); !maps.Equal(got, want) {
-		t.Errorf("after a smaller store %d keys are back, want %d, or others", len(got), len(want))
 	}
 }

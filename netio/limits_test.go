@@ -255,7 +255,7 @@ func TestContract6ReaderIsNotSlow(t *testing.T) {
 			}
 		}()
 		c.send(`{"SET":{"small_value":"` + strings.Repeat("s", 200) + `"}}`)
-		waitFor(t, "the server to be full", after(300*time.Millisecond))
+		waitFor(t, "the server to be full", func() bool { return s.Stats().OutputBytes > 1<<20 })
 		answers := 0
 		for set := false; answers < 2*commands; {
 			if got := c.recv(); strings.HasPrefix(got, `{"SET_RSP"`) {
@@ -437,7 +437,9 @@ func TestClientsThatVanish(t *testing.T) {
 // takes connections again when it can.
 func TestOutOfDescriptors(t *testing.T) {
 	var logged syncBuffer
-	s := startServer(t, netio.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	// One listener: each says it once, also one whose first accept is so late that it finds no
+	// descriptor.
+	s := startServer(t, netio.Options{Listen: []string{"127.0.0.1:0"}, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	first := dialLines(t, "tcp", s.tcp)
 	first.send(`{"COUNT":{}}`)
 	first.recv()
@@ -446,15 +448,15 @@ func TestOutOfDescriptors(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
 		t.Fatal(err)
 	}
-	// The client needs a descriptor too: make its socket first, then lower
-	// the limit below the next one.
+	// The client needs a descriptor too: make its socket first, then see to it that there is
+	// no other, whatever is closed meanwhile by what earlier tests have left.
 	probe, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer syscall.Close(probe) // a test's own socket
 	low := old
-	setLimit(&low.Cur, probe) // no descriptor as high as the probe's can be opened
+	setLimit(&low.Cur, 0)
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
 		t.Fatal(err)
 	}

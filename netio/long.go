@@ -26,12 +26,6 @@ func (p *pipeline) admitLarge(payload []byte, at, next int) bool {
 		p.resumeAt = at
 		return false
 	}
-	if p.identity != nil && err == nil {
-		if err = p.identity.refuses(cmd); err != nil {
-			clear(p.args)
-			p.args = p.args[:0]
-		}
-	}
 	if !p.admitException(payload, at, next, 0, cmd, err) {
 		return false
 	}

@@ -68,7 +68,7 @@ func (s *Server) newLoop(el eventLoop) *loop {
 		l.pipe.users = &door{gate: s.gate, log: &s.security, spawn: s.background.Go, stopping: s.stopping}
 	}
 	if s.opts.Journal != nil {
-		l.commitTo(s.opts.Journal, s.engine)
+		l.commitTo(s.opts.Journal)
 	}
 	stats := func() Stats {
 		l.publish()
@@ -78,7 +78,7 @@ func (s *Server) newLoop(el eventLoop) *loop {
 		st := stats()
 		return infoMembers(&st)
 	}
-	l.pipe.service = &respService{opts: &s.opts, clients: &s.respClients, stats: stats, random: rand.Uint64}
+	l.pipe.service = &respService{opts: l.opts, clients: &s.respClients, stats: stats, random: rand.Uint64}
 	return l
 }
 

@@ -9,16 +9,11 @@ import (
 
 // This file is the operations of the commands that are more than a key and a value.
 
-// addOthers hands arguments to the engine, those of the commands with an extra and of those
-// after the renames.
+// addOthers hands arguments to the engine, those of the commands after the renames.
 func (p *pipeline) addOthers(cmd codec.Command, args []codec.Arg) {
 	effect := cmd.Op.Effect()
 	kind := kinds[effect]
 	now := p.time()
-	var timed engine.Args
-	if cmd.Extra != nil && cmd.Extra.TTL != 0 {
-		timed.Deadline = now + cmd.Extra.TTL
-	}
 	for i := range args {
 		arg := &args[i]
 		if arg.Status != codec.StatusOK {
@@ -48,11 +43,7 @@ func (p *pipeline) addOthers(cmd codec.Command, args []codec.Arg) {
 		case codec.EffectUpdate:
 			p.batch.AddForm(kind, arg.Key, arg.Value, engine.Form(codec.FormUpdate))
 		default:
-			if timed.Deadline == 0 {
-				p.batch.AddForm(kind, arg.Key, arg.Value, form)
-				continue
-			}
-			p.batch.AddArgs(kind, arg.Key, arg.Value, form, timed)
+			p.batch.AddForm(kind, arg.Key, arg.Value, form)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package netio
 import (
 	"strings"
 	"testing"
+
+	"keyframe/netio/access"
 )
 
 // TestOrigin: pages of this server's own, and those that the options name.
@@ -18,6 +20,7 @@ func TestOrigin(t *testing.T) {
 		{"http://localhost:1987", "LOCALHOST:1987", nil, true},
 		{"http://[::1]:1987", "[::1]:1987", nil, true},
 		{"https://127.0.0.1", "127.0.0.1", nil, true},
+		{"https://[::1]", "[::1]", nil, true},
 		{"http://db1.example:1987", "db1.example:1987", nil, true},
 		{"http://127.0.0.1:1988", "127.0.0.1:1987", nil, false},
 		{"http://127.0.0.1", "127.0.0.1:1987", nil, false},
@@ -49,6 +52,40 @@ func TestOrigin(t *testing.T) {
 	} {
 		if isOrigin(text) != want {
 			t.Errorf("isOrigin(%q) is %v", text, !want)
+		}
+	}
+}
+
+// TestHost: a request without an origin is for a name that is this server's, or that an allowed
+// origin has.
+func TestHost(t *testing.T) {
+	users, err := access.Parse([]byte(`{"users":[{"name":"bob","allow":{"read":["bob:"]}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		host  string
+		allow []string
+		users *access.Users
+		ok    bool
+	}{
+		{"", nil, nil, true},
+		{"db1:1987", nil, nil, true}, // a name without a dot is no one's to give away
+		{"127.0.0.1:1987", nil, nil, true},
+		{"[2001:db8::1]:1987", nil, nil, true},
+		{"DB1.Example:80", nil, nil, true},
+		{"evil.example:1987", nil, nil, false},
+		{"/sock.example", nil, nil, false}, // a path is no host
+		{"evil.example:1987", nil, users, true},
+		{"evil.example:1987", []string{"*"}, nil, true},
+		{"app.example:1987", []string{"https://other.example", "https://app.example"}, nil, true},
+		{"APP.example", []string{"https://app.example:8443"}, nil, true},
+		{"app.example:1987", []string{"https://sub.app.example"}, nil, false},
+		{"app.example:1987", []string{"null"}, nil, false},
+	} {
+		opts := Options{Listen: []string{"127.0.0.1:1987", "tcp://db1.example:1987", "unix:///sock.example"}, AllowOrigins: tt.allow, Users: tt.users}
+		if err := opts.checkHost([]byte(tt.host)); (err == nil) != tt.ok {
+			t.Errorf("host %q, allowed %q, users %v: %v", tt.host, tt.allow, tt.users != nil, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/engine"
+	"keyframe/netio/access"
 	"keyframe/netio/frame"
 )
 
@@ -56,18 +57,20 @@ type pipeline struct {
 
 	users *door // what it needs of the server's users; nil: there are none
 
-	// Of the turn that is being run.
+	// Of the turn that is being run. What each command asks for is first, in one line of the cache.
 	framing    framing
 	identity   *identity    // who the client is; nil: there are no users
+	user       *access.User // the same; nil: nobody, or there are no users. become changes it
+	end        error        // why the connection ends
+	exceptions bool         // no command is an everyday one: nobody has sent it, or writes are refused
 	lasting    bool         // the input outlives the turn: what refers to it would keep it alive
 	isJoined   bool         // the command comes from framing.joined
-	resumeAt   int          // where a turn that had to stop goes on
-	unfinished              // of the first command there
+	refusing   codec.Status // what writes are answered with, unless it is StatusOK
+	unfinished              // of the first command that a turn had to stop at
+	resumeAt   int          // where that is
 	stoppedAt  stop         // where in the queue it had to stop
 	waits      *waiting     // the turn had to stop for this
-	refusing   codec.Status // what writes are answered with, unless it is StatusOK
-	refusedBy  string       // and why
-	end        error        // why the connection ends
+	refusedBy  string       // why writes are refused
 
 	// For HTTP. They are last: before the turn's fields they cost a SET that is sent 64 deep 1.7 %.
 	minKey int    // how many characters a key has at least
@@ -170,6 +173,7 @@ func (p *pipeline) run(f framing, src []byte, lasting bool, from unfinished) (t 
 	if p.commit != nil {
 		p.refusing, p.refusedBy = p.commit.refuses()
 	}
+	p.knowUser()
 	var used int
 	var more bool
 	switch f := f.(type) {
@@ -208,7 +212,7 @@ func (p *pipeline) units(src []byte) (used int, more bool) {
 		}
 		p.cost.spent += costUnit
 		payload, size, kind, err := p.framing.next(src, used)
-		if p.identity != nil && !p.mayBeNobody(src, used, size, err) {
+		if p.exceptions && !p.mayBeNobody(src, used, size, err) {
 			used, more = len(src), false
 			break
 		}
@@ -329,14 +333,14 @@ func (p *pipeline) admit(payload []byte, at, next int) bool {
 	p.cost.bytes(len(payload))
 	args, cmd, err := p.dec.Decode(payload, p.args, p.shares.batchOps)
 	p.args = args
-	if p.identity != nil && err == nil {
-		args, err = p.admitUser(cmd, args, before)
-	}
 	effect := cmd.Op.Effect()
-	if err != nil || cmd.More || cmd.Extra != nil || !isPlain(effect) || p.refusing != codec.StatusOK {
+	if err != nil || cmd.More || cmd.Extra != nil || !isPlain(effect) || p.exceptions {
 		return p.admitException(payload, at, next, before, cmd, err)
 	}
 	// An everyday command: what enqueue does, without its questions.
+	if p.user != nil && (effect == codec.EffectRename || !p.user.Keys(cmd.Op.Class()).SeesAll(args[before:])) {
+		p.deny(cmd.Op, args[before:])
+	}
 	kind := kinds[effect]
 	for i := before; i < len(args); i++ {
 		if arg := &args[i]; arg.Status == codec.StatusOK {
@@ -354,6 +358,12 @@ func (p *pipeline) admit(payload []byte, at, next int) bool {
 // admitException is admit for a command that is more than arguments for the batch, or
 // was refused. Its arguments are those from before on.
 func (p *pipeline) admitException(payload []byte, at, next, before int, cmd codec.Command, err error) bool {
+	if err == nil {
+		if err = p.identity.refuses(cmd); err != nil {
+			clear(p.args[before:])
+			p.args = p.args[:before]
+		}
+	}
 	switch {
 	case err != nil:
 		if why := p.framing.notUTF8(); why != nil {
@@ -419,18 +429,21 @@ func (p *pipeline) enqueue(cmd codec.Command, at, before int, resumed bool) {
 			}
 		}
 	}
-	plain := cmd.Extra == nil && isPlain(effect)
-	if plain {
+	if isPlain(effect) {
+		kind, from := kinds[effect], len(p.batch.Ops)
 		for i := range args {
 			if arg := &args[i]; arg.Status == codec.StatusOK {
-				p.batch.AddForm(kinds[effect], arg.Key, arg.Value, engine.Form(arg.Form))
+				p.batch.AddForm(kind, arg.Key, arg.Value, engine.Form(arg.Form))
 			}
+		}
+		if cmd.Extra != nil && cmd.Extra.TTL != 0 {
+			p.batch.ShareArgs(from, engine.Args{Deadline: p.time() + cmd.Extra.TTL})
 		}
 	} else {
 		p.addOthers(cmd, args)
 	}
 	p.cost.spent += costElement * len(args)
-	if q := p.queueUp(cmd.Op, at, len(args), resumed); !plain {
+	if q := p.queueUp(cmd.Op, at, len(args), resumed); cmd.Extra != nil || !isPlain(effect) {
 		p.noteOther(q, cmd)
 	}
 }

@@ -25,7 +25,7 @@ func (p *pipeline) userMay(w *words) bool {
 	switch {
 	case w.cmd.Flags&resp.NoAuth != 0:
 		return true
-	case p.identity.login == nil:
+	case p.user == nil:
 		p.fail(w, ErrorUnauthenticated, errNoAuth)
 		return false
 	case w.cmd.First != 0:
@@ -126,7 +126,7 @@ func (p *pipeline) answerLogin(f *respFraming, login *access.Login, err error, h
 		p.out = resp.AppendError(p.out, errWrongPass)
 		return
 	}
-	p.identity.login = login
+	p.become(login)
 	f.client.setUser(login.User.Name)
 	if hello == nil {
 		p.out = append(p.out, "+OK\r\n"...)
@@ -139,7 +139,8 @@ func (p *pipeline) answerLogin(f *respFraming, login *access.Login, err error, h
 // is.
 func (p *pipeline) forgetUser(f *respFraming) {
 	if s := p.identity; s != nil && s.login != nil {
-		s.login, s.sent, s.until = nil, 0, p.now().Add(unknownTime)
+		p.become(nil)
+		s.sent, s.until = 0, p.now().Add(unknownTime)
 		f.client.setUser("default")
 	}
 }

@@ -139,6 +139,12 @@ func (s *securityLog) refusedPage(remote net.Addr, err error) {
 	s.limited("refused", "source", sourceText(remote), "reason", reason[:min(len(reason), maxReasonBytes)])
 }
 
+// Refused logs, as one of the server's own refusals, a request that was refused by whoever serves
+// another listener. It has no secret in it. It may be called from any goroutine.
+func (s *Server) Refused(source, user, request, reason string) {
+	s.security.limited("refused", "source", source, "user", user, "reason", reason[:min(len(reason), maxReasonBytes)], "command", request)
+}
+
 // failed logs a proof that was refused.
 func (s *securityLog) failed(who *identity, gate *access.Gate, proof *access.Proof, err error) {
 	user, reason := "", err.Error()

@@ -87,6 +87,7 @@ type store interface {
 	Apply(b *engine.Batch) (done bool)
 	Len() int
 	Clear() int
+	ClearRecorded(seqs []uint64) (keys int, _ []uint64)
 	ClearSet(b *engine.Batch, seqs []uint64) (keys int, _ []uint64)
 	Scan(cursor engine.Cursor, prefix []byte, limit int, now int64, fn func(key, value []byte, form engine.Form, deadline int64) bool) (next engine.Cursor, done bool)
 	ScanKeys(cursor engine.Cursor, prefix []byte, limit int, now int64, fn func(key []byte) bool) (next engine.Cursor, done bool)

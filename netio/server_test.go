@@ -30,11 +30,12 @@ type testServer struct {
 	*netio.Server
 	tcp  string // host:port
 	unix string // path
+	tls  string // host:port, with a certificate
 	stop func() error
 }
 
-// startServer starts a server on a free port and a unix socket, and stops it at
-// the end of the test.
+// startServer starts a server on a free port and a unix socket, and with a certificate on a port
+// of TLS, too, and stops it at the end of the test.
 func startServer(t testing.TB, opts netio.Options) *testServer {
 	t.Helper()
 	return startServerOn(t, engine.Options{}, opts)
@@ -50,9 +51,12 @@ func startServerOn(t testing.TB, storeOpts engine.Options, opts netio.Options) *
 	path := filepath.Join(t.TempDir(), "s")
 	if opts.Listen == nil {
 		opts.Listen = []string{"127.0.0.1:0", "unix://" + path}
+		if opts.TLSCert != "" {
+			opts.Listen = append(opts.Listen, "tls://127.0.0.1:0")
+		}
 	}
 	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		opts.Logger = slog.New(slog.NewTextHandler(searchedLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	if opts.Loops == 0 {
 		opts.Loops = 2
@@ -65,6 +69,11 @@ func startServerOn(t testing.TB, storeOpts engine.Options, opts netio.Options) *
 		t.Fatal(err)
 	}
 	s := &testServer{Server: srv, tcp: srv.Addrs()[0].String(), unix: path}
+	for _, addr := range srv.Addrs() {
+		if addr.Network() == "tls" {
+			s.tls = addr.String()
+		}
+	}
 	stopped := false
 	s.stop = func() error {
 		if stopped {

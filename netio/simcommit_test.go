@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"fmt"
 	"slices"
 
 	"keyframe/codec"
@@ -10,7 +11,14 @@ import (
 // This file is the simulation's committer: what a journal, or a log, will do between the
 // store and the clients, at times that the seed decides.
 
-// simCommitter is the committer of a simulated loop.
+// simCommit is what stands between a simulated loop and its clients.
+type simCommit interface {
+	step()      // does something that is due, if anything is
+	idle() bool // nothing waits
+	String() string
+}
+
+// simCommitter is the committer of a simulated loop, and no more.
 type simCommitter struct {
 	s         *sim
 	loop      *simLoop
@@ -108,10 +116,13 @@ func (c *simCommitter) step() {
 		*last = func() { s.turn(b.client, goOn) }
 		return
 	}
-	if len(l.holding) == 0 {
-		return
+	if len(l.holding) > 0 {
+		s.letGo(l)
 	}
-	// One connection at a time, so that the store knows whose turn follows.
+}
+
+// letGo releases the answers of one connection, so that the store knows whose turn follows.
+func (s *sim) letGo(l *loop) {
 	waiting := l.holding
 	l.holding = waiting[:1:1]
 	client := s.clientOf(waiting[0].conn)
@@ -125,7 +136,8 @@ func (c *simCommitter) step() {
 	l.holding = append(waiting[1:len(waiting):len(waiting)], l.holding...)
 }
 
-// idle reports whether nothing waits.
-func (c *simCommitter) idle() bool {
-	return c == nil || len(c.submitted) == 0 && len(c.loop.loop.holding) == 0
+func (c *simCommitter) idle() bool { return len(c.submitted) == 0 && len(c.loop.loop.holding) == 0 }
+
+func (c *simCommitter) String() string {
+	return fmt.Sprintf("%d batches and %d connections wait, %d applied, released up to %d", len(c.submitted), len(c.loop.loop.holding), c.applied, c.loop.loop.released)
 }

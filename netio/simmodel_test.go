@@ -3,6 +3,7 @@ package netio
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -113,12 +114,15 @@ func (s *sim) executed(b *engine.Batch, i int) {
 	case st == "14":
 	case e.kind == engine.Rename:
 		if st == "1" && key != e.value {
+			s.disk.note(key, e.value)
 			delete(s.model, key)
 			s.model[e.value] = old
 		}
 	case st == "5":
+		s.disk.note(key)
 		delete(s.model, key)
 	case st == "1", st == "2":
+		s.disk.note(key)
 		s.model[key] = value
 	}
 	reads := e.kind == engine.Get && ok || e.kind == engine.Take && ok || e.kind == engine.Swap && st == "2"
@@ -128,7 +132,11 @@ func (s *sim) executed(b *engine.Batch, i int) {
 	if e.kind == engine.Deadline && ok && args.Deadline != old.deadline {
 		s.fatalf("client %d: the deadline of %q is %d, want %d", c.id, key, args.Deadline, old.deadline)
 	}
+	before := c.texts()
 	s.answer(c, e, st, old, value, ok, b.Now)
+	if s.disk != nil && c.texts() > before {
+		c.owed = append(c.owed, simOwed{c.texts(), s.disk.seen(e)})
+	}
 	c.done(1)
 }
 
@@ -312,10 +320,17 @@ func (s *sim) executedWhole(n int, clears bool) {
 	if n < alive || n > len(s.model) {
 		s.fatalf("client %d: %s has %d keys, want %d, or up to %d", c.id, e.name, n, alive, len(s.model))
 	}
+	if clears && s.disk != nil {
+		s.disk.note(slices.Collect(maps.Keys(s.model))...)
+		s.disk.lastClear = len(s.disk.notes)
+	}
 	if e.name == "SERVER_INFO" {
 		c.want = append(c.want, simWant{info: true, keys: n})
 	} else {
 		c.answered(`{"`, `}}`, e.name, `_RSP":{"st":0,"cnt":`, fmt.Sprint(n))
+		if s.disk != nil {
+			c.owed = append(c.owed, simOwed{c.texts(), len(s.disk.notes)})
+		}
 	}
 	if clears {
 		clear(s.model)

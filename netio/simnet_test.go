@@ -58,7 +58,7 @@ type simLoop struct {
 	loop  *loop
 	tasks []func() // what execute was given, in order
 
-	commit *simCommitter // nil: there is none
+	commit simCommit // nil: there is none
 }
 
 func (el *simLoop) execute(f func()) { el.tasks = append(el.tasks, f) }
@@ -205,6 +205,7 @@ type simStore struct {
 }
 
 func (st *simStore) Apply(b *engine.Batch) bool {
+	st.s.disk.begin()
 	from := b.Executed()
 	done := st.Engine.Apply(b)
 	for i := from; i < b.Executed(); i++ {
@@ -228,7 +229,15 @@ func (st *simStore) Clear() int {
 	return n
 }
 
+func (st *simStore) ClearRecorded(seqs []uint64) (int, []uint64) {
+	st.s.disk.begin()
+	n, seqs := st.Engine.ClearRecorded(seqs)
+	st.s.executedWhole(n, true)
+	return n, seqs
+}
+
 func (st *simStore) ClearSet(b *engine.Batch, seqs []uint64) (int, []uint64) {
+	st.s.disk.begin()
 	n, seqs := st.Engine.ClearSet(b, seqs)
 	st.s.executedWhole(n, true)
 	for i := range b.Ops {

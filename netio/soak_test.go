@@ -3,11 +3,13 @@ package netio_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"strings"
@@ -20,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"keyframe/netio"
+	"keyframe/netio/netiotest"
 )
 
 var soakFlag = flag.Duration("soak", 0, "how long TestSoak runs; 0: as long as it takes to go once through everything")
@@ -37,15 +40,20 @@ func TestSoak(t *testing.T) {
 		duration, idle = *soakFlag, soakPatience
 	}
 	ignore := goleak.IgnoreCurrent()
+	ca := netiotest.NewCA(t)
+	cert, key := ca.Server("server")
 	s := startServer(t, netio.Options{
+		TLSCert:          cert,
+		TLSKey:           key,
 		MaxFrameBytes:    1 << 20,
 		MaxConns:         300,
 		MaxOutputBytes:   1 << 20,
 		IdleTimeout:      idle,
 		HandshakeTimeout: time.Second,
 	})
-	soak := &soak{s: s, t: t, seed: newSeed(t)}
+	soak := &soak{s: s, t: t, ca: ca, tickets: tls.NewLRUClientSessionCache(0), seed: newSeed(t)}
 	network := startBadNetwork(t, s.tcp, soak.seed)
+	sealedNetwork := startBadNetwork(t, s.tls, soak.seed)
 
 	files := openFiles(t)
 
@@ -62,6 +70,9 @@ func TestSoak(t *testing.T) {
 		life := 0
 		soak.run("bad network", func(*rand.Rand) error { return soak.badNetwork(network, i, &life) })
 	}
+	sealedLife := 0
+	soak.run("bad network, TLS", func(*rand.Rand) error { return soak.badNetwork(sealedNetwork, 2, &sealedLife) })
+	soak.run("new certificates", soak.replaceCertificates)
 	for name, hostile := range map[string]func(net.Conn, *rand.Rand){
 		"garbage":       sendGarbage,
 		"never reads":   neverRead,
@@ -69,9 +80,16 @@ func TestSoak(t *testing.T) {
 		"flood":         flood,
 		"broken frames": breakFrames,
 		"endless line":  endlessLine,
+		"false TLS":     falseTLS,
 	} {
 		soak.run(name, func(rng *rand.Rand) error {
 			c, err := net.Dial("tcp", s.tcp)
+			if secure := rng.IntN(2) == 0; err == nil && secure {
+				_ = c.Close()
+				if c, err = net.Dial("tcp", s.tls); err == nil && name != "false TLS" {
+					c = tls.Client(c, soak.config(rng.IntN(3)))
+				}
+			}
 			if err != nil {
 				return err
 			}
@@ -86,15 +104,16 @@ func TestSoak(t *testing.T) {
 	heaps := soak.report(duration)
 	soak.clients.Wait()
 	network.close()
+	sealedNetwork.close()
 	waitFor(t, "all connections to be forgotten", func() bool { return s.Stats().Conns == 0 })
-	waitFor(t, "the descriptors to be closed", func() bool { return openFiles(t) <= files-1 }) // the network's listener is closed too
+	waitFor(t, "the descriptors to be closed", func() bool { return openFiles(t) <= files-2 }) // the networks' listeners are closed too
 	st := s.Stats()
 	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
 	goleak.VerifyNone(t, ignore)
-	t.Logf("in the end: %d good answers, all right; %d connections, %d refused, %d slow consumers, errors %v; %d keys left",
-		soak.answers.Load(), st.ConnsTotal, st.ConnsRefused, st.SlowConsumers, st.Total.Errors, st.Keys)
+	t.Logf("in the end: %d good answers, all right; %d connections, %d refused, %d slow consumers, errors %v, TLS %+v; %d keys left",
+		soak.answers.Load(), st.ConnsTotal, st.ConnsRefused, st.SlowConsumers, st.Total.Errors, st.TLS, st.Keys)
 	for _, what := range []struct {
 		name string
 		n    uint64
@@ -102,6 +121,8 @@ func TestSoak(t *testing.T) {
 		{"good answers", uint64(soak.answers.Load())}, {"slow consumers", st.SlowConsumers}, {"refused connections", st.ConnsRefused},
 		{"syntax errors", st.Total.Errors[netio.ErrorSyntax]}, {"protocol errors", st.Total.Errors[netio.ErrorProtocol]},
 		{"frames over the limit", st.Total.Errors[netio.ErrorTooBig]}, {"cuts", uint64(network.cuts.Load())},
+		{"cuts of TLS", uint64(sealedNetwork.cuts.Load())}, {"connections of TLS 1.2", st.TLS.Handshakes[0]}, {"connections of TLS 1.3", st.TLS.Handshakes[1]},
+		{"sessions that went on", st.TLS.Resumed}, {"false records", st.TLS.Failures[netio.TLSRecord]}, {"cut off without close_notify", st.TLS.Failures[netio.TLSTruncated]},
 	} {
 		if what.n == 0 && *soakFlag > 0 { // three seconds on a slow machine may not suffice
 			t.Errorf("no %s: the test has not done what it should", what.name)
@@ -132,6 +153,8 @@ type soak struct {
 	t       *testing.T
 	s       *testServer
 	ctx     context.Context
+	ca      *netiotest.CA
+	tickets tls.ClientSessionCache
 	seed    uint64
 	clients sync.WaitGroup
 	answers atomic.Int64
@@ -240,20 +263,15 @@ func (k *soak) good(framing string, number int, rng *rand.Rand) error {
 // that were too slow while the machine stood still are among them.
 func (k *soak) turnedAway() uint64 {
 	st := k.s.Stats()
-	return st.ConnsRefused + st.Total.Errors[netio.ErrorHandshakeTimeout]
+	return st.ConnsRefused + st.Total.Errors[netio.ErrorHandshakeTimeout] + st.TLS.Failures[netio.TLSTimeout] + st.TLS.Failures[netio.TLSBusy]
 }
 
 func (k *soak) connect(framing string, number int) (send func([]string) error, recv func() (string, error), closeConn func(), err error) {
 	if framing == "lines" {
-		network, addr := "tcp", k.s.tcp
-		if number%2 == 1 {
-			network, addr = "unix", k.s.unix
-		}
-		c, err := net.Dial(network, addr)
+		c, err := k.dial(number)
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		_ = c.SetDeadline(time.Now().Add(soakPatience))
 		r := bufio.NewReader(c)
 		return func(commands []string) error {
 				_, err := io.WriteString(c, strings.Join(commands, "\n")+"\n")
@@ -265,10 +283,12 @@ func (k *soak) connect(framing string, number int) (send func([]string) error, r
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), soakPatience)
 	before := k.turnedAway()
-	c, _, err := websocket.Dial(ctx, "ws://"+k.s.tcp, nil)
+	transport := k.transport(number)
+	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}}
+	c, _, err := websocket.Dial(ctx, k.url(number), options)
 	for err != nil && k.turnedAway() > before { // with 503 or, during a storm, with an error line
 		before = k.turnedAway()
-		c, _, err = websocket.Dial(ctx, "ws://"+k.s.tcp, nil)
+		c, _, err = websocket.Dial(ctx, k.url(number), options)
 	}
 	if err != nil {
 		cancel()
@@ -287,6 +307,7 @@ func (k *soak) connect(framing string, number int) (send func([]string) error, r
 		}, func() {
 			_ = c.Close(websocket.StatusNormalClosure, "")
 			cancel()
+			transport.CloseIdleConnections()
 		}, nil
 }
 
@@ -369,7 +390,14 @@ func (k *soak) badNetwork(network *badNetwork, number int, life *int) error {
 	*life++
 	prefix := func(life int) string { return fmt.Sprintf("soak_%d_%d", number, life) }
 	before := k.turnedAway()
-	if err := throughBadNetwork(network.Addr().String(), prefix(*life), commands, soakPatience); err != nil && k.turnedAway() == before {
+	c, err := net.Dial("tcp", network.Addr().String())
+	if err == nil && network.addr == k.s.tls {
+		c = tls.Client(c, k.config(number))
+	}
+	if err == nil {
+		err = throughBadNetwork(c, prefix(*life), commands, soakPatience)
+	}
+	if err != nil && k.turnedAway() == before {
 		return err
 	}
 	var rmv strings.Builder
@@ -430,7 +458,7 @@ func sendGarbage(c net.Conn, rng *rand.Rand) {
 		garbage[i] = alphabet[rng.IntN(len(alphabet))]
 	}
 	_, _ = c.Write(garbage)
-	_ = c.(*net.TCPConn).CloseWrite()
+	closeWrite(c)
 	_, _ = io.Copy(io.Discard, c)
 }
 
@@ -452,7 +480,7 @@ func sendHalf(c net.Conn, rng *rand.Rand) {
 	case 0:
 		_, _ = io.Copy(io.Discard, c) // until the server has had enough
 	case 1:
-		_ = c.(*net.TCPConn).SetLinger(0)
+		abort(c)
 	}
 }
 
@@ -470,7 +498,7 @@ func flood(c net.Conn, rng *rand.Rand) {
 				return
 			}
 		}
-		_ = c.(*net.TCPConn).CloseWrite()
+		closeWrite(c)
 	}()
 	_, _ = io.Copy(io.Discard, c)
 }
@@ -486,7 +514,7 @@ func breakFrames(c net.Conn, rng *rand.Rand) {
 		out = append(out, byte(rng.IntN(256)))
 	}
 	_, _ = c.Write(out)
-	_ = c.(*net.TCPConn).CloseWrite()
+	closeWrite(c)
 	_, _ = io.Copy(io.Discard, c)
 }
 

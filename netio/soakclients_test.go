@@ -3,6 +3,7 @@ package netio_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,17 +14,103 @@ import (
 	"time"
 )
 
-// This file has the soak's good clients of Redis's protocol and of HTTP.
+// This file has the soak's good clients of Redis's protocol and of HTTP, and what it does with TLS.
+
+// dial returns a connection for lines or Redis's protocol: of three clients one has TCP, one a
+// unix socket and one TLS.
+func (k *soak) dial(number int) (c net.Conn, err error) {
+	switch number % 3 {
+	case 0:
+		c, err = net.Dial("tcp", k.s.tcp)
+	case 1:
+		c, err = net.Dial("unix", k.s.unix)
+	default:
+		if c, err = net.Dial("tcp", k.s.tls); err == nil {
+			c = tls.Client(c, k.config(number))
+		}
+	}
+	if err == nil {
+		_ = c.SetDeadline(time.Now().Add(soakPatience))
+	}
+	return c, err
+}
+
+// url is where a client of HTTP or WebSocket connects to, and transport what connects it.
+func (k *soak) url(number int) string {
+	if number%3 == 2 {
+		return "https://" + k.s.tls
+	}
+	return "http://" + k.s.tcp
+}
+
+func (k *soak) transport(number int) *http.Transport {
+	return &http.Transport{MaxConnsPerHost: 1, TLSClientConfig: k.config(number + int(k.answers.Load()))}
+}
+
+// config is of TLS 1.2, of 1.3, or of 1.3 with the sessions of before.
+func (k *soak) config(number int) *tls.Config {
+	config := &tls.Config{RootCAs: k.ca.Pool, ServerName: "localhost"}
+	switch number % 3 {
+	case 0:
+		config.MaxVersion = tls.VersionTLS12
+	case 1:
+		config.ClientSessionCache = k.tickets
+	}
+	return config
+}
+
+// replaceCertificates has the server show another certificate.
+func (k *soak) replaceCertificates(*rand.Rand) error {
+	k.ca.Server("server")
+	if _, err := k.s.ReloadCertificates(); err != nil {
+		return err
+	}
+	select {
+	case <-k.ctx.Done():
+	case <-time.After(time.Second): // its pace
+	}
+	return nil
+}
+
+// falseTLS is garbage that looks like TLS, from the first byte on or after a handshake, or a
+// connection of TLS that is cut off.
+func falseTLS(c net.Conn, rng *rand.Rand) {
+	record := make([]byte, 5+rng.IntN(2000))
+	for i := range record {
+		record[i] = byte(rng.IntN(256))
+	}
+	copy(record, []byte{byte(20 + rng.IntN(4)), 3, byte(rng.IntN(5)), byte(rng.IntN(8))})
+	if how := rng.IntN(3); how > 0 {
+		secure := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+		_, _ = io.WriteString(secure, fence+"\n")
+		_, _ = secure.Read(make([]byte, 100))
+		if how == 1 {
+			record = nil // a FIN without close_notify
+		}
+	}
+	_, _ = c.Write(record)
+	closeWrite(c)
+	_, _ = io.Copy(io.Discard, c)
+}
+
+func closeWrite(c net.Conn) { _ = c.(interface{ CloseWrite() error }).CloseWrite() }
+
+// abort has the next Close reset the connection.
+func abort(c net.Conn) {
+	if secure, is := c.(*tls.Conn); is {
+		c = secure.NetConn()
+	}
+	_ = c.(*net.TCPConn).SetLinger(0)
+}
 
 // goodRESP is a client of Redis's protocol with keys of its own and a model of them.
 func (k *soak) goodRESP(number int, rng *rand.Rand) error {
 	before := k.turnedAway()
-	c, err := net.Dial("tcp", k.s.tcp)
+	c, err := k.dial(number)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(soakPatience))
 	r := bufio.NewReader(c)
 	prefix := fmt.Sprintf("good_resp_%d_", number)
 	words := []string{"DEL"}
@@ -163,12 +250,12 @@ func readReply(r *bufio.Reader) (string, error) {
 // that is kept.
 func (k *soak) goodHTTP(number int, rng *rand.Rand) error {
 	before := k.turnedAway()
-	transport := &http.Transport{MaxConnsPerHost: 1}
+	transport := k.transport(number)
 	defer transport.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(context.Background(), soakPatience)
 	defer cancel()
 	do := func(method, key, body string) (status int, text string, err error) {
-		r, err := http.NewRequestWithContext(ctx, method, "http://"+k.s.tcp+"/kv/"+key, strings.NewReader(body))
+		r, err := http.NewRequestWithContext(ctx, method, k.url(number)+"/kv/"+key, strings.NewReader(body))
 		if err != nil {
 			return 0, "", err
 		}

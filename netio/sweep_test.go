@@ -83,6 +83,7 @@ func TestPingBesideUnreadAnswers(t *testing.T) {
 		}
 		h.startReading()
 		if !shut {
+			h.conn.gc = nil // all may have been read by now: then it is closed, and there is no gnet
 			h.shutSide()
 		}
 		got := serverMessages(t, h.awaitEnd())

@@ -251,7 +251,7 @@ func (s *Server) shakeHands(nc net.Conn) {
 
 // secure shakes hands with a client.
 func (s *Server) secure(nc net.Conn) (*tlsConn, error) {
-	timeout := min(tlsTimeout, s.live.Load().HandshakeTimeout)
+	timeout := s.shakingTime()
 	p := &patient{Conn: nc, srv: s, until: time.Now().Add(timeout), crowded: timeout / crowdedPart}
 	// A stop does not wait for clients.
 	defer context.AfterFunc(s.stopping, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })()
@@ -277,8 +277,11 @@ func (s *Server) secure(nc net.Conn) (*tlsConn, error) {
 		s.tls.resumed.Add(1)
 	}
 	c.Detach()
-	return &tlsConn{Conn: c, peer: peerOf(state.VerifiedChains)}, nc.SetDeadline(time.Time{})
+	return &tlsConn{Conn: c, peer: peerOf(state.VerifiedChains)}, nil
 }
+
+// shakingTime is how long a client may take to shake hands.
+func (s *Server) shakingTime() time.Duration { return min(tlsTimeout, s.live.Load().HandshakeTimeout) }
 
 // waiting is a connection that is told something without an event loop.
 func (s *Server) waiting(nc net.Conn, secure bool) net.Conn {
@@ -299,10 +302,10 @@ func (s *Server) endHandshake(nc net.Conn, err error) {
 		_, _ = nc.Write(notTLS(header.RecordHeader[:]))
 	}
 	half, ok := nc.(interface{ CloseWrite() error })
-	if !ok || s.stopping.Err() != nil || errors.Is(err, io.EOF) || half.CloseWrite() != nil {
+	if !ok || s.stopping.Err() != nil || errors.Is(err, io.EOF) {
 		return
 	}
-	defer context.AfterFunc(s.stopping, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })()
+	_ = half.CloseWrite() // it may have gone
 	_, _ = io.CopyN(io.Discard, nc, http1.MaxHeadBytes)
 }
 
@@ -414,7 +417,6 @@ func (l *loop) receive(c *conn, in []byte) {
 	// crypto/tls has taken it before we know; the budget has a part for that of one connection.
 	if n := c.tls.Held() - c.tls.counted; n > 0 {
 		if !l.reserve(c, usage{input: n}) {
-			c.tls.counted = c.tls.Held()
 			l.cutOff(c)
 			return
 		}

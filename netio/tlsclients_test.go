@@ -4,16 +4,21 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"keyframe/netio"
+	"keyframe/netio/netiotest"
 )
 
 // This file has clients of TLS that are not Go's. Each test skips where its client is not
@@ -203,5 +208,57 @@ func TestNodeTLS(t *testing.T) {
 	}
 	if got := ask("NODE_EXTRA_CA_CERTS="); strings.Contains(got, `"opened":true`) || !strings.Contains(got, "certificate") {
 		t.Errorf("without the root: %s", got)
+	}
+}
+
+// TestTestSSL has testssl.sh look for weak protocols and for what is known to break TLS. That takes
+// it a minute or two: -soak.
+func TestTestSSL(t *testing.T) {
+	if *soakFlag == 0 {
+		t.Skip("takes minutes: -soak")
+	}
+	path, err := exec.LookPath("testssl")
+	if err != nil {
+		path = program(t, "testssl.sh")
+	}
+	ca := netiotest.NewCA(t)
+	var opts netio.Options
+	// The certificate is the test's, so what is found about it is not the server's.
+	opts.TLSCert, opts.TLSKey = ca.Server("server", func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().AddDate(0, 6, 0)
+		c.CRLDistributionPoints = []string{"http://127.0.0.1/none.crl"}
+	})
+	s := startTLS(t, opts)
+	report := filepath.Join(t.TempDir(), "report.json")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*patience)
+	defer cancel()
+	args := []string{"--protocols", "--server-defaults", "--standard", "--fs", "--server-preference", "--headers", "--vulnerable", "--quiet", "--nodns", "none", "--warnings", "off", "--color", "0", "--add-ca", ca.File, "--jsonfile", report, s.tcp}
+	out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
+	text, readErr := os.ReadFile(report)
+	var findings []struct{ ID, Severity, Finding string }
+	if readErr == nil {
+		readErr = json.Unmarshal(text, &findings)
+	}
+	if readErr != nil {
+		t.Fatalf("%v, %v\n%s", err, readErr, out)
+	}
+	seen := make(map[string]string)
+	for _, f := range findings {
+		if seen[f.ID] = f.Severity; f.Finding == "not offered" {
+			seen[f.ID] = "OK"
+		}
+		if slices.Contains([]string{"MEDIUM", "HIGH", "CRITICAL", "FATAL"}, f.Severity) {
+			t.Errorf("%s: %s: %s", f.Severity, f.ID, f.Finding)
+		}
+	}
+	for _, id := range []string{"SSLv2", "SSLv3", "TLS1", "TLS1_1", "TLS1_2", "TLS1_3", "cert_chain_of_trust", "cert_trust",
+		"heartbleed", "CCS", "ticketbleed", "secure_renego", "secure_client_renego", "CRIME_TLS", "BREACH", "POODLE_SSL", "SWEET32", "FREAK", "DROWN",
+		"LOGJAM", "BEAST", "LUCKY13", "RC4", "cipherlist_NULL", "cipherlist_aNULL", "cipherlist_EXPORT", "cipherlist_3DES_IDEA"} {
+		if seen[id] != "OK" {
+			t.Errorf("%s: %q", id, seen[id])
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s\n%s", out, text)
 	}
 }

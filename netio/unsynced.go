@@ -19,17 +19,18 @@ const unsyncedSlots = 1 << 19
 // seen the change, and asks afterwards, finds the mark. Nothing is ever taken out: a group
 // that is on disk is waited for by nobody.
 type unsynced struct {
-	seed  maphash.Seed // drawn anew for each server: nobody can choose keys that share a slot
+	hash  func(key []byte) uint64 // another one for each server: nobody can choose keys that share a slot
 	slots []atomic.Uint64
 	all   atomic.Uint64 // the last group with an effect on every key
 }
 
 func newUnsynced() *unsynced {
-	return &unsynced{seed: maphash.MakeSeed(), slots: make([]atomic.Uint64, unsyncedSlots)}
+	seed := maphash.MakeSeed()
+	return &unsynced{hash: func(key []byte) uint64 { return maphash.Bytes(seed, key) }, slots: make([]atomic.Uint64, unsyncedSlots)}
 }
 
 func (u *unsynced) slot(key []byte) *atomic.Uint64 {
-	return &u.slots[maphash.Bytes(u.seed, key)%unsyncedSlots]
+	return &u.slots[u.hash(key)%unsyncedSlots]
 }
 
 // mark notes that the group may have an effect on the key.

@@ -221,6 +221,40 @@ func TestCopyBeginsAgain(t *testing.T) {
 	}
 }
 
+// TestCopyRecycled: a segment that is recycled while it is read counts as gone. What was read
+// before would look like a log that ends there.
+func TestCopyRecycled(t *testing.T) {
+	s := serve(t)
+	s.write(t, 20)
+	number := s.current.number
+	name := segmentName(number)
+	whole, err := readServed(s.fs, name, number)
+	if err != nil || len(whole) <= pieceBytes {
+		t.Fatalf("%d bytes, %v", len(whole), err)
+	}
+	recycled := false
+	from := piecesFS{s.fs, func(string) {}, func(string, int64, int64) {
+		if recycled {
+			return
+		}
+		recycled = true
+		other := segmentName(number + 10)
+		if err := s.fs.Rename(name, other); err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.fs.Reuse(other)
+		if err == nil {
+			_, err = f.WriteAt(make([]byte, len(whole)), 0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}}
+	if b, err := readServed(from, name, number); !errors.Is(err, errGone) || !recycled {
+		t.Errorf("%d bytes of %d, %v", len(b), len(whole), err)
+	}
+}
+
 // TestCopyDamaged: what is damaged in a directory that nobody writes is damaged in its
 // copy, at the same place, and the copy says so.
 func TestCopyDamaged(t *testing.T) {

@@ -269,9 +269,9 @@ type writesMeanwhile struct {
 	write func()
 }
 
-func (w writesMeanwhile) Each(f func(*Change) bool) {
+func (w writesMeanwhile) Some(cursor uint64, f func(*Change)) (next uint64, done bool) {
 	w.write()
-	w.store.Each(f)
+	return w.store.Some(cursor, f)
 }
 
 // TestSnapshotNeeds: a snapshot has effects that came after its beginning. If the log has

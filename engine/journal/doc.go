@@ -122,6 +122,11 @@
 // to there. It counts when it has its name, and it gets that when it, and the log up to
 // that position, are on disk.
 //
+// The keys are read beside the store's other work, in turns that those who do it grant (see
+// Source.Beside), and written by a goroutine between two turns, past the system's cache where
+// that can be done. While that goroutine waits for the disk it has a processor of Go's
+// scheduler of its own; see Options.AddProcessor.
+//
 // Two snapshots are kept, and the segments from the older one on. So one that is damaged
 // has one to stand in, and a copy of the directory that takes no longer than the time
 // between two has a whole one.

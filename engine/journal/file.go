@@ -46,5 +46,9 @@ type File interface {
 	Sync() error
 }
 
+// uncacher is a File that can have what is written go past the system's cache. It is used
+// instead of the one that it comes from.
+type uncacher interface{ uncached() File }
+
 // ErrLocked is returned by Open for a directory that another process serves.
 var ErrLocked = errors.New("journal: the directory is in use")

@@ -270,18 +270,18 @@ func (s *store) Sequences(dst []uint64) []uint64 {
 	return append(dst, s.seqs...)
 }
 
-func (s *store) Each(f func(*Change) bool) {
-	for i := range s.shards {
-		s.mu.Lock()
-		changes := slices.Collect(maps.Values(s.shards[i]))
-		s.mu.Unlock()
-		for _, c := range changes {
-			if !f(&c) {
-				return
-			}
-		}
+// Some shows a shard, without a lock of its own.
+func (s *store) Some(cursor uint64, f func(*Change)) (next uint64, done bool) {
+	s.mu.Lock()
+	changes := slices.Collect(maps.Values(s.shards[cursor]))
+	s.mu.Unlock()
+	for _, c := range changes {
+		f(&c)
 	}
+	return cursor + 1, int(cursor+1) == len(s.shards)
 }
+
+func (s *store) Beside(work func() bool) { work() }
 
 // content is what is in the store, in a form to be compared.
 func (s *store) content() map[string]string {

@@ -64,6 +64,10 @@ type Options struct {
 	Truncate bool
 	// ReadOnly is for looking at a directory: there is no Start.
 	ReadOnly bool
+	// AddProcessor allows a snapshot to have a second processor of Go's scheduler where
+	// there is one. It is for programs that leave GOMAXPROCS to Go or to its environment
+	// variable: that is where it is set back to.
+	AddProcessor bool
 	// Manual starts no goroutine: Maintain is called instead, by a test.
 	Manual bool
 	// Log takes what an operator should know: a text, and names and values in turn. nil
@@ -91,9 +95,13 @@ func (o Options) withDefaults() Options {
 type Source interface {
 	// Sequences appends the number of effects that each shard has had.
 	Sequences(dst []uint64) []uint64
-	// Each calls f with every key, as engine.Engine.Range does: one that is there all the
-	// time once. f keeps nothing of it.
-	Each(f func(*Change) bool)
+	// Some calls f with some of the keys and returns where to go on; done says that there
+	// are no more. From 0 to the end it meets each key that is there all the time once. f
+	// keeps nothing of what it gets, and is quick: it is called with a lock of the store held.
+	Some(cursor uint64, f func(*Change)) (next uint64, done bool)
+	// Beside calls work, which takes some 50 µs, once or more often: until it returns false,
+	// or what else is to be done with the store must not wait any longer.
+	Beside(work func() (more bool))
 }
 
 var (

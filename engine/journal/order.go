@@ -99,12 +99,13 @@ func (o *order) take(r record, bytes int) error {
 	if p.kind == kindOther && p.form == otherStart {
 		return o.start(sequences(r.seqs))
 	}
-	at, isNow, err := o.turn(&r)
+	other := r // on the heap, where the most frequent need not be
+	at, isNow, err := o.turn(&other)
 	if err != nil {
 		return err
 	}
 	if isNow {
-		o.apply(&r)
+		o.apply(&other)
 		return nil
 	}
 	if _, taken := o.waiting[at]; taken {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"hash/fnv"
 	"os"
-	"runtime"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +14,51 @@ func (f *osFile) Sync() error {
 			return err
 		}
 	}
+}
+
+// uncachedFile is a file whose writes go past the system's cache, where the file system can
+// do that.
+//
+// What a snapshot leaves in the cache is there for nobody. The system has to write it at
+// last, in a burst of up to 230 ms for 10 million keys, and to free it when the file is
+// removed, which takes 90 ms; meanwhile a loop on the same core waits for slices of a few
+// ms. One key at a time, 40,000 a second, beside one snapshot after the other: p99 2 ms with
+// the cache, 0.6 without it. And the CPU for it went from 136 to 82 ms.
+type uncachedFile struct {
+	osFile
+	direct bool
+}
+
+func (f *osFile) uncached() File {
+	u := &uncachedFile{osFile: *f}
+	u.direct = u.setDirect(true) == nil
+	return u
+}
+
+func (f *uncachedFile) setDirect(on bool) error {
+	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	if err != nil {
+		return err
+	}
+	if flags &^= unix.O_DIRECT; on {
+		flags |= unix.O_DIRECT
+	}
+	_, err = unix.FcntlInt(f.Fd(), unix.F_SETFL, flags)
+	return err
+}
+
+// WriteAt writes through the cache from the first write on that is not aligned as the file
+// system wants it: the last one of a snapshot is not.
+func (f *uncachedFile) WriteAt(b []byte, at int64) (int, error) {
+	n, err := f.File.WriteAt(b, at)
+	if !f.direct || !errors.Is(err, unix.EINVAL) {
+		return n, err
+	}
+	if f.direct = false; f.setDirect(false) != nil {
+		return n, err
+	}
+	rest, err := f.File.WriteAt(b[n:], at+int64(n))
+	return n + rest, err
 }
 
 func (f *osFile) StartSync(from, to int64) error {
@@ -43,19 +86,4 @@ func (osDir) BootID() uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write(id) // never fails
 	return h.Sum64()
-}
-
-// lowPriority has the rest of the goroutine run on a thread of its own that the system
-// prefers all others to. The thread ends with the goroutine.
-func lowPriority() {
-	runtime.LockOSThread()
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19) // without it, it is only in the way
-}
-
-// sleepThread sleeps with the thread. time.Sleep would wait for the poller of the network,
-// which counts in milliseconds when nothing else is to be done: 200 µs came to more than one.
-func sleepThread(d time.Duration) {
-	ts := unix.NsecToTimespec(int64(d))
-	for unix.Nanosleep(&ts, &ts) == unix.EINTR {
-	}
 }

@@ -2,10 +2,7 @@
 
 package journal
 
-import (
-	"errors"
-	"time"
-)
+import "errors"
 
 func (f *osFile) Sync() error { return f.File.Sync() }
 
@@ -14,7 +11,3 @@ func (f *osFile) StartSync(from, to int64) error { return nil }
 func (f *osFile) allocate(size int64) error { return errors.ErrUnsupported }
 
 func (osDir) BootID() uint64 { return 0 }
-
-func lowPriority() {}
-
-func sleepThread(d time.Duration) { time.Sleep(d) }

@@ -44,8 +44,16 @@ type Report struct {
 // Progress is how far a recovery is.
 type Progress struct{ Done, Total int64 } // bytes of files
 
-// changesAtOnce is how many changes a Sink is given together.
-const changesAtOnce = 512
+// bytesAtOnce is how much of a snapshot a Sink is given together, and changesAtOnce how many
+// changes of a log: enough for it to put those together that are about one part of it, and
+// little enough for a CPU's cache. Ten million keys of 16 bytes with values of 20, CPU seconds of
+// a server's start: 3.1 with 64 KiB of a snapshot, 2.7 with 512 KiB, 1 and 2 MiB, 3.6 with 4.
+// Six million of a log, millions a second: 4.1 with 512 changes, 4.7 with 2048, 5.2 with 8192,
+// 3.9 with 32,768 (one run each).
+const (
+	bytesAtOnce   = 1 << 20
+	changesAtOnce = 8192
+)
 
 // recovery is one attempt, from one snapshot on.
 type recovery struct {
@@ -125,34 +133,48 @@ func (r *recovery) load(from *snapshotReader, keys uint64) error {
 		at    int64
 	}
 	blocks := make(chan block, 8)
-	spare := make(chan []byte, cap(blocks)+runtime.GOMAXPROCS(0)) // those that are done with
+	// Those that are done with.
+	spare := make(chan []byte, cap(blocks)+bytesAtOnce/blockBytes*runtime.GOMAXPROCS(0))
 	var got atomic.Uint64
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			var changes []Change
-			for b := range blocks {
-				for body := b.bytes[blockHeaderBytes:]; len(body) > 0; {
-					c, size, ok := readSnapshotKey(body)
-					if !ok {
-						cancel(from.damage(b.at, "a key of a snapshot is damaged"))
-						break
-					}
-					changes = append(changes, c)
-					body = body[size:]
-				}
+			var taken [][]byte // the blocks that these are in
+			size := 0
+			apply := func() {
 				got.Add(uint64(len(changes)))
 				if err := r.sink.Apply(changes); err != nil {
 					cancel(err)
 				}
 				clear(changes)
 				changes = changes[:0]
-				r.done.Add(int64(len(b.bytes)))
-				select {
-				case spare <- b.bytes:
-				default:
+				r.done.Add(int64(size))
+				for _, b := range taken {
+					select {
+					case spare <- b:
+					default:
+					}
+				}
+				clear(taken)
+				taken, size = taken[:0], 0
+			}
+			for b := range blocks {
+				for body := b.bytes[blockHeaderBytes:]; len(body) > 0; {
+					c, n, ok := readSnapshotKey(body)
+					if !ok {
+						cancel(from.damage(b.at, "a key of a snapshot is damaged"))
+						break
+					}
+					changes = append(changes, c)
+					body = body[n:]
+				}
+				taken = append(taken, b.bytes)
+				if size += len(b.bytes); size >= bytesAtOnce {
+					apply()
 				}
 			}
+			apply()
 		})
 	}
 	err := from.eachBlock(spare, func(b []byte, at int64) error {

@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -12,16 +11,6 @@ import (
 // segments that were begun with it.
 
 const (
-	// pauseBytes and pause are how a snapshot gives way, for nice alone does not do. One key
-	// at a time, 40,000 a second, on two CPUs with the client on one of them: a median of
-	// 0.24 to 0.47 ms beside it, 0.16 to 2.7 with pauses of 500 µs, 3.8 with 200; 0.02 without.
-	pauseBytes = 64 << 10
-	pause      = time.Millisecond
-
-	// pauseParts is how long the pauses are where there is only one processor, in parts of
-	// what was worked: the loop has it meanwhile, and priorities do not count.
-	pauseParts = 4
-
 	// restParts is how long there is no snapshot after one, in parts of what that took,
 	// unless the log has grown to mostParts times what it may. A million keys that are written
 	// 5 million times a second would have one after the other, which took more than half of
@@ -120,34 +109,14 @@ func (j *Journal) snapshotInBackground() {
 }
 
 // Snapshot makes a snapshot, and removes what it makes unnecessary. gentle means that it
-// gives way to everything else on the machine. If one is being made, another follows it.
+// gives way to what else is done with the store; see Source.Beside. If one is being made,
+// another follows it.
 func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
-	if !gentle {
-		return j.snapshot(nil)
-	}
-	done := make(chan struct{})
-	go func() { // a goroutine of its own, since it has a thread of its own
-		defer close(done)
-		if runtime.GOMAXPROCS(0) == 1 {
-			// A thread of low priority would have it while it waits for a processor that
-			// anything else on the machine is preferred on, and the loops could not run.
-			worksSince := time.Now()
-			info, err = j.snapshot(func() {
-				time.Sleep(pauseParts * time.Since(worksSince))
-				worksSince = time.Now()
-			})
-			return
-		}
-		lowPriority()
-		info, err = j.snapshot(func() { sleepThread(pause) })
-	}()
-	<-done
-	return info, err
-}
-
-func (j *Journal) snapshot(giveWay func()) (info SnapshotInfo, err error) {
 	j.snapshots.making.Lock()
 	defer j.snapshots.making.Unlock()
+	if gentle && j.opts.AddProcessor {
+		defer addProcessor()()
+	}
 	began := time.Now()
 	h, err := j.cut()
 	if err != nil {
@@ -155,7 +124,7 @@ func (j *Journal) snapshot(giveWay func()) (info SnapshotInfo, err error) {
 	}
 	h.created = began.UnixMilli()
 	name := snapshotName(h.segment)
-	end, err := j.writeSnapshot(&h, name+temporary, giveWay, &info)
+	end, err := j.writeSnapshot(&h, name+temporary, gentle, &info)
 	if err == nil {
 		err = j.fs.Rename(name+temporary, name)
 	}
@@ -212,53 +181,32 @@ func (j *Journal) tryCut(h *snapshotHeader) (cut bool, err error) {
 
 // writeSnapshot writes a snapshot's file. When it returns without an error all of it is on
 // disk, and so is what the log has of the effects in it.
-func (j *Journal) writeSnapshot(h *snapshotHeader, name string, giveWay func(), info *SnapshotInfo) (end snapshotEnd, err error) {
+func (j *Journal) writeSnapshot(h *snapshotHeader, name string, gentle bool, info *SnapshotInfo) (end snapshotEnd, err error) {
 	f, err := j.fs.Create(name)
 	if err != nil {
 		return end, fmt.Errorf("journal: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	beside := func(work func() (more bool)) { work() } // and the next start may find it in the cache
+	if gentle {
+		beside = j.source.Beside
+		if u, ok := f.(uncacher); ok {
+			f = u.uncached()
+		}
+	}
 
-	b := h.append(nil)
-	head := true
-	number := uint32(0)
-	flush := func(kind int) error {
-		if !head {
-			sealBlock(b, kind, number)
-			number++
-		}
-		head = false
-		n, err := f.WriteAt(b, info.Bytes)
-		if err == nil && n < len(b) {
-			err = ErrFull
-		}
-		info.Bytes += int64(n)
-		b = append(b[:0], make([]byte, blockHeaderBytes)...)
-		return err
-	}
-	err = flush(blockKeys)
-	quiet := 0 // bytes since the last pause
-	if err == nil {
-		j.source.Each(func(c *Change) bool {
-			b = appendSnapshotKey(b, c)
-			end.keys++
-			end.bytes += uint64(len(c.Key) + len(c.Value))
-			if len(b) < blockBytes {
-				return true
-			}
-			quiet += len(b)
-			if err = flush(blockKeys); err == nil && j.isClosing() {
-				err = ErrClosed
-			}
-			if giveWay != nil && quiet >= pauseBytes {
-				giveWay()
-				quiet = 0
-			}
-			return err == nil
+	w := snapshotWriter{f: f, b: h.append(make([]byte, 0, mostGathered+2*blockBytes)), end: &end}
+	for cursor, done := uint64(0), false; err == nil && !done; {
+		beside(func() (more bool) {
+			cursor, done = j.source.Some(cursor, w.add)
+			return !done && len(w.b) < mostGathered
 		})
-	}
-	if err == nil && len(b) > blockHeaderBytes {
-		err = flush(blockKeys)
+		if done || len(w.b) >= blockBytes {
+			err = w.flush()
+		}
+		if err == nil && j.isClosing() {
+			err = ErrClosed
+		}
 	}
 	if err == nil {
 		// What it has seen may be newer than its beginning. The log must have it, too.
@@ -266,13 +214,12 @@ func (j *Journal) writeSnapshot(h *snapshotHeader, name string, giveWay func(), 
 			err = j.Sync()
 		}
 		end.needs = j.synced.Load()
-		for _, n := range [...]uint64{end.keys, end.bytes, end.needs} {
-			b = le.AppendUint64(b, n)
-		}
 	}
 	if err == nil {
-		err = flush(blockEnd)
+		w.appendEnd()
+		err = w.flushAll()
 	}
+	info.Bytes = w.at
 	if err == nil {
 		err = f.Sync()
 	}

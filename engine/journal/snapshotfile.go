@@ -15,9 +15,14 @@ const (
 	blockHeaderBytes    = 16
 	snapshotKeyBytes    = 8 // before each key
 
-	// blockBytes is where a block of a snapshot ends, and so the least that a write, a sum
-	// and a pause are for. Not yet measured beside others.
+	// blockBytes is where a block of a snapshot ends, and so the least that a sum is for, and
+	// about what a write is for. Not yet measured beside others.
 	blockBytes = 64 << 10
+	// mostGathered is where it ends to be gathered when there was time for more.
+	mostGathered = 1 << 20
+	// writeUnit is what positions and lengths of writes are multiples of, except for the last
+	// one: what a file needs whose writes go past the system's cache.
+	writeUnit = 4 << 10
 )
 
 // What a block is.
@@ -100,6 +105,74 @@ func sealBlock(b []byte, kind int, number uint32) {
 	le.PutUint32(b[8:], uint32(kind))
 	le.PutUint32(b[12:], number)
 	le.PutUint32(b, sum(b[4:]))
+}
+
+// snapshotWriter writes a snapshot's file.
+type snapshotWriter struct {
+	f      File
+	at     int64  // where b goes
+	b      []byte // what is to be written
+	open   bool   // a block is being filled
+	block  int    // where in b it begins
+	number uint32 // and its number, or the next one's
+	end    *snapshotEnd
+}
+
+// add adds a key.
+func (w *snapshotWriter) add(c *Change) {
+	if !w.open {
+		w.beginBlock()
+	}
+	w.b = appendSnapshotKey(w.b, c)
+	w.end.keys++
+	w.end.bytes += uint64(len(c.Key) + len(c.Value))
+	if len(w.b)-w.block >= blockBytes {
+		w.seal(blockKeys)
+	}
+}
+
+func (w *snapshotWriter) beginBlock() {
+	w.block, w.open = len(w.b), true
+	w.b = append(w.b, make([]byte, blockHeaderBytes)...)
+}
+
+func (w *snapshotWriter) seal(kind int) {
+	sealBlock(w.b[w.block:], kind, w.number)
+	w.number++
+	w.open = false
+}
+
+// appendEnd adds the end, where all keys have been added.
+func (w *snapshotWriter) appendEnd() {
+	w.beginBlock()
+	for _, n := range [...]uint64{w.end.keys, w.end.bytes, w.end.needs} {
+		w.b = le.AppendUint64(w.b, n)
+	}
+	w.seal(blockEnd)
+}
+
+// flush writes what has been added, but for an end that is less than a unit.
+func (w *snapshotWriter) flush() error {
+	if w.open {
+		w.seal(blockKeys)
+	}
+	return w.write(len(w.b) &^ (writeUnit - 1))
+}
+
+// flushAll writes all that has been added. Nothing may follow it.
+func (w *snapshotWriter) flushAll() error { return w.write(len(w.b)) }
+
+func (w *snapshotWriter) write(length int) error {
+	n, err := w.f.WriteAt(w.b[:length], w.at)
+	w.at += int64(n)
+	if err == nil && n < length {
+		err = ErrFull
+	}
+	if err != nil {
+		return err
+	}
+	w.b = w.b[:copy(w.b, w.b[length:])] // its memory stays aligned
+	return nil
 }
 
 // snapshotReader reads a snapshot's file.

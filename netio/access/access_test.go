@@ -51,6 +51,7 @@ func TestFaultyFiles(t *testing.T) {
 		{user(`,"password":"` + strings.Replace(aHash, "t=1", "t=0", 1) + `"`), "t is 0"},
 		{user(`,"password":"` + strings.Replace(aHash, "t=1", "t=17", 1) + `"`), "t is 17"},
 		{user(`,"password":"` + strings.Replace(aHash, "c2FsdHNhbHQ", "c2Fs", 1) + `"`), "want a salt of 8 to 64 bytes"},
+		{user(`,"password":"` + strings.Replace(aHash, "YWJjZGVmZ2hpamtsbW5vcA", "YWJjZGVmZ2hpamtsbW5v", 1) + `"`), "a hash of 16 to 64"},
 		{user(`,"password":"` + strings.Replace(aHash, "c2FsdHNhbHQ", "c2FsdHNhbHQ=", 1) + `"`), "password: want $argon2id"},
 		{user(`,"tokens":[{"id":"a","sha256":"00"}]`), "want 64 hexadecimal digits"},
 		{user(`,"tokens":[{"id":"","sha256":"` + sum("x") + `"}]`), "a name has 1 to 128 bytes"},
@@ -186,9 +187,9 @@ func TestChange(t *testing.T) {
 func TestKeys(t *testing.T) {
 	sets := [][]string{
 		nil, {""}, {"a"}, {"bob:"}, {"12345678"}, {"123456789"}, {"bob:", "eve:"}, {"a-long-prefix:", "b"},
-		{"b", "a-long-prefix:"}, {"x", ""}, {"\x00"}, {"\x01\x00\x00\x00\x00\x00\x00\x00"},
+		{"b", "a-long-prefix:"}, {"x", ""}, {"\x00"}, {"1234567890123456"}, {"12345678901234567"}, {"\x01\x00\x00\x00\x00\x00\x00\x00"},
 	}
-	keys := []string{"", "a", "b", "bob", "bob:", "bob:x", "bob:12345", "bobby:123", "eve:1", "eve:12345678", "1234567", "12345678", "123456789", "1234567890", "a-long-prefix", "a-long-prefix:", "a-long-prefix:x",
+	keys := []string{"", "a", "b", "bob", "bob:", "bob:x", "bob:12345", "bobby:123", "eve:1", "eve:12345678", "1234567", "12345678", "123456789", "1234567890", "123456789012345", "1234567890123456", "1234567890123456x", "12345678901234567", "1234567x90123456x", "12345678x0123456x", "123456789012345xx", "123456789x", "x23456789", "a-long-prefix", "a-long-prefix:", "a-long-prefix:x",
 		"\x00", "\x00\x00\x00\x00\x00\x00\x00\x00", "\x01\x00\x00\x00\x00\x00\x00\x00", "\xff\xff\xff\xff\xff\xff\xff\xff\xff"}
 	for _, a := range sets {
 		for _, b := range sets {
@@ -210,6 +211,14 @@ func TestKeys(t *testing.T) {
 					if got := u.Keys(class).Has([]byte(key)); got != want {
 						t.Errorf("read %q, write %q: class %b, key %q: %v", a, b, class, key, got)
 					}
+					for _, args := range [][]codec.Arg{{{Key: []byte(key)}}, {{Key: []byte(key + "12345678")}, {Key: []byte(key)}}} {
+						if u.Keys(class).SeesAll(args) && !want {
+							t.Errorf("read %q, write %q: class %b, key %q is seen", a, b, class, key)
+						}
+					}
+				}
+				if sees := u.Keys(codec.ClassRead).SeesAll([]codec.Arg{{Key: []byte(key)}}); len(a) > 0 && len(a[0]) <= 16 && len(key) >= 8 && strings.HasPrefix(key, a[0]) && !sees {
+					t.Errorf("read %q: key %q is not seen at a glance", a, key)
 				}
 				if u.MayScan([]byte(key)) != has(a) {
 					t.Errorf("scan %q, prefix %q", a, key)
@@ -219,22 +228,29 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// BenchmarkKeys is the check of a key for a user with one prefix: one that is compared as a word,
+// and a longer one. The keys are checked as a turn does it, those of a command in a row.
 func BenchmarkKeys(b *testing.B) {
-	us, err := access.ParseRights(access.Rights{Read: []string{"user:"}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	keys := us.ByCertificate("bob").User.Keys(codec.ClassRead)
-	key := [64][]byte{}
-	for i := range key {
-		key[i] = fmt.Appendf(nil, "user:%06d", i)
-	}
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		if !keys.Has(key[i&63]) {
-			b.Fatal("it has it")
-		}
-		i++
+	for _, prefix := range []string{"user:", "customers:eu:"} {
+		b.Run(fmt.Sprintf("prefix=%d", len(prefix)), func(b *testing.B) {
+			us, err := access.ParseRights(access.Rights{Read: []string{prefix}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			keys := us.ByCertificate("bob").User.Keys(codec.ClassRead)
+			batch := make([][]byte, 100)
+			for i := range batch {
+				batch[i] = fmt.Appendf(nil, "%s%06d", prefix, i)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, key := range batch {
+					if !keys.Has(key) {
+						b.Fatal("it has it")
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch)), "ns/key")
+		})
 	}
 }

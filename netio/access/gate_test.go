@@ -1,12 +1,18 @@
 package access_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"keyframe/netio/access"
@@ -15,21 +21,27 @@ import (
 // newUsers are bob, with a password and a token, and eve, with a token that is over.
 func newUsers(t *testing.T) (us *access.Users, token, expired string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "users.json")
-	err := access.Change(path, true, func(f *access.File) error {
+	us = changed(t, filepath.Join(t.TempDir(), "users.json"), func(f *access.File) error {
 		err := errors.Join(f.Add("bob", []byte("correct horse"), access.Rights{Read: []string{"bob:"}}, false), f.Add("eve", nil, access.Rights{}, false))
 		var err1, err2 error
 		_, token, err1 = f.AddToken("bob", time.Time{})
 		_, expired, err2 = f.AddToken("eve", time.Now().Add(-time.Second))
 		return errors.Join(err, err1, err2)
 	})
-	if err == nil {
-		us, err = access.Load(path)
+	return us, token, expired
+}
+
+// changed changes a file of users, or makes it, and returns what is in it then.
+func changed(t *testing.T, path string, change func(*access.File) error) *access.Users {
+	t.Helper()
+	if err := access.Change(path, true, change); err != nil {
+		t.Fatal(err)
 	}
+	us, err := access.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return us, token, expired
+	return us
 }
 
 var home = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7}
@@ -159,14 +171,7 @@ func TestRenew(t *testing.T) {
 	var id, token string
 	change := func(f func(*access.File) error) *access.Users {
 		t.Helper()
-		if err := access.Change(path, true, f); err != nil {
-			t.Fatal(err)
-		}
-		us, err := access.Load(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return us
+		return changed(t, path, f)
 	}
 	us := change(func(f *access.File) error {
 		_ = f.Add("bob", []byte("correct horse"), access.Rights{}, false)
@@ -197,4 +202,149 @@ func TestRenew(t *testing.T) {
 	hold(change(func(f *access.File) error { return f.RemoveToken("bob", id) }), false, true, true)
 	hold(change(func(f *access.File) error { return f.Add("bob", []byte("correct horse"), access.Rights{}, true) }), false, false, true)
 	hold(change(func(f *access.File) error { return f.Remove("bob") }), false, false, false)
+}
+
+// TestLongPassword: only all of a password is one.
+func TestLongPassword(t *testing.T) {
+	path, password := filepath.Join(t.TempDir(), "users.json"), bytes.Repeat([]byte("p"), access.MaxPasswordBytes)
+	g := access.NewGate(changed(t, path, func(f *access.File) error { return f.Add("bob", password, access.Rights{}, false) }))
+	for more, want := range map[string]error{"": nil, "p": access.ErrWrong} {
+		if _, err := verify(t, g, home, &access.Proof{Name: "bob", Password: append(bytes.Clone(password), more...)}); err != want {
+			t.Errorf("with %q more: %v, want %v", more, err, want)
+		}
+	}
+}
+
+// TestWaiting: attempts of all sources together are bounded, and who has been answered waits no more.
+func TestWaiting(t *testing.T) {
+	us, _, _ := newUsers(t)
+	g := access.NewGate(us)
+	var attempts []*access.Attempt
+	for i := range 100_000 {
+		a, err := g.Enter(&net.TCPAddr{IP: net.IPv4(10, byte(i>>16), byte(i>>8), byte(i))})
+		if err == access.ErrBusy {
+			break
+		}
+		attempts = append(attempts, a)
+	}
+	if n := g.Stats().Waiting; n != len(attempts) || n == 100_000 {
+		t.Fatalf("%d wait, of %d", n, len(attempts))
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, a := range attempts {
+		_, _ = a.Verify(over, &access.Proof{Token: []byte("wrong")})
+	}
+	if n := g.Stats().Waiting; n != 0 {
+		t.Errorf("%d wait", n)
+	}
+	for range 1000 { // more than a source may have wait
+		if a, err := g.Enter(home); err != nil {
+			t.Fatal(err)
+		} else {
+			_, _ = a.Verify(over, &access.Proof{})
+		}
+	}
+}
+
+// TestTimesOfTokens: a token is good until the instant that is its end, and a login has the end
+// that the file says now.
+func TestTimesOfTokens(t *testing.T) {
+	file := func(user, expires string) *access.Users {
+		t.Helper()
+		members := `,"tokens":[{"id":"a","sha256":"` + sum("secret") + `"` + expires + `}]`
+		of := map[string]string{user: members}
+		us, err := access.Parse([]byte(`{"users":[{"name":"bob","allow":{}` + of["bob"] + `},{"name":"eve","allow":{}` + of["eve"] + `}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return us
+	}
+	end := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	const expires = `,"expires":"2030-01-01T00:00:00Z"`
+	forever, until := file("bob", ""), file("bob", expires)
+	login, err := forever.ByToken([]byte("secret"), end)
+	if err != nil || !login.Expires.IsZero() {
+		t.Fatalf("%+v, %v", login, err)
+	}
+	for _, tt := range []struct {
+		at   time.Time
+		want error
+	}{{end.Add(-1), nil}, {end, access.ErrExpired}, {end.Add(1), access.ErrExpired}} {
+		if l, err := until.ByToken([]byte("secret"), tt.at); err != tt.want || err == nil && !l.Expires.Equal(end) {
+			t.Errorf("at %v: %+v, %v", tt.at, l, err)
+		}
+		if l := until.Renew(login, tt.at); (l != nil) != (tt.want == nil) || l != nil && !l.Expires.Equal(end) {
+			t.Errorf("renewed at %v: %+v", tt.at, l)
+		}
+	}
+	if l, err := until.ByToken([]byte("secret"), end.Add(-1)); err != nil {
+		t.Error(err)
+	} else if l = forever.Renew(l, end); l == nil || !l.Expires.IsZero() {
+		t.Errorf("a token that has no end any more: %+v", l)
+	}
+	if l := file("eve", "").Renew(login, end); l != nil {
+		t.Errorf("a token that is another user's now: %+v", l)
+	}
+}
+
+// TestSalts: each password has a salt of its own, without which its hash is another's.
+func TestSalts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.json")
+	us := changed(t, path, func(f *access.File) error {
+		return errors.Join(f.Add("bob", []byte("correct horse"), access.Rights{}, false), f.Add("eve", []byte("correct horse"), access.Rights{}, false))
+	})
+	login, err := verify(t, access.NewGate(us), home, &access.Proof{Name: "bob", Password: []byte("correct horse")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := regexp.MustCompile(`p=1\$([^$]+)\$([^"]+)"`).FindAllSubmatch(text, -1)
+	if len(parts) != 2 || bytes.Equal(parts[0][1], parts[1][1]) || bytes.Equal(parts[0][2], parts[1][2]) {
+		t.Fatalf("two users' passwords are kept as %q", parts)
+	}
+	us, err = access.Parse(bytes.Replace(text, parts[0][1], parts[1][1], 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := us.Renew(login, time.Now()); l != nil {
+		t.Errorf("a login holds though its password's salt is another: %+v", l)
+	}
+}
+
+// TestHashesAtOnce: half as many passwords are hashed at once as there are CPUs, whatever comes.
+func TestHashesAtOnce(t *testing.T) {
+	us, _, _ := newUsers(t)
+	synctest.Test(t, func(t *testing.T) {
+		g := access.NewGate(us)
+		places, hashing, goOn := max(1, runtime.GOMAXPROCS(0)/2), atomic.Int64{}, make(chan struct{})
+		g.CountHashes(time.Now, func(memory, passes uint32) {
+			hashing.Add(1)
+			<-goOn
+			hashing.Add(-1)
+		})
+		var attempts sync.WaitGroup
+		for i := range places + 5 {
+			a, err := g.Enter(&net.TCPAddr{IP: net.IPv4(192, 0, 2, byte(i))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			attempts.Go(func() {
+				if _, err := a.Verify(t.Context(), &access.Proof{Name: "bob"}); err != access.ErrWrong {
+					t.Error(err)
+				}
+			})
+		}
+		for left := places + 5; left > 0; left-- {
+			synctest.Wait()
+			if got := hashing.Load(); got != int64(min(places, left)) {
+				t.Errorf("%d passwords are hashed at once, with %d attempts left: want %d", got, left, min(places, left))
+			}
+			goOn <- struct{}{}
+		}
+		attempts.Wait()
+	})
 }

@@ -78,6 +78,7 @@ func TestCommands(t *testing.T) {
 	want(t, "CAS", c.CAS(ctx, "second", text(" 2 "), text("[3,\n4]")), nil)
 	want(t, "CAS", c.CAS(ctx, "nobody", text("2"), text("3")), client.ErrNotExist)
 	get("second", "[3, 4]")
+	want(t, "CAS", c.CAS(ctx, "second", text("[3,\n4]"), text("[3,\n4]")), nil)
 	want(t, "RemoveIf", c.RemoveIf(ctx, "second", text("3")), client.ErrDiffers)
 	want(t, "RemoveIf", c.RemoveIf(ctx, "second", text("[3, 4]")), nil)
 	want(t, "RemoveIf", c.RemoveIf(ctx, "second", text("[3, 4]")), client.ErrNotExist)
@@ -504,6 +505,26 @@ func TestScan(t *testing.T) {
 	}
 	if slices.Sort(found); fmt.Sprintf("%q", found) != `["user:0 \"\n" "user:1 \"\n" "user:2 \"\n"]` {
 		t.Errorf("found %q", found)
+	}
+	for p, err := range c.Scan(ctx, client.Query{Compare: "==", With: []byte("{\"n\":\n3}")}) {
+		if p.Key != "user:3 \"\n" || err != nil {
+			t.Error(p, err)
+		}
+	}
+	// A list within a list: neither loses its place to the other.
+	outer := map[string]bool{}
+	for p, err := range c.Scan(ctx, client.Query{Prefix: "other:", PageKeys: 100}) {
+		if outer[p.Key] || err != nil {
+			t.Fatal(p, err)
+		}
+		outer[p.Key] = true
+		for _, err := range c.Scan(ctx, client.Query{PageKeys: 1}) {
+			want(t, "Scan", err, nil)
+			break
+		}
+	}
+	if len(outer) != 2500 {
+		t.Errorf("%d keys, beside other lists", len(outer))
 	}
 	n := 0
 	for range c.Scan(ctx, client.Query{PageKeys: 10}) {

@@ -166,6 +166,7 @@ func TestRetry(t *testing.T) {
 		b.Reset()
 		b.Get("abcdef")
 		b.Incr("abcdef", 1)
+		b.Get("abcdef")
 		check("a batch that writes", tt.write, func() error { return c.Do(ctx, &b) })
 		if n, err := direct.Incr(ctx, "abcdef", 0); err != nil || n != 1+int64(tt.batch) {
 			t.Errorf("retry %d: it is %d, %v", tt.retry, n, err)
@@ -283,6 +284,63 @@ func TestBackPressure(t *testing.T) {
 	}
 }
 
+// TestRoom: a call that would have room waits for those before it that have none; and when the
+// socket takes what gathered, what waited for that goes on, without an answer to anything.
+func TestRoom(t *testing.T) {
+	p, direct := startProxy(t)
+	grow := func(c *client.Client, text string) <-chan error {
+		done := make(chan error, 1)
+		go func() { done <- c.Append(t.Context(), "growing", client.String(text)) }()
+		return done
+	}
+	c := dial(t, p.addr(), quick(client.Options{MaxInFlight: 4}))
+	first := hold(p, func() error { return c.Append(t.Context(), "growing", client.String("a")) })
+	var b client.Batch
+	for range 3 {
+		b.Append("growing", client.String("b"))
+	}
+	batch := make(chan error, 1)
+	go func() { batch <- c.Do(t.Context(), &b) }() // three keys and the command
+	client.WaitBlocked(c, 1)
+	last := grow(c, "c")
+	client.WaitBlocked(c, 2)
+	release(p)
+	for _, done := range []<-chan error{first, batch, last} {
+		want(t, "a call", <-done, nil)
+	}
+
+	c = dial(t, p.addr(), quick(client.Options{MaxPendingBytes: 1}))
+	long := strings.Repeat("d", 8<<20)
+	p.do(func() { p.held, p.silent = true, true })
+	calls := []<-chan error{grow(c, long)}
+	p.wait(func() bool { return p.come() > 1<<10 })
+	calls = append(calls, grow(c, "e")) // alone in what gathers while the socket is full
+	client.WaitUnsent(c, 1)
+	calls = append(calls, grow(c, "f"))
+	client.WaitBlocked(c, 1)
+	p.do(func() { p.silent = false })
+	client.WaitBlocked(c, 0)
+	release(p)
+	for _, done := range calls {
+		want(t, "a call", <-done, nil)
+	}
+	if got, err := client.GetJSON[string](t.Context(), direct, "growing"); got != "abbbc"+long+"ef" || err != nil {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+// TestSilenceOfTheIdle: a server that owes nothing may say nothing.
+func TestSilenceOfTheIdle(t *testing.T) {
+	p, _ := startProxy(t)
+	dial(t, p.addr(), quick(client.Options{Silence: time.Millisecond}))
+	time.Sleep(20 * time.Millisecond) // no event says that nothing happens
+	p.do(func() {
+		if p.accepted != 1 {
+			t.Errorf("%d connections", p.accepted)
+		}
+	})
+}
+
 // TestSilence: a peer that says nothing more is given up, and calls go on over the next
 // connection.
 func TestSilence(t *testing.T) {
@@ -327,6 +385,26 @@ func TestOutage(t *testing.T) {
 		if n, err := direct.Count(t.Context()); n != 1 || err != nil {
 			t.Errorf("%d keys, %v", n, err)
 		}
+		want(t, "weight", client.Weight(c), nil)
+	})
+	t.Run("what may have run", func(t *testing.T) {
+		p, _ := startProxy(t)
+		c := dial(t, p.addr(), quick(client.Options{Retry: client.RetryAll}))
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := hold(p, func() error { return c.Set(ctx, "given up", []byte("1")) })
+		done := hold(p, func() error { return c.Set(t.Context(), "waiting", []byte("1")) })
+		p.do(func() { p.refuses = true })
+		p.cut(true)
+		client.WaitUnsent(c, 2)
+		cancel()
+		if err := <-gone; !errors.As(err, &lost) || !lost.MayHaveRun || !errors.Is(err, context.Canceled) {
+			t.Errorf("given up before it was sent again: %v", err)
+		}
+		want(t, "Close", c.Close(), nil)
+		if err := <-done; !errors.As(err, &lost) || !lost.MayHaveRun || !errors.Is(err, client.ErrClosed) {
+			t.Errorf("not sent again: %v", err)
+		}
+		release(p)
 	})
 	t.Run("too late", func(t *testing.T) {
 		p, direct, c := down(t, client.Options{Outage: time.Millisecond})

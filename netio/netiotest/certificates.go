@@ -125,3 +125,18 @@ func (a *CA) write(path, kind string, raw []byte) {
 		a.tb.Fatal(err)
 	}
 }
+
+// ClientHello is what a client sends first.
+func ClientHello(tb testing.TB, config *tls.Config) []byte {
+	tb.Helper()
+	near, far := net.Pipe()
+	go func() { _ = tls.Client(near, config).Handshake() }()
+	b := make([]byte, 1<<14)
+	n, err := far.Read(b)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_ = far.Close()
+	_ = near.Close()
+	return b[:n]
+}

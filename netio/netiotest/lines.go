@@ -18,25 +18,28 @@ func Lines(tb testing.TB, answer func(c net.Conn, n int, line []byte) bool) (add
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				r := bufio.NewReader(c)
-				for n := 0; ; n++ {
-					line, err := r.ReadBytes('\n')
-					if err != nil || !answer(c, n, line) {
-						return
-					}
-				}
-			}()
-		}
-	}()
+	go AnswerLines(ln, answer)
 	return ln.Addr().String()
+}
+
+// AnswerLines is Lines on a listener, until that is closed.
+func AnswerLines(ln net.Listener, answer func(c net.Conn, n int, line []byte) bool) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			r := bufio.NewReader(c)
+			for n := 0; ; n++ {
+				line, err := r.ReadBytes('\n')
+				if err != nil || !answer(c, n, line) {
+					return
+				}
+			}
+		}()
+	}
 }
 
 // Stored is the right answer to a SET of one key.

@@ -19,7 +19,7 @@ type Pace chan struct{}
 type Conn struct {
 	tls  *tls.Conn
 	wire wire
-	done bool // nothing more can be sealed
+	done bool // it has failed: nothing more can be sealed
 }
 
 // Server returns the server's end of a connection over nc. Without a pace handshakes
@@ -96,9 +96,8 @@ func (c *Conn) Close(dst []byte) []byte {
 	if c.done {
 		return dst
 	}
-	c.done = true
 	c.wire.out = dst
-	_ = c.tls.CloseWrite() // memory takes it
+	_ = c.tls.CloseWrite() // memory takes it; said once, it is not said again
 	dst, c.wire.out = c.wire.out, nil
 	return dst
 }

@@ -67,6 +67,9 @@ func newPairWith(t testing.TB, server, client *tls.Config, pace seal.Pace) *pair
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, end := range []net.Conn{near, far} {
+		_ = end.SetDeadline(time.Now().Add(time.Minute)) // no test takes that long
+	}
 	p := &pair{seal.Server(near, server, pace), seal.Client(far, client)}
 	done := make(chan error, 1)
 	go func() { done <- p.server.Handshake() }()
@@ -232,21 +235,39 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestPace: a handshake whose client says nothing keeps no other from going on.
+// TestPace: a handshake whose client says nothing, or reads nothing, keeps no other from going
+// on, and none has a token when it has ended.
 func TestPace(t *testing.T) {
 	server, client := configs(t, tls.VersionTLS13)
 	pace := make(seal.Pace, 1)
-	near, far := net.Pipe()
-	silent := make(chan error, 1)
-	go func() { silent <- seal.Server(near, server, pace).Handshake() }()
-	if _, err := far.Write([]byte{22, 3, 1}); err != nil { // it has computed once now, and waits again
-		t.Fatal(err)
+	stuck := make(chan error, 2)
+	var far [2]net.Conn
+	for i, first := range [][]byte{{22, 3, 1}, netiotest.ClientHello(t, client)} {
+		var near net.Conn
+		near, far[i] = net.Pipe()
+		go func() { stuck <- seal.Server(near, server, pace).Handshake() }()
+		if _, err := far[i].Write(first); err != nil { // it computes once now, and waits again
+			t.Fatal(err)
+		}
 	}
 	newPairWith(t, server, client, pace)
-	_ = far.Close()
-	if err := <-silent; err == nil {
-		t.Error("the silent one has shaken hands")
+	for i := range far {
+		_ = far[i].Close()
+		if err := <-stuck; err == nil {
+			t.Error("one that was stuck has shaken hands")
+		}
 	}
+
+	near, other := net.Pipe()
+	waiting := seal.Server(near, server, pace).Waiting()
+	go func() {
+		_ = tls.Client(other, client).Handshake()
+		_, _ = io.Copy(io.Discard, other)
+	}()
+	if err := waiting.(*tls.Conn).Handshake(); err != nil || len(pace) != 1 {
+		t.Fatalf("%v, %d tokens are taken", err, len(pace))
+	}
+	_ = waiting.Close()
 	if len(pace) > 0 {
 		t.Error("a token is lost")
 	}
@@ -267,7 +288,11 @@ func TestHeld(t *testing.T) {
 					t.Fatal(err)
 				}
 				sealed = sealed[n:]
-				most = max(most, p.server.Held())
+				held := p.server.Held()
+				if held < most { // its buffer does not shrink
+					t.Fatalf("it holds %d bytes, and has held %d", held, most)
+				}
+				most = held
 			}
 		}
 		if most > seal.MaxHeld || most < seal.MaxHeld/4 {

@@ -108,9 +108,14 @@ func (s store) Apply(changes []journal.Change) error {
 
 func (s store) Clear() { s.Engine.Clear() }
 
-func (s store) Each(f func(*journal.Change) bool) {
-	s.Range(func(key, value []byte) bool { return f(&journal.Change{Key: key, Value: value}) })
+func (s store) Some(cursor uint64, f func(*journal.Change)) (uint64, bool) {
+	next, done := s.Visit(engine.Cursor(cursor), func(key, value []byte, _ engine.Form, _ int64) {
+		f(&journal.Change{Key: key, Value: value})
+	})
+	return uint64(next), done
 }
+
+func (s store) Beside(work func() bool) { work() }
 
 func (s store) content() map[string]string {
 	all := make(map[string]string)
