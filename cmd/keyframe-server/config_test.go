@@ -17,10 +17,16 @@ import (
 func write(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keyframe.toml")
+	rewrite(t, path, text)
+	return path
+}
+
+// rewrite has a file hold a text and nothing else.
+func rewrite(t *testing.T, path, text string) {
+	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
 // TestLayers: flags before the environment before the file before the defaults.
@@ -95,6 +101,71 @@ func TestFaultyLayers(t *testing.T) {
 	}
 }
 
+// TestNearest: an unknown option's error has a hint only at a name that is like it.
+func TestNearest(t *testing.T) {
+	for name, want := range map[string]string{"userz": "users", "uzzrs": "users", "uszzz": "", "something-of-its-own": ""} {
+		hint := ""
+		if want != "" {
+			hint = " (" + want + "?)"
+		}
+		_, err := parseFlags([]string{"--config", write(t, name+" = 1")}, nil, io.Discard)
+		if err == nil || !strings.HasSuffix(oneLine(err), name+": no such option"+hint) {
+			t.Errorf("%s: %v, want the hint %q", name, err, hint)
+		}
+	}
+}
+
+// TestZeros: options that can't be 0 don't take it for the default, wherever it comes from.
+func TestZeros(t *testing.T) {
+	for _, name := range []string{"min-key", "max-frame", "max-conns", "max-output", "max-buffers", "ping-interval", "handshake-timeout", "output-timeout"} {
+		zero := "0"
+		if strings.HasSuffix(name, "-timeout") || name == "ping-interval" {
+			zero = "0s"
+		}
+		for _, layer := range []struct{ args, environ []string }{{args: []string{"--" + name, zero}}, {environ: []string{envName(name) + "=" + zero}}} {
+			if _, err := parseFlags(layer.args, layer.environ, io.Discard); err == nil || !strings.Contains(err.Error(), "--"+name+" must be more than 0") {
+				t.Errorf("%v %v: %v", layer.args, layer.environ, err)
+			}
+		}
+	}
+	if _, err := parseFlags([]string{"--admin", ""}, nil, io.Discard); err == nil || !strings.Contains(err.Error(), "--admin") {
+		t.Errorf("an empty --admin: %v", err)
+	}
+	if cfg, err := parseFlags([]string{"--config", write(t, `admin = ""`)}, nil, io.Discard); err != nil || cfg.admin != "" {
+		t.Errorf("an empty admin in a file, which means off: %v", err)
+	}
+}
+
+// TestMinKey: what is said of keys' lengths counts for Redis's clients too, wherever it is said;
+// what isn't doesn't.
+func TestMinKey(t *testing.T) {
+	for _, tt := range []struct {
+		args, environ []string
+		want          int
+	}{
+		{nil, nil, 0},
+		{[]string{"--min-key", "8"}, nil, 8},
+		{nil, []string{"KEYFRAME_MIN_KEY=8"}, 8},
+		{[]string{"--config", write(t, "min-key = 8")}, nil, 8},
+	} {
+		cfg, err := parseFlags(tt.args, tt.environ, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.server.MinKeyChars; got != tt.want {
+			t.Errorf("%v %v: %d, want %d", tt.args, tt.environ, got, tt.want)
+		}
+	}
+}
+
+// TestComment: a comment's lines are full, and not longer than 90 characters.
+func TestComment(t *testing.T) {
+	words := func(n int) string { return "#" + strings.Repeat(" word", n) }
+	if got, want := comment(strings.Repeat("word ", 40)), words(17)+"\n"+words(17)+"\n"+words(6); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
 // TestConfigPrint: what print and sample print are files that mean the same.
 func TestConfigPrint(t *testing.T) {
 	run := func(args ...string) string {
@@ -111,6 +182,7 @@ func TestConfigPrint(t *testing.T) {
 		"listen = [\"127.0.0.1:1\", \"unix:///a b\"]  # --listen\n",
 		"max-output = \"3.0 MiB\"  # environment variable KEYFRAME_MAX_OUTPUT\n",
 		"max-conns = 10000  # default\n",
+		"strict-text = false  # default\n",
 		"idle-timeout = \"1m30s\"  # --idle-timeout\n",
 	} {
 		if !strings.Contains(printed, line) {
@@ -151,6 +223,9 @@ func TestConfigPrint(t *testing.T) {
 	})
 	if n != len(defaults.from) {
 		t.Errorf("%d options, of which %d are in the sample", n, len(defaults.from))
+	}
+	if got := strings.Count(strings.ReplaceAll(sample, "\n# ", " "), "SIGHUP changes it."); got != len(reloadable) {
+		t.Errorf("SIGHUP changes %d options, the sample says so of %d", len(reloadable), got)
 	}
 	for line := range strings.Lines(sample) {
 		if len(line) > 91 && !strings.Contains(line, " = ") {

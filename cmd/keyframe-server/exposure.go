@@ -31,20 +31,43 @@ func (c *config) checkExposure() error {
 		}
 		// CheckOptions has found the addresses to be right.
 		network, addr, _ := netio.ParseAddress(address)
-		if proven := network == "tls" && c.server.TLSClientCA != "" && !c.server.TLSClientOptional; network != "unix" && !proven && !isLocal(addr) {
+		if proven := network == "tls" && c.mustProve(); network != "unix" && !proven && !isLocal(addr) {
 			faults = append(faults, fmt.Errorf("--listen %s can be reached from other machines, where anybody may read and write everything: give a loopback address or a unix socket, or --users, or add --insecure if all who reach it may", address))
 		}
 	}
-	if c.admin != "" && c.adminToken == nil && !isLocal(c.admin) {
-		faults = append(faults, fmt.Errorf("--admin %s can be reached from other machines: give a loopback address or --admin-token-file, or add --insecure if all who reach it may see the metrics", c.admin))
+	if proven := c.adminTLS && c.mustProve(); c.admin != "" && c.adminToken == nil && !proven && !isLocal(c.admin) {
+		faults = append(faults, fmt.Errorf("--admin %s can be reached from other machines: give a loopback address, or --admin-token-file, or tls:// and --tls-client-ca, or add --insecure if all who reach it may see the metrics", c.admin))
 	}
 	return errors.Join(faults...)
 }
 
+// mustProve reports whether clients of TLS must show a certificate.
+func (c *config) mustProve() bool { return c.server.TLSClientCA != "" && !c.server.TLSClientOptional }
+
+// checkCertificate returns an error for a certificate that no listener shows, or an --admin
+// without the one that it is to show.
+func (c *config) checkCertificate() error {
+	shown := c.adminTLS
+	for _, address := range c.server.Listen {
+		network, _, _ := netio.ParseAddress(address)
+		shown = shown || network == "tls"
+	}
+	switch {
+	case c.adminTLS && c.server.TLSCert == "":
+		return fmt.Errorf("--admin tls://%s needs --tls-cert and --tls-key", c.admin)
+	case c.server.TLSCert != "" && !shown:
+		return errors.New("--tls-cert is for tls:// addresses, and neither --listen nor --admin is one")
+	}
+	return nil
+}
+
 // inTheClear are the listeners of which passwords and tokens can be read on their way.
 func (c *config) inTheClear() (addresses []string) {
+	if c.adminToken != nil && c.admin != "" && !c.adminTLS && !isLocal(c.admin) {
+		addresses = append(addresses, c.admin)
+	}
 	if c.server.Users == nil {
-		return nil
+		return addresses
 	}
 	for _, address := range c.server.Listen {
 		if network, addr, _ := netio.ParseAddress(address); network == "tcp" && !isLocal(addr) {
@@ -101,15 +124,44 @@ func readToken(path string) (*token, error) {
 	return &t, nil
 }
 
-// guard lets only requests through that bring the token that is current then.
-func guard(current *atomic.Pointer[token], next http.Handler) http.Handler {
+// guardToken lets only requests through that bring the token that is current then.
+func guardToken(current *atomic.Pointer[token], refuse refusal, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secret, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if sum := sha256.Sum256([]byte(secret)); subtle.ConstantTimeCompare(sum[:], current.Load()[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="keyframe"`)
-			http.Error(w, "unauthorized: want the header Authorization: Bearer with the token of --admin-token-file", http.StatusUnauthorized)
+			refuse(w, r, http.StatusUnauthorized, "want the header Authorization: Bearer with the token of --admin-token-file")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// guardUsers lets only those through whose certificate is an admin's, on a server with users; one
+// that has shown none is left to the token.
+func guardUsers(srv *netio.Server, refuse refusal, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.VerifiedChains) > 0 {
+			if name, is := srv.Admin(r.TLS); !is {
+				refuse(w, r, http.StatusForbidden, fmt.Sprintf("the certificate's name is %q, want one of a user with the class admin", name))
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refusal answers a request that is refused, and puts it on record.
+type refusal func(w http.ResponseWriter, r *http.Request, status int, reason string)
+
+func newRefusal(srv *netio.Server) refusal {
+	return func(w http.ResponseWriter, r *http.Request, status int, reason string) {
+		user := ""
+		if r.TLS != nil {
+			user, _ = srv.Admin(r.TLS)
+		}
+		srv.Refused(r.RemoteAddr, user, "--admin", reason)
+		w.Header().Set("Connection", "close") // whoever is refused keeps no place
+		http.Error(w, strings.ToLower(http.StatusText(status))+": "+reason, status)
+	}
 }

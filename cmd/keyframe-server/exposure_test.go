@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"keyframe/netio"
+	"keyframe/netio/access"
 	"keyframe/netio/netiotest"
 )
 
@@ -26,6 +29,8 @@ func TestExposure(t *testing.T) {
 		{"--listen", "0.0.0.0:1987", false},
 		{"--listen", "tcp://[::]:1987", false},
 		{"--listen", "192.0.2.1:1987", false},
+		{"--listen", "192.168.1.1:1987", false},
+		{"--listen", "10.0.0.1:1987", false},
 		{"--listen", "no-such-host.invalid:1987", false},
 		{"--admin", "9090", true},
 		{"--admin", "localhost:9090", true},
@@ -66,8 +71,56 @@ func TestExposure(t *testing.T) {
 			t.Errorf("TLS with %v: %v", tt.more, err)
 		}
 	}
+	certified := []string{"--tls-cert", cert, "--tls-key", key}
+	for _, tt := range []struct {
+		more []string
+		want string // of the fault; "": there is none
+	}{
+		{[]string{"--admin", "tls://0.0.0.0:9090"}, "--admin 0.0.0.0:9090 can be reached"},
+		{[]string{"--admin", "tls://0.0.0.0:9090", "--tls-client-ca", ca.File}, ""},
+		{[]string{"--admin", "tls://0.0.0.0:9090", "--tls-client-ca", ca.File, "--tls-client", "verify"}, "--admin 0.0.0.0:9090 can be reached"},
+		{[]string{"--admin", "tls://0.0.0.0:9090", "--tls-client-ca", ca.File, "--tls-client", "verify", "--admin-token-file", token}, ""},
+		{[]string{"--admin", "0.0.0.0:9090", "-l", "tls://127.0.0.1:1", "--tls-client-ca", ca.File}, "--admin 0.0.0.0:9090 can be reached"},
+		{[]string{"--admin", "tls://9090"}, ""},
+		{nil, "--tls-cert is for tls:// addresses"},
+		{[]string{"--admin", "9090"}, "--tls-cert is for tls:// addresses"},
+	} {
+		_, err := parseFlags(append(slices.Clone(certified), tt.more...), nil, io.Discard)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: %v, want %q", tt.more, err, tt.want)
+		}
+	}
+	if _, err := parseFlags([]string{"--admin", "tls://9090"}, nil, io.Discard); err == nil || !strings.Contains(err.Error(), "--admin tls://127.0.0.1:9090 needs --tls-cert and --tls-key") {
+		t.Errorf("without a certificate: %v", err)
+	}
 	if _, err := parseFlags([]string{"-l", "127.0.0.1:1", "-l", ":1987", "--admin", ":0"}, nil, io.Discard); err == nil || !strings.Contains(err.Error(), "--listen :1987") {
 		t.Errorf("one of two listeners: %v", err)
+	}
+}
+
+// TestInTheClear: an operator is told of each address where secrets can be read on their way, and
+// of no other.
+func TestInTheClear(t *testing.T) {
+	users, err := access.Parse([]byte(`{"users":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := []string{"127.0.0.1:1", "0.0.0.0:2", "tls://0.0.0.0:3", "unix:///s"}
+	for _, tt := range []struct {
+		c    config
+		want string
+	}{
+		{config{server: netio.Options{Listen: listen, Users: users}}, "[0.0.0.0:2]"},
+		{config{server: netio.Options{Listen: listen}}, "[]"},
+		{config{server: netio.Options{Listen: listen}, admin: "0.0.0.0:9", adminToken: &token{}}, "[0.0.0.0:9]"},
+		{config{server: netio.Options{Listen: listen, Users: users}, admin: "0.0.0.0:9", adminToken: &token{}}, "[0.0.0.0:9 0.0.0.0:2]"},
+		{config{admin: "0.0.0.0:9", adminToken: &token{}, adminTLS: true}, "[]"},
+		{config{admin: "127.0.0.1:9", adminToken: &token{}}, "[]"},
+		{config{admin: "0.0.0.0:9"}, "[]"},
+	} {
+		if got := fmt.Sprint(tt.c.inTheClear()); got != tt.want {
+			t.Errorf("%s, want %s", got, tt.want)
+		}
 	}
 }
 
@@ -79,7 +132,7 @@ func TestFaultyTokenFiles(t *testing.T) {
 	}{
 		{"a secret of 24 characters", 0o644, "others may read it"},
 		{"a secret of 24 characters", 0o620, "others may read it"},
-		{"15 characters  \n", 0o600, "want a secret of at least 16"},
+		{"of 15 bytes ...  \n", 0o600, "want a secret of at least 16"},
 		{"", 0o600, "want a secret of at least 16"},
 	} {
 		path := filepath.Join(t.TempDir(), "token")

@@ -25,6 +25,7 @@ type config struct {
 	server    netio.Options
 	store     engine.Options
 	admin     string // host:port, or nothing
+	adminTLS  bool   // it was tls://host:port
 	insecure  bool   // listeners may be open to other machines
 	dataDir   string // nothing: the store is in memory only
 	fsync     journal.Mode
@@ -92,7 +93,7 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	fs.Usage = func() { fmt.Fprintf(stdout, usage, fs.FlagUsages()) }
 
 	fs.StringArrayVarP(&o.Listen, "listen", "l", []string{netio.DefaultListen}, "`address` to serve, repeatable: host:port, tcp://host:port, tls://host:port or unix:///path")
-	fs.StringVar(&o.TLSCert, "tls-cert", "", "`file` with the certificate for tls:// addresses and those between it and the root, in PEM; it is read again when it changes, and so are the next two")
+	fs.StringVar(&o.TLSCert, "tls-cert", "", "`file` with the certificate for the tls:// addresses of --listen and --admin, and those between it and the root, in PEM; it is read again when it changes, and so are the next two")
 	fs.StringVar(&o.TLSKey, "tls-key", "", "`file` with its private key")
 	fs.StringVar(&o.TLSClientCA, "tls-client-ca", "", "`file` with the roots of clients' certificates: clients must prove with one who they are (by default they are not asked)")
 	clientCert := choice{value: "require", choices: []string{"require", "verify"}}
@@ -118,7 +119,7 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	fs.DurationVar(&o.OutputTimeout, "output-timeout", netio.DefaultOutputTimeout, "close a connection that leaves more than half of --max-output unread for so long, as a slow consumer (at --max-output, one that takes nothing for a second too)")
 	fs.IntVar(&o.Loops, "loops", 0, "event loops, at most 256; 0 means three for every four CPUs, and one at least")
 	fs.BoolVar(&o.StrictText, "strict-text", false, "close a WebSocket that sends a binary message with 1003, instead of serving it as a text message")
-	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, or a port on 127.0.0.1 (off by default)")
+	fs.StringVar(&cfg.admin, "admin", "", "serve /metrics, /livez, /readyz and, on loopback only, /debug/pprof at this `address`: host:port, tls://host:port, or a port on 127.0.0.1 (off by default)")
 	fs.StringArrayVar(&o.AllowOrigins, "allow-origin", nil, "let the pages of this `origin` use the server, repeatable: https://example.com, null, or * for all (the server's own)")
 	tokenFile := fs.String("admin-token-file", "", "answer at --admin only requests with Authorization: Bearer and the secret in this `file`, whose mode must be 0600 (anybody)")
 	fs.BoolVar(&cfg.insecure, "insecure", false, "let --listen and --admin be addresses that other machines reach, without asking anybody who they are")
@@ -157,7 +158,7 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	cfg.fsync, _ = journal.ParseMode(fsync.value) // it is one of its names
 	cfg.recover = recovery.value
 	if cfg.admin != "" || fs.Changed("admin") { // in a file, "" means off
-		if cfg.admin, err = adminAddress(cfg.admin); err != nil {
+		if cfg.admin, cfg.adminTLS, err = adminAddress(cfg.admin); err != nil {
 			return nil, err
 		}
 	}
@@ -177,7 +178,7 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 			return nil, fmt.Errorf("--%s must be more than 0", name)
 		}
 	}
-	if fs.Changed("min-key") { // else it depends on the protocol
+	if cfg.from["min-key"] != "" { // else it depends on the protocol
 		o.MinKeyChars = *minKey
 	}
 	if o.Loops < 0 {
@@ -186,7 +187,7 @@ func parseFlagsFor(memory uint64, args, environ []string, stdout io.Writer) (*co
 	if err := errors.Join(cfg.divide(), engine.CheckOptions(cfg.store), netio.CheckOptions(*o)); err != nil {
 		return nil, err
 	}
-	return cfg, cfg.checkExposure()
+	return cfg, errors.Join(cfg.checkCertificate(), cfg.checkExposure())
 }
 
 // logger makes a logger in the format that the flags choose.

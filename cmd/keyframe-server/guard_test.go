@@ -27,7 +27,8 @@ func TestGuardKnowsTheConfiguredHost(t *testing.T) {
 		{"[::1]:6060", "[::ffff:127.0.0.1]:6060", 200},
 		{"[::1]:6060", "[2001:db8::1]:6060", 403},
 	} {
-		guarded := guardLoopback(tt.address, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		refuse := func(w http.ResponseWriter, _ *http.Request, status int, _ string) { w.WriteHeader(status) }
+		guarded := guardLoopback(tt.address, refuse, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		req := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 		req.Host = tt.host
 		answer := httptest.NewRecorder()

@@ -116,7 +116,7 @@ func serve(cfg *config, args, environ []string, stdout, stderr io.Writer) error 
 	reload := &reloader{config: cfg, args: args, environ: environ, srv: srv, log: log}
 	reload.adminToken.Store(cfg.adminToken)
 	if cfg.admin != "" {
-		admin, err := startAdmin(cfg.admin, &reload.adminToken, srv, log)
+		admin, err := startAdmin(cfg, &reload.adminToken, srv, log)
 		if err != nil {
 			return err
 		}

@@ -98,7 +98,11 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Process.Kill() })
+	t.Cleanup(func() {
+		_ = p.Process.Kill()
+		_ = p.Wait() // for all that it has said
+		requireNoSecrets(t, p.stderr.String())
+	})
 	impatient := time.AfterFunc(patience, func() { _ = p.Process.Kill() }) // so that the read below ends
 	defer impatient.Stop()
 	p.ready, err = bufio.NewReader(out).ReadString('\n')
@@ -138,7 +142,9 @@ func runToEnd(t *testing.T, args ...string) (status int, stdout, stderr string) 
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return p.wait(t), out.String(), errs.String()
+	status = p.wait(t)
+	requireNoSecrets(t, out.String()+errs.String())
+	return status, out.String(), errs.String()
 }
 
 func TestReadyLine(t *testing.T) {
@@ -386,10 +392,12 @@ func TestFailures(t *testing.T) {
 		{[]string{"--idle-timeout", "soon"}, 2, "idle-timeout"},
 		{[]string{"--loops", "-1"}, 2, "negative"},
 		{[]string{"--loops", "257", "--listen", "unix:///no/such/dir/s"}, 2, "--loops is 257, want 1 to 256"},
-		{[]string{"--admin", "localhost:"}, 2, "want a port or host:port"},
-		{[]string{"--admin", ""}, 2, "want a port or host:port"},
+		{[]string{"--admin", "localhost:"}, 2, "want a port, host:port or tls://host:port"},
+		{[]string{"--admin", ""}, 2, "want a port, host:port or tls://host:port"},
 		{[]string{"--admin", "127.0.0.1:99999"}, 2, "want a port from 0 to 65535"},
 		{[]string{"--admin", "lots"}, 2, "want a port from 0 to 65535"},
+		{[]string{"--admin", "tls://"}, 2, "want a port, host:port or tls://host:port"},
+		{[]string{"--admin", "https://127.0.0.1:1"}, 2, "want a port, host:port or tls://host:port"},
 		{[]string{"--listen", "127.0.0.1:99999"}, 2, `--listen is "127.0.0.1:99999", want a port from 0 to 65535`},
 		{[]string{"--listen", "127.0.0.1:-1"}, 2, "want a port from 0 to 65535"},
 		{[]string{"--log-level", "loud"}, 2, "log-level"},

@@ -238,7 +238,7 @@ func (f *userFlags) addToken(name string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// parseExpiry takes a duration from now, or a day, at whose end it is.
+// parseExpiry takes a duration from now, or a day where now is, at whose end it is.
 func parseExpiry(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -246,7 +246,7 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d > 0 {
 		return now.Add(d), nil
 	}
-	if day, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil && day.AddDate(0, 0, 1).After(now) {
+	if day, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil && day.AddDate(0, 0, 1).After(now) {
 		return day.AddDate(0, 0, 1), nil
 	}
 	return time.Time{}, fmt.Errorf("--expires %q: want a time to come, 720h or 2027-01-31", text)
