@@ -38,7 +38,7 @@ nested = set -e; for module in $(NESTED); do echo "== $$module"; (cd $$module &&
 ours   = set -e; for module in $(OURS); do echo "== $$module"; (cd $$module && $(1)); done
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile pgo node-deps clean soak sim linear bench-engine bench-codec bench-rivals bench-eviction bench-floods
+.PHONY: help build run test race invariants fuzz lint cross vuln bench bench-full bench-smoke bench-compare compare figures report profile pgo node-deps clean soak sim linear bench-engine bench-codec bench-rivals bench-eviction bench-floods bench-tls
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -168,12 +168,13 @@ sim: ## whole servers in one goroutine, from a seed, for SIMTIME; -seed of a fai
 linear: ## check for LINEARTIME that what clients are answered is linearizable
 	$(GO) test ./netio -run TestLinearizable -linear $(LINEARTIME) -timeout 0 -count 1 -v
 
-soak: ## churn a store for 3 minutes, put hostile clients beside good ones for SOAKTIME, simulate for an hour
+soak: ## churn a store for 3 minutes, put hostile clients beside good ones for SOAKTIME, try to break TLS, simulate for an hour
 	$(GO) test ./engine -run TestSoak -soak 3m -timeout 10m -v
 	$(GO) test ./engine -run 'TestRoom$$' -room -hang 90m -timeout 90m -v
-	$(GO) test ./netio -run TestSoak -soak $(SOAKTIME) -timeout 0 -v
+	$(GO) test ./netio -run 'TestSoak|TestTestSSL|TestHalfHandshakes' -soak $(SOAKTIME) -timeout 0 -v
 	$(GO) test ./engine -tags invariants -run TestSoak -soak 2m -timeout 10m
 	$(MAKE) linear LINEARTIME=10m
+	$(MAKE) fuzz
 	$(GO) -C engine/journal/crashtest test -seeds 10000 -timeout 0
 	$(GO) test ./cmd/keyframe-server -run TestKill -kills 100 -timeout 30m
 	$(MAKE) sim SIMTIME=1h
@@ -193,6 +194,11 @@ bench-floods: build ## a neighbour's time beside floods of every kind, server on
 	trap 'kill $$server; wait $$server; rm -f $$test' EXIT; \
 	curl -sf -o /dev/null --retry 20 --retry-delay 1 --retry-connrefused http://127.0.0.1:19873/readyz; \
 	cd bench; taskset -c 1 $$test -test.run '^$$' -test.bench '$(FLOODS)' -addr 127.0.0.1:19872 $(FLOODARGS)
+
+bench-tls: ## new connections over TLS, a neighbour beside a storm of them, memory of idle ones; servers on core 0, clients on core 1
+	@set -e; test=$$(mktemp); $(GO) test -c -o $$test ./bench; trap 'rm -f $$test' EXIT; cd bench; \
+	run() { taskset -c 1 $$test -test.run '^$$' -test.bench "$$1" -test.benchtime "$$2" -test.count 3 -server-cpu 0; }; \
+	run TLSConnect 4000x; run BesideTLSStorm 3000x; run IdleConnections 40x
 
 BENCH_CODEC = -run '^$$' -benchtime 50ms -count 5 -cpu 1 -timeout 20m
 

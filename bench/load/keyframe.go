@@ -48,7 +48,11 @@ func newKeyframe(r record, websocket bool) *keyframe {
 	if r.valueType == "string" {
 		value += len(`""`)
 	}
-	for kind, op := range [kinds]codec.Opcode{codec.OpSet, codec.OpAdd, codec.OpGet, codec.OpRemove, codec.OpContains} {
+	ops := [kinds]codec.Opcode{codec.OpSet, codec.OpAdd, codec.OpGet, codec.OpRemove, codec.OpContains}
+	if r.ttl > 0 {
+		ops[Set], ops[Add] = codec.OpSetEx, codec.OpAddEx
+	}
+	for kind, op := range ops {
 		s := shape{op: op, head: fmt.Appendf(nil, `{"%s_RSP":{"st":`, op)}
 		keyed := len(s.head) + len(`1,"k":"`) + r.keySize + len(`"}}`)
 		answer := func(status, length int, miss bool) {
@@ -111,11 +115,15 @@ func (k *keyframe) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
 }
 
 func (k *keyframe) appendJSON(dst []byte, kind Kind, keys []uint64) []byte {
-	op := k.shapes[kind].op
-	dst = client.AppendOpen(dst, op)
+	op, stores := k.shapes[kind].op, kind == Set || kind == Add
+	if stores && k.ttl > 0 {
+		dst = client.AppendTimedOpen(dst, op, k.ttl.Milliseconds())
+	} else {
+		dst = client.AppendOpen(dst, op)
+	}
 	for _, i := range keys {
 		k.key = k.appendKey(k.key[:0], i)
-		if kind == Set || kind == Add {
+		if stores {
 			k.value = k.appendJSONValue(k.value[:0], i)
 			dst = client.AppendPair(dst, k.key, k.value)
 		} else {

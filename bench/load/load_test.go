@@ -86,6 +86,8 @@ func TestAgainstServer(t *testing.T) {
 		"adds to a full":  {Compare: true, Mix: mix(t, "add=50,get=50"), Keys: 3, Fill: true},
 		"removes":         {Compare: true, Mix: mix(t, "rmv"), Keys: 3, Fill: true},
 		"short records":   {Compare: true, KeySize: 8, ValueSize: 5, Fill: true},
+		"that expire":     {TTL: time.Hour, Compare: true, Mix: mix(t, "set=40,add=20,get=40"), Keys: 5, Fill: true},
+		"frames, expire":  {TTL: time.Hour, Protocol: "websocket", Depth: 16, Keys: 10},
 		"warm-up":         {WarmUp: 20 * time.Millisecond, Depth: 16},
 		"open, warm-up":   {WarmUp: 20 * time.Millisecond, Rate: 20_000, Conns: 7},
 		"open, mixed":     {Rate: 20_000, Depth: 16, Mix: mix(t, "get=50,set=50"), Threads: 2, AllowMisses: true},
@@ -114,6 +116,9 @@ func TestAgainstServer(t *testing.T) {
 			}
 			if r.Unanswered != 0 {
 				t.Errorf("%d commands unanswered", r.Unanswered)
+			}
+			if expires := store.Stats().CalendarBytes > 0; expires != (o.TTL > 0) {
+				t.Errorf("the keys expire: %v, want %v", expires, o.TTL > 0)
 			}
 			if got := r.Compared > 0; got != o.Compare {
 				t.Errorf("%d keys of answers were compared", r.Compared)
@@ -500,6 +505,7 @@ func TestRivals(t *testing.T) {
 			for _, o := range []load.Options{
 				{Keys: 1, Depth: 16, Fill: true},
 				{Keys: 10, Depth: 4, Fill: true},
+				{Keys: 1, Depth: 16, TTL: time.Hour, Mix: mix(t, "get=50,set=50")},
 				{Keys: 1, Depth: 16, Mix: mix(t, "get=50,set=50")},
 				{Keys: 7, Depth: 4, Mix: mix(t, "get=60,set=30,rmv=10")},
 				{Keys: 1, Depth: 4, ValueType: "bool", Mix: mix(t, "set=100")},

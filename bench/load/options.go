@@ -95,7 +95,8 @@ const (
 	maxSpace     = 1 << 31
 	maxValueSize = 16 << 20
 	maxCommand   = 64 << 20
-	maxRepeated  = 1 << 30 // bytes of the commands that are repeated
+	maxRepeated  = 1 << 30             // bytes of the commands that are repeated
+	maxTTL       = 30 * 24 * time.Hour // memcached takes more for a date
 )
 
 // Options describe a run. The zero value of a field means its default, where it
@@ -122,6 +123,7 @@ type Options struct {
 	Fill     bool          // set every key of the space before
 	Verify   bool          // read back what was written, and compare
 	Compare  bool          // compare keys and values of all answers, which costs the client more
+	TTL      time.Duration // how long what SETs and ADDs store lives, the filling's too; 0: for ever
 	Password string        // for Redis's AUTH; "": none
 	TLS      *tls.Config   // nil: without TLS
 
@@ -241,6 +243,9 @@ func (o Options) validate() error {
 	fault(!(o.Rate >= 0 && o.Rate <= 1e9), "the rate is %g, want 0 to 1e9 commands a second", o.Rate)
 	fault(o.Protocol == "resp" && o.Mix[Add] > 0, "there is no ADD of several keys in Redis's protocol")
 	fault(o.Protocol == "memcached" && o.Mix[Contains] > 0, "there is no CONTAINS in memcached's protocol")
+	fault(o.TTL != 0 && (o.TTL < time.Millisecond || o.TTL > maxTTL), "what is stored lives for %s, want 1ms to %s, or 0 for ever", o.TTL, maxTTL)
+	fault(o.TTL > 0 && o.Protocol == "resp" && o.Keys > 1, "MSET, Redis's SET of several keys, takes no time to live")
+	fault(o.TTL%time.Second != 0 && o.Protocol == "memcached", "what is stored lives for %s, which memcached takes in whole seconds", o.TTL)
 	fault(o.Password != "" && o.Protocol != "resp", "a password is for Redis's protocol")
 	fault(o.AllowMisses && !o.Verify, "misses fail only a run that is verified: there is nothing to allow")
 	fault(o.Repeat && (o.Verify || o.Compare || o.Dist == "seq"), "commands that are repeated can't be verified, and are not sequential")

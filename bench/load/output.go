@@ -43,6 +43,9 @@ func (r *Result) Name(impl string) string {
 	o := r.Options
 	name := fmt.Sprintf("BenchmarkLoad/impl=%s/framing=%s/mix=%s/keys=%d/depth=%d/conns=%d/store=%d/val=%d/dist=%s",
 		impl, o.Protocol, o.Mix, o.Keys, o.Depth, o.Conns, o.Space, o.ValueSize, o.Dist)
+	if o.TTL > 0 {
+		name += fmt.Sprintf("/ttl=%s", o.TTL)
+	}
 	if o.Rate > 0 {
 		name += fmt.Sprintf("/rate=%.0f", o.Rate)
 	}
@@ -82,8 +85,12 @@ func (r *Result) WriteTable(w io.Writer) error {
 	if o.Rate > 0 {
 		loop = fmt.Sprintf("open loop, %s commands/s planned", humanize.Commaf(o.Rate))
 	}
-	fmt.Fprintf(w, "%s, %s: %d connections × %d in flight, %d keys a command, %s keys, values %s of %d bytes, %s, %s\n",
-		o.Addr, o.Protocol, o.Conns, o.Depth, o.Keys, humanize.Comma(int64(o.Space)), o.ValueType, o.ValueSize, o.Dist, loop)
+	lives := ""
+	if o.TTL > 0 {
+		lives = fmt.Sprintf(" that live for %s", o.TTL)
+	}
+	fmt.Fprintf(w, "%s, %s: %d connections × %d in flight, %d keys a command, %s keys, values %s of %d bytes%s, %s, %s\n",
+		o.Addr, o.Protocol, o.Conns, o.Depth, o.Keys, humanize.Comma(int64(o.Space)), o.ValueType, o.ValueSize, lives, o.Dist, loop)
 	fmt.Fprint(t, "\tcommands/s\tkeys/s\tp50\tp90\tp99\tp99.9\tp99.99\tmax\t\n")
 	row := func(name string, answered uint64, h *hdrhistogram.Histogram) {
 		rate := perSecond(answered, r.Elapsed)
@@ -208,7 +215,7 @@ func (r *Result) WriteJSON(w io.Writer) error {
 	return enc.Encode(map[string]any{
 		"address": o.Addr, "protocol": o.Protocol, "connections": o.Conns, "threads": o.Threads, "depth": o.Depth,
 		"keys-per-command": o.Keys, "key-space": o.Space, "key-size": o.KeySize, "distribution": o.Dist,
-		"value-size": o.ValueSize, "value-type": o.ValueType, "mix": o.Mix.String(), "seed": o.Seed, "planned-rate": o.Rate,
+		"value-size": o.ValueSize, "value-type": o.ValueType, "mix": o.Mix.String(), "ttl-s": o.TTL.Seconds(), "seed": o.Seed, "planned-rate": o.Rate,
 		"warm-up-s": o.WarmUp.Seconds(), "elapsed-s": r.Elapsed.Seconds(), "commands": r.Commands, "keys": r.Keys,
 		"keys-per-s": r.Rate(), "hits": r.Hits, "misses": r.Misses, "unanswered": r.Unanswered, "verified": r.Verified,
 		"compared": r.Compared, "interrupted": r.Interrupted, "error": failure,

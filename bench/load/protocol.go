@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"net"
+	"time"
 
 	"keyframe/bench"
 )
@@ -51,7 +52,7 @@ func acceptFor(accepts []accept, i int) accept {
 }
 
 func newProtocol(o Options) protocol {
-	r := record{keySize: o.KeySize, valueSize: o.ValueSize, valueType: o.ValueType, filling: o.isFilling}
+	r := record{keySize: o.KeySize, valueSize: o.ValueSize, valueType: o.ValueType, ttl: o.TTL, filling: o.isFilling}
 	switch o.Protocol {
 	case "resp":
 		return &redis{r, o.Keys, o.Password}
@@ -68,6 +69,7 @@ func newProtocol(o Options) protocol {
 type record struct {
 	keySize, valueSize int
 	valueType          string
+	ttl                time.Duration // of what is stored; 0: for ever
 	filling            bool
 
 	want []byte // scratch

@@ -36,6 +36,7 @@ func TestAnswersInPieces(t *testing.T) {
 		n, misses int
 	}{
 		"lines":                    {Options{}, Set, `{"SET_RSP":{"st":1,"k":"` + a + `"}}` + "\n" + `{"SET_RSP":{"st":2,"k":"` + b + `"}}` + "\n", 2, 0},
+		"lines, that expire":       {Options{TTL: time.Hour}, Set, `{"SETEX_RSP":{"st":1,"k":"` + a + `"}}` + "\n" + `{"SETEX_RSP":{"st":2,"k":"` + b + `"}}` + "\n", 2, 0},
 		"lines, written otherwise": {Options{}, Set, ` {"SET_RSP": {"k":"` + a + `","st":1}}` + "\r\n", 1, 0},
 		"lines, found and not":     {Options{}, Get, found(a, "vvvvvvvv000000000001") + "\n" + `{"GET_RSP":{"st":3,"k":"` + b + `"}}` + "\n", 2, 1},
 		"lines, of other lengths":  {Options{}, Get, found(a, "") + "\n" + found("abcdef", strings.Repeat("x", 300)) + "\n", 2, 0},
@@ -122,16 +123,25 @@ func TestWrongAnswers(t *testing.T) {
 
 // TestCommandsAreDecoded compares the commands of both framings with plain text.
 func TestCommandsAreDecoded(t *testing.T) {
-	for kind, want := range map[Kind]string{
-		Set:    `{"SET":{"key:000000000007":"vvvvvvvv000000000007","key:000000000008":"vvvvvvvv000000000008"}}`,
-		Get:    `{"GET":["key:000000000007","key:000000000008"]}`,
-		Remove: `{"RMV":["key:000000000007","key:000000000008"]}`,
+	const pairs = `{"key:000000000007":"vvvvvvvv000000000007","key:000000000008":"vvvvvvvv000000000008"}`
+	for _, test := range []struct {
+		kind Kind
+		ttl  time.Duration
+		want string
+	}{
+		{Set, 0, `{"SET":` + pairs + `}`},
+		{Set, time.Minute, `{"SETEX":{"ttl":60000,"pairs":` + pairs + `}}`},
+		{Add, 0, `{"ADD":` + pairs + `}`},
+		{Add, time.Millisecond, `{"ADDEX":{"ttl":1,"pairs":` + pairs + `}}`},
+		{Get, time.Minute, `{"GET":["key:000000000007","key:000000000008"]}`},
+		{Remove, 0, `{"RMV":["key:000000000007","key:000000000008"]}`},
 	} {
-		lines := newProtocol(Options{}.withDefaults())
+		kind, want := test.kind, test.want
+		lines := newProtocol(Options{TTL: test.ttl}.withDefaults())
 		if got := string(lines.appendCommand([]byte("before "), kind, []uint64{7, 8})); got != "before "+want+"\n" {
 			t.Errorf("a line is %q, want %q", got, want)
 		}
-		framed := newProtocol(Options{Protocol: "websocket"}.withDefaults())
+		framed := newProtocol(Options{Protocol: "websocket", TTL: test.ttl}.withDefaults())
 		out := framed.appendCommand([]byte("before "), kind, []uint64{7, 8})
 		f, err := ws.ReadFrame(bytes.NewReader(out[len("before "):]))
 		if err != nil || !f.Header.Masked {
@@ -139,6 +149,19 @@ func TestCommandsAreDecoded(t *testing.T) {
 		}
 		if f = ws.UnmaskFrame(f); string(f.Payload) != want {
 			t.Errorf("a frame holds %q, want %q", f.Payload, want)
+		}
+	}
+}
+
+// TestRivalsCommandsExpire: what rivals are told of the time to live.
+func TestRivalsCommandsExpire(t *testing.T) {
+	for protocol, want := range map[string]string{
+		"resp":      "*5\r\n$3\r\nSET\r\n$16\r\nkey:000000000007\r\n$2\r\n07\r\n$2\r\nPX\r\n$5\r\n60000\r\n",
+		"memcached": "set key:000000000007 0 60 2\r\n07\r\n",
+	} {
+		p := newProtocol(Options{Protocol: protocol, TTL: time.Minute, ValueSize: 2}.withDefaults())
+		if got := string(p.appendCommand(nil, Set, []uint64{7})); got != want {
+			t.Errorf("%s: %q, want %q", protocol, got, want)
 		}
 	}
 }
@@ -232,7 +255,7 @@ func TestTemplates(t *testing.T) {
 				{}, {KeySize: 14}, {KeySize: 13}, {KeySize: 12}, {KeySize: 11}, {KeySize: 250},
 				{ValueSize: 8}, {ValueSize: 9}, {ValueSize: 10}, {ValueSize: 1}, {ValueSize: 70_000},
 				{ValueType: "number"}, {ValueType: "number", ValueSize: 12}, {ValueType: "number", ValueSize: 13}, {ValueType: "bool"},
-				{isFilling: true}, {isFilling: true, ValueType: "number"}, {isFilling: true, ValueType: "bool"},
+				{TTL: time.Hour}, {isFilling: true}, {isFilling: true, ValueType: "number"}, {isFilling: true, ValueType: "bool"},
 			} {
 				o.Protocol, o.Keys = protocol, 3
 				for _, o.Space = range []int{100_000_000, maxSpace} {
@@ -370,6 +393,11 @@ func TestOptionsAreBounded(t *testing.T) {
 		"allow nothing":       func(o *Options) { o.AllowMisses = true },
 		"repeat and sequence": func(o *Options) { o.Repeat, o.Dist = true, "seq" },
 		"repeat too much":     func(o *Options) { o.Repeat, o.Conns, o.ValueSize = true, 1000, 1<<20 },
+		"ttl":                 func(o *Options) { o.TTL = -time.Second },
+		"no ttl":              func(o *Options) { o.TTL = time.Millisecond - 1 },
+		"ttl too long":        func(o *Options) { o.TTL = maxTTL + 1 },
+		"redis mset":          func(o *Options) { o.Protocol, o.Keys, o.TTL = "resp", 2, time.Hour },
+		"memcached ttl":       func(o *Options) { o.Protocol, o.TTL = "memcached", 1500*time.Millisecond },
 		"redis add":           func(o *Options) { o.Protocol, o.Mix = "resp", Mix{Add: 100} },
 		"memcached contains":  func(o *Options) { o.Protocol, o.Mix = "memcached", Mix{Contains: 100} },
 	} {

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 )
 
-// redis is Redis's protocol, RESP2: SET, MSET, GET, MGET, DEL, EXISTS. A command
-// of several keys is one command and has one answer.
+// redis is Redis's protocol, RESP2: SET, MSET, GET, MGET, DEL, EXISTS. A command of several
+// keys is one command and has one answer.
 type redis struct {
 	record
 	keys     int // in a command
@@ -35,6 +36,8 @@ func (*redis) answers(Kind, int) int { return 1 }
 func (r *redis) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
 	name, parts := "", 1+len(keys)
 	switch {
+	case kind == Set && r.ttl > 0: // of one key
+		name, parts = "SET", 5
 	case kind == Set && len(keys) == 1:
 		name, parts = "SET", 3
 	case kind == Set:
@@ -55,6 +58,10 @@ func (r *redis) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
 		if kind == Set {
 			dst = append(r.appendBulk(dst, key), "\r\n"...)
 		}
+	}
+	if kind == Set && r.ttl > 0 {
+		ms := strconv.FormatInt(r.ttl.Milliseconds(), 10)
+		dst = append(append(appendLength(append(dst, "$2\r\nPX\r\n"...), len(ms)), ms...), "\r\n"...)
 	}
 	return dst
 }
@@ -234,11 +241,11 @@ func (m *memcached) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
 	return dst
 }
 
-// appendItem appends what follows "set". Without an expiry the answer to a get has the
-// same fields in the same order.
+// appendItem appends what follows "set": key, flags, seconds to live, length, value.
 func (m *memcached) appendItem(dst []byte, key uint64) []byte {
 	value := m.appendValue(nil, key)
-	dst = append(m.appendKey(dst, key), " 0 0 "...)
+	dst = append(m.appendKey(dst, key), " 0 "...)
+	dst = append(strconv.AppendInt(dst, int64(m.ttl/time.Second), 10), ' ')
 	dst = append(strconv.AppendInt(dst, int64(len(value)), 10), "\r\n"...)
 	return append(append(dst, value...), "\r\n"...)
 }

@@ -191,6 +191,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 func (o Options) filling() Options {
 	f := o
 	f.Keys = min(o.Space, 100, max(1, 1<<20/o.ValueSize))
+	if o.TTL > 0 {
+		f.Keys = min(f.Keys, o.Keys) // Redis has no command for several
+	}
 	f.Depth, f.Conns, f.Threads = 4, min(o.Conns, 32), 1
 	f.Requests, f.Duration, f.WarmUp, f.Rate = (o.Space+f.Keys-1)/f.Keys, 0, 0, 0
 	f.Mix, f.Dist, f.isFilling = Mix{Set: 100}, "seq", true

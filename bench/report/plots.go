@@ -22,6 +22,8 @@ var plots = map[string]func(*raw) *plot.Plot{
 	"store":   storePlot,
 	"latency": latencyPlot,
 	"growth":  growthPlot,
+
+	"eviction": evictionPlot,
 }
 
 // Sizes of a plot, which fit a document's column.

@@ -96,7 +96,9 @@ func (r *raw) file(path string) error {
 		if section == "" {
 			return errors.New("no section in its head")
 		}
-		if _, ok := r.heads[section]; !ok {
+		if section == hitRatios {
+			r.files[section] = filepath.Base(path)
+		} else if _, ok := r.heads[section]; !ok {
 			head := map[string]string{}
 			for _, key := range headKeys {
 				head[key] = result.GetConfig(key)

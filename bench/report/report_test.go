@@ -65,27 +65,40 @@ func tree(t *testing.T, files map[string]string) (document, dir string) {
 	return document, dir
 }
 
-func TestWrittenReportIsRight(t *testing.T) {
-	document, dir := tree(t, map[string]string{"a-compare.txt": rawFile("r1", "compare"), "a-keys.txt": rawFile("r1", "keys")})
+// written is tree after a Write that Check finds right.
+func written(t *testing.T, files map[string]string) (document, dir string) {
+	t.Helper()
+	document, dir = tree(t, files)
 	if err := Write(document, dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := Check(document, dir); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(document)
+	return document, dir
+}
+
+// requireTexts checks that a file has all of these in it.
+func requireTexts(t *testing.T, path string, wants ...string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{
+	for _, want := range wants {
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("no %q in %s:\n%s", want, path, text)
+		}
+	}
+}
+
+func TestWrittenReportIsRight(t *testing.T) {
+	document, _ := written(t, map[string]string{"a-compare.txt": rawFile("r1", "compare"), "a-keys.txt": rawFile("r1", "keys")})
+	requireTexts(t, document,
 		"| Keyframe, JSON Lines | – | – | 10.0 M (5.00–15.0 M)! |", "| Keyframe ÷ I/O limit, JSON Lines | – | – | 0.50 |",
 		"\n\n3 runs each; ! marks a figure whose highest run is more than twice its lowest.\n<!-- end keys -->",
 		"the same ÷ I/O limit | ≥ 0.55 | 0.50 | **missed**", missing, "[a-keys.txt](bench/results/figures/a-keys.txt)",
-	} {
-		if !bytes.Contains(text, []byte(want)) {
-			t.Errorf("no %q in the report:\n%s", want, text)
-		}
-	}
+	)
 }
 
 // TestDisagreementsAreFound changes each part of a right report.
@@ -126,10 +139,7 @@ func TestDisagreementsAreFound(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			document, dir := tree(t, map[string]string{"a-compare.txt": rawFile("r1", "compare"), "a-keys.txt": rawFile("r1", "keys")})
-			if err := Write(document, dir); err != nil {
-				t.Fatal(err)
-			}
+			document, dir := written(t, map[string]string{"a-compare.txt": rawFile("r1", "compare"), "a-keys.txt": rawFile("r1", "keys")})
 			if err := change(document, dir); err != nil {
 				t.Fatal(err)
 			}

@@ -118,7 +118,7 @@ var allTargets = func() []target {
 		target{"append a response, ns", 10, false, func(r *raw) (float64, bool) {
 			return r.find("codec", "Respond", "form", "plain", "kind", "status").median("ns/op")
 		}, "codec"},
-		target{"memory at 10 M keys, whole process, bytes a key", 62, false, func(r *raw) (float64, bool) {
+		target{"memory at 10 M keys, whole process, bytes a key", 56, false, func(r *raw) (float64, bool) {
 			return r.find("memory", "Memory", "impl", "keyframe", "store", million10).median("bytes/key")
 		}, "memory"},
 		target{"values grown, 10 M keys: memory ÷ a fresh store's", 1.3, false, churned("grown"), "engine"},

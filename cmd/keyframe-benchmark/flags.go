@@ -91,6 +91,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.StringVar(&o.ValueType, "value-type", "string", strings.Join(load.ValueTypes, ", "))
 	mix := fs.StringP("mix", "m", "set", "commands and their shares in percent, such as get=95,set=5 (set, add, get, rmv, contains)")
 	tests := fs.StringP("tests", "t", "", "instead of a mix, some tests one after the other, such as set,get ("+strings.Join(testNames, ", ")+"; mset: SETs of 10 keys)")
+	fs.DurationVar(&o.TTL, "ttl", 0, "how long what set, add and --fill store lives: SETEX, ADDEX, with --resp SET PX (0: for ever)")
 	fs.Uint64Var(&o.Seed, "seed", 1, "of the random keys and commands")
 
 	fs.DurationVarP(&o.Duration, "duration", "D", 0, "how long to measure (10s, unless --requests is given)")
