@@ -252,6 +252,13 @@ func (u *uncommitted) exists() bool { return u != nil && (u.held || u.waits != n
 // stalls reports whether the connection gets no turn.
 func (u *uncommitted) stalls() bool { return u.held || u.waits != nil && !u.waits.applied }
 
+// forget gives up what the client was to be answered with yet.
+func (u *uncommitted) forget() {
+	if u != nil {
+		u.waits, u.held, u.out = nil, false, nil
+	}
+}
+
 // held is a connection whose answers wait for a position.
 type held struct {
 	conn     *conn
@@ -325,7 +332,7 @@ func (l *loop) release(upTo uint64, err error) {
 		c := l.holding[0].conn
 		l.holding[0] = held{}
 		l.holding = l.holding[1:]
-		if c.phase == phaseClosed {
+		if c.phase == phaseClosed || !c.commit.held {
 			continue
 		}
 		out := c.commit.out

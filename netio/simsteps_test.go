@@ -336,7 +336,7 @@ func (s *sim) sweep() {
 				continue
 			}
 			c := s.clientOf(el.loop.conns[i])
-			squeezed := c.conn.squeezed
+			squeezed, detached := c.conn.squeezed, c.conn.detached
 			s.serving = c
 			slow, cut := s.ends()
 			idle, shake := el.loop.count.Errors[ErrorIdleTimeout], el.loop.count.Errors[ErrorHandshakeTimeout]
@@ -354,8 +354,8 @@ func (s *sim) sweep() {
 				unanswered := pinged[c] && s.now.Sub(c.moved) > s.opts.PingInterval
 				// The server knows when it has last seen a client, which may be some time after it moved.
 				idle := s.opts.IdleTimeout > 0 && min(s.now.Sub(c.moved), s.now.Sub(c.conn.lastSeen)) >= s.opts.IdleTimeout
-				if !idle && (!unanswered || c.halved) { // who has shut its side down can't answer
-					s.fatalf("client %d: closed as idle after %v, pinged %v, halved %v", c.id, s.now.Sub(c.moved), pinged[c], c.halved)
+				if !idle && (!unanswered || detached) { // who has shut its side down, as far as the server knows, can't answer
+					s.fatalf("client %d: closed as idle after %v, pinged %v, detached %v", c.id, s.now.Sub(c.moved), pinged[c], detached)
 				}
 				if !c.conn.detached && c.conn.phase != phaseClosed && !c.conn.paused && !c.conn.parked {
 					s.mustBeServed(c)

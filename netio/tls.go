@@ -431,9 +431,11 @@ func (l *loop) receive(c *conn, in []byte) {
 		c.detached = true // but the client's socket may be open, and gnet watch it
 		l.serve(c, plain)
 	default:
-		// Of what came before, nothing is executed: it could not be answered any more.
+		// Of what came before, nothing more is executed or answered: crypto/tls seals nothing
+		// after its alert.
 		l.srv.countTLSFailure(TLSRecord)
 		l.srv.log.Debug("a TLS connection ends", "remote", c.remote, "error", err)
+		c.commit.forget()
 		l.linger(c)
 		if err := l.transmit(c, nil); err != nil {
 			l.fail(c, err)

@@ -293,6 +293,32 @@ func TestTLSFalseRecord(t *testing.T) {
 	}
 }
 
+// TestTLSFalseRecordBehind: nothing is left of a client whose record was changed on its way
+// while it had answers to read and waited for its password to be looked at.
+func TestTLSFalseRecordBehind(t *testing.T) {
+	path := usersFile(t)
+	token := newToken(t, path, "bob")
+	s := startTLS(t, netio.Options{Users: loadUsers(t, path)})
+	wire := new(flipping)
+	l := s.linesOver(t, s.client, func(c net.Conn) net.Conn { wire.Conn = c; return wire })
+	login(t, l, token)
+	l.send(`{"SET":{"bob:long":"` + strings.Repeat("v", 60_000) + `"}}`)
+	l.recv()
+	const n = 500 // 30 MB of answers: more than the system keeps of a connection
+	l.sendRaw(strings.Repeat(`{"GET":["bob:long"]}`+"\n", n))
+	waitFor(t, "the answers", func() bool { return s.Stats().Total.BytesOut > n*60_000 })
+	l.sendRaw(`{"AUTH":{"user":"bob","password":"wrong password"}}` + "\n")
+	time.Sleep(5 * time.Millisecond) // for that to come alone; a hash takes longer
+	wire.flip = true
+	l.send(fence)
+	if lines := strings.Count(l.wantRest(), "\n"); lines != n {
+		t.Errorf("%d answers", lines)
+	}
+	s.failures(t, netio.TLSRecord, 1)
+	_ = l.Close()
+	waitFor(t, "the connection to end", func() bool { return s.Stats().Conns == 0 })
+}
+
 // cuttingOff is a connection that leaves the last byte of a write out when it is told to.
 type cuttingOff struct {
 	net.Conn
