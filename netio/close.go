@@ -11,8 +11,12 @@ import (
 // This file is the end of a connection: what may end it, and how the last bytes
 // reach the client.
 
-// closeNow begins the end of a connection that is not in a turn, and says why.
+// closeNow begins the end of a connection that is not in a turn, and says why. What its client
+// has asked for and not been answered is not.
 func (l *loop) closeNow(c *conn, why error) {
+	if c.commit != nil {
+		c.commit.waits = nil // nobody would clear it any more, and the end wait for it
+	}
 	if c.framing != nil {
 		l.pipe.out = c.framing.appendEnd(l.pipe.out, why)
 	} else { // it has not chosen: a line is what any client can make something of

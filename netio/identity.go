@@ -331,12 +331,8 @@ func (l *loop) revoke(c *conn) {
 	l.endDenied(c, errRevoked)
 }
 
-// endDenied ends a connection. What it has asked for and not been answered is not, and it has
-// no more than lingerTimeout to take the rest.
+// endDenied ends a connection whose client has no more than lingerTimeout to take the rest.
 func (l *loop) endDenied(c *conn, why *toldEnd) {
-	if c.commit != nil {
-		c.commit.waits = nil
-	}
 	l.closeNow(c, why)
 	if c.phase == phaseLinger && c.deadline.IsZero() {
 		c.deadline = l.srv.now().Add(lingerTimeout)

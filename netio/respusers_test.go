@@ -1,10 +1,12 @@
 package netio_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,4 +112,48 @@ func TestRESPUsers(t *testing.T) {
 		t.Errorf("nobody sends 6,000 bytes and reads %q", got)
 	}
 	requireNoSecrets(t, log)
+}
+
+// TestKilledWhileWaiting: nothing is left of a client that is killed while it has answers to
+// read and waits for its password to be looked at.
+func TestKilledWhileWaiting(t *testing.T) {
+	path := usersFile(t)
+	bob, root := newToken(t, path, "bob"), newToken(t, path, "root")
+	s := startServer(t, netio.Options{Users: loadUsers(t, path)})
+	nc, err := net.Dial("tcp", s.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	r := bufio.NewReader(nc)
+	send := func(lines ...string) {
+		if _, err := nc.Write(respCommands(lines...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("AUTH "+bob, "CLIENT ID", "SET bob:long "+strings.Repeat("v", 60_000))
+	var id string
+	for i := range 3 {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			id = strings.Trim(line, ":\r\n")
+		}
+	}
+	const n = 500 // 30 MB of answers: more than the system keeps of a connection
+	send(slices.Repeat([]string{"GET bob:long"}, n)...)
+	waitFor(t, "the answers", func() bool { return s.Stats().Total.BytesOut > n*60_000 })
+	send("AUTH bob wrong")
+	time.Sleep(5 * time.Millisecond) // for that to come; a hash takes longer
+	if got := talk(t, s.tcp, respCommands("AUTH "+root, "CLIENT KILL ID "+id, "QUIT")); got != "+OK|:1|+OK|" {
+		t.Errorf("%q", got)
+	}
+	if rest, err := io.Copy(io.Discard, r); err != nil || rest < n*60_000 {
+		t.Errorf("%d bytes, %v", rest, err)
+	}
+	_ = nc.Close()
+	waitFor(t, "the connection to end", func() bool { return s.Stats().Conns == 0 })
 }
