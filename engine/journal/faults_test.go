@@ -99,6 +99,32 @@ func TestShortWrites(t *testing.T) {
 	}
 }
 
+// TestRoomAgain: what was noted while a group had found no room is written with the first room
+// there is, though nobody writes any more, and all that wait for it are told.
+func TestRoomAgain(t *testing.T) {
+	for _, mode := range []Mode{EverySec, No} {
+		fs := newMemFS()
+		o := open(t, fs, 2, small(mode))
+		lanes := []*held{newHeld(o), newHeld(o), newHeld(o)}
+		fs.short = func(string, int) int { return 0 }
+		var last uint64
+		for i, h := range lanes { // the first one's group is stuck, and the others behind it
+			position, err := h.set(o, fmt.Sprint("key", i), "value")
+			if err != nil || h.upTo() >= position {
+				t.Fatalf("%s, %d: released up to %d of %d, %v", mode, i, h.upTo(), position, err)
+			}
+			last = position
+		}
+		fs.short = nil
+		o.keepUp()
+		for i, h := range lanes {
+			if h.upTo() < last {
+				t.Errorf("%s, %d: released up to %d of %d", mode, i, h.upTo(), last)
+			}
+		}
+	}
+}
+
 // TestNoNextSegment: when no segment can be reserved, writes are refused before this one
 // is full, and taken again when there is room.
 func TestNoNextSegment(t *testing.T) {

@@ -136,6 +136,7 @@ func (j *Journal) keepUp() {
 		if j.opts.Mode == Always {
 			wakeUp(j.wake)
 		} else {
+			_ = j.flush(j.Position()) // what was noted meanwhile; its lanes have tried, and wait
 			j.notify()
 		}
 	}
