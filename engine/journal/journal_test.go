@@ -398,12 +398,16 @@ func TestSnapshotIsDue(t *testing.T) {
 	s.last.Ended = s.last.Ended.Add(-time.Minute)
 	isDue("long ago", true)
 	s.last.Ended = time.Now()
-	grow((mostParts - 2) * limit)
+	grow((smallParts - 2) * limit)
 	isDue("just now", false)
 	grow(limit)
-	isDue("grown by too much", true)
-	s.bytes = limit * 2
+	isDue("grown by too much for a small store", true)
+	s.bytes = limit * (smallParts + 1)
 	isDue("no more than the last snapshot allows", false)
+	s.bytes = limit * (smallParts - 1)
+	isDue("more than the last snapshot allows, but just now", false)
+	grow(mostParts*s.bytes - smallParts*limit)
+	isDue("grown by too much", true)
 }
 
 // TestRecycled: segments that nothing needs are used again, and what was in them is not
