@@ -66,8 +66,8 @@ type Options struct {
 	Truncate bool
 	// ReadOnly is for looking at a directory: there is no Start.
 	ReadOnly bool
-	// AddProcessor allows a snapshot to have a second processor of Go's scheduler where
-	// there is one. It is for programs that leave GOMAXPROCS to Go or to its environment
+	// AddProcessor allows a snapshot, and all that Always does, to have a second processor of
+	// Go's scheduler where there is one. It is for programs that leave GOMAXPROCS to Go or to its environment
 	// variable: that is where it is set back to.
 	AddProcessor bool
 	// Manual starts no goroutine: Maintain is called instead, by a test.
@@ -153,7 +153,9 @@ type Journal struct {
 	wakeKeeper chan struct{}
 	quit       chan struct{}
 	background sync.WaitGroup
-	closed     atomic.Bool
+	// removeProcessor undoes what Start has added; nil: nothing.
+	removeProcessor func()
+	closed          atomic.Bool
 }
 
 // Open locks a directory and looks at what is in it.
@@ -234,6 +236,9 @@ func (j *Journal) Start(source Source) error {
 	j.background.Go(j.keep)
 	switch j.opts.Mode {
 	case Always:
+		if j.opts.AddProcessor {
+			j.removeProcessor = addProcessor()
+		}
 		j.background.Go(j.syncAlways)
 	case EverySec:
 		j.background.Go(j.syncEverySec)
@@ -475,6 +480,9 @@ func (j *Journal) Close() error {
 	}
 	close(j.quit)
 	j.background.Wait()
+	if j.removeProcessor != nil {
+		j.removeProcessor()
+	}
 	j.snapshots.making.Lock() // one that was under way has given up
 	defer j.snapshots.making.Unlock()
 	var err error

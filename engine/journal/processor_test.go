@@ -84,6 +84,27 @@ func TestSnapshotProcessors(t *testing.T) {
 	}
 }
 
+// TestAlwaysProcessors: Always has a second processor while it runs, if the program allows it.
+func TestAlwaysProcessors(t *testing.T) {
+	for _, c := range []struct {
+		mode    Mode
+		allowed bool
+		want    int
+	}{{Always, true, 2}, {Always, false, 1}, {EverySec, true, 1}, {No, true, 1}} {
+		withProcessors(t, 1, "1", func() {
+			opts := small(c.mode)
+			opts.AddProcessor, opts.Manual = c.allowed, false
+			o := open(t, newMemFS(), 2, opts)
+			if n := runtime.GOMAXPROCS(0); n != c.want {
+				t.Errorf("%s, allowed %v: %d processors, want %d", c.mode, c.allowed, n, c.want)
+			}
+			if err := o.Close(); err != nil || runtime.GOMAXPROCS(0) != 1 {
+				t.Errorf("%s, allowed %v: then %d processors, %v", c.mode, c.allowed, runtime.GOMAXPROCS(0), err)
+			}
+		})
+	}
+}
+
 // counting is a store that notes how many processors there are when it is asked for keys.
 type counting struct {
 	*store
