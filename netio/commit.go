@@ -81,6 +81,7 @@ type waiting struct {
 // submit has the batch that apply did not want wait. The turn is over; the connection
 // goes on at next, where part has been executed.
 func (p *pipeline) submit(next int, part codec.Command) {
+	p.time() // by which it is applied, if there is a key with a deadline by then
 	w := &waiting{isJoined: p.isJoined, admitted: admitted{
 		args: slices.Clone(p.args), queue: slices.Clone(p.queue), refusals: slices.Clone(p.refusals), extras: slices.Clone(p.extras), batch: p.batch,
 		replies: slices.Clone(p.replies), said: bytes.Clone(p.said),
@@ -348,6 +349,8 @@ func (l *loop) release(upTo uint64, err error) {
 		l.keepSpare(out)
 		l.account(c)
 		l.pauseIfBehind(c)
-		l.serve(c, nil)
+		if c.needsTurn() || l.srv.draining.Load() {
+			l.serve(c, nil)
+		}
 	}
 }

@@ -81,6 +81,12 @@ func (c *conn) hasPending() bool {
 	return ok
 }
 
+// needsTurn reports whether a turn without input would find something to do, unless the server
+// stops. Most connections have been served when their answers are released.
+func (c *conn) needsTurn() bool {
+	return c.hasPending() || c.resume.More || c.check != nil || c.commit.waits != nil || c.detached || c.parked || c.squeezed || c.charge > 0
+}
+
 // stalled reports whether it gets no turn, though there may be work left.
 func (c *conn) stalled() bool {
 	return c.paused || c.commit != nil && c.commit.stalls()

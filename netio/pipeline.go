@@ -167,7 +167,7 @@ func (p *pipeline) run(f framing, src []byte, lasting bool, from unfinished) (t 
 	p.framing, p.lasting, p.unfinished, p.waits, p.end = f, lasting, from, nil, nil
 	p.cost.begin(len(src))
 	p.batch.Now = 0
-	if p.commit != nil || p.store.Expires() {
+	if p.store.Expires() {
 		p.time()
 	}
 	if p.commit != nil {
