@@ -3,6 +3,7 @@ package netio
 import (
 	"bytes"
 	"slices"
+	"sort"
 
 	"keyframe/codec"
 	"keyframe/engine"
@@ -276,7 +277,7 @@ func (l *loop) hold(c *conn, out []byte) (bool, error) {
 			return false, nil
 		}
 		u.held = true
-		l.holding = append(l.holding, held{c, u.position})
+		l.wait(held{c, u.position})
 		if spare := l.takeSpare(); spare != nil && l.reserve(c, usage{output: cap(spare)}) {
 			u.out = spare
 		}
@@ -290,6 +291,16 @@ func (l *loop) hold(c *conn, out []byte) (bool, error) {
 	}
 	u.out = append(u.out, out...)
 	return true, nil
+}
+
+// wait has a connection wait for its position. Most are the last; a read of what an earlier
+// group has, which is not safe yet, goes before those that wait for the group that gathers.
+func (l *loop) wait(h held) {
+	at := len(l.holding)
+	if at > 0 && l.holding[at-1].position > h.position {
+		at = sort.Search(at, func(i int) bool { return l.holding[i].position > h.position })
+	}
+	l.holding = slices.Insert(l.holding, at, h)
 }
 
 // The memory of answers that were held is kept for the next ones, or it would be garbage at

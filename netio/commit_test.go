@@ -2,6 +2,7 @@ package netio
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -338,5 +339,24 @@ func TestSpareMemory(t *testing.T) {
 	}
 	if len(l.spare) != maxSpare {
 		t.Errorf("%d are kept, want %d", len(l.spare), maxSpare)
+	}
+}
+
+// TestHeldInOrder: whoever waits for less goes first, and among those that wait for the same,
+// whoever came first.
+func TestHeldInOrder(t *testing.T) {
+	r := newRand(t)
+	for range 200 {
+		l := &loop{}
+		var want []held
+		for range r.IntN(20) {
+			h := held{&conn{}, uint64(r.IntN(4))}
+			l.wait(h)
+			want = append(want, h)
+		}
+		slices.SortStableFunc(want, func(a, b held) int { return cmp.Compare(a.position, b.position) })
+		if !slices.Equal(l.holding, want) {
+			t.Fatalf("%v, want %v", l.holding, want)
+		}
 	}
 }
