@@ -66,8 +66,8 @@ type Options struct {
 	Truncate bool
 	// ReadOnly is for looking at a directory: there is no Start.
 	ReadOnly bool
-	// AddProcessor allows a snapshot, and all that Always does, to have a second processor of
-	// Go's scheduler where there is one. It is for programs that leave GOMAXPROCS to Go or to its environment
+	// AddProcessor allows what waits for the disk to have a second processor of Go's
+	// scheduler meanwhile where there is one. It is for programs that leave GOMAXPROCS to Go or to its environment
 	// variable: that is where it is set back to.
 	AddProcessor bool
 	// Manual starts no goroutine: Maintain is called instead, by a test.
@@ -153,7 +153,7 @@ type Journal struct {
 	wakeKeeper chan struct{}
 	quit       chan struct{}
 	background sync.WaitGroup
-	// removeProcessor undoes what Start has added; nil: nothing.
+	// removeProcessor undoes what Start has added; nil: nothing
 	removeProcessor func()
 	closed          atomic.Bool
 }
@@ -236,9 +236,7 @@ func (j *Journal) Start(source Source) error {
 	j.background.Go(j.keep)
 	switch j.opts.Mode {
 	case Always:
-		if j.opts.AddProcessor {
-			j.removeProcessor = addProcessor()
-		}
+		j.removeProcessor = j.addProcessor()
 		j.background.Go(j.syncAlways)
 	case EverySec:
 		j.background.Go(j.syncEverySec)

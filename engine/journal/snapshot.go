@@ -116,8 +116,8 @@ func (j *Journal) snapshotInBackground() {
 func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 	j.snapshots.making.Lock()
 	defer j.snapshots.making.Unlock()
-	if gentle && j.opts.AddProcessor {
-		defer addProcessor()()
+	if gentle {
+		defer j.addProcessor()()
 	}
 	began := time.Now()
 	h, err := j.cut()

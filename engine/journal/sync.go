@@ -29,6 +29,7 @@ func (j *Journal) Sync() error {
 	j.retired = nil
 	j.writer.Unlock()
 	if position != j.synced.Load() || len(retired) > 0 {
+		defer j.addProcessor()()
 		began := time.Now()
 		for _, s := range append(retired, current) {
 			if err := j.syncSegment(s); err != nil {
@@ -103,6 +104,7 @@ func (j *Journal) startSync() {
 	j.started = to
 	j.writer.Unlock()
 	if to > from {
+		defer j.addProcessor()()
 		_ = s.f.StartSync(from, to) // a sync follows, and reports
 	}
 }

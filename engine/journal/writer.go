@@ -167,6 +167,7 @@ func (j *Journal) prepare() error {
 
 // makeSegment makes the file of a segment, out of an old one if there is one.
 func (j *Journal) makeSegment(s *segment, old string) (err error) {
+	defer j.addProcessor()()
 	name := segmentName(s.number)
 	if old != "" {
 		if err = j.fs.Rename(old, name); err == nil {
