@@ -181,9 +181,12 @@ func isUpdate(text []byte) bool {
 // update appends old with the places set that arg names, or none of them.
 func update(dst, old []byte, oldForm Form, arg []byte) (_ []byte, form Form, st Status) {
 	var text, scratch []byte
-	if oldForm == FormJSON {
+	switch {
+	case oldForm == FormJSON:
 		text = slices.Clone(old)
-	} else {
+	case !IsText(old, oldForm) && !replaces(arg):
+		return dst, 0, StatusTypeInvalid // it has no text, so it would be made one that is none
+	default:
 		text = appendValue(nil, old, oldForm)
 	}
 	var p pointer
@@ -206,6 +209,12 @@ func update(dst, old []byte, oldForm Form, arg []byte) (_ []byte, form Form, st 
 	}
 	value, form := valueOf(text)
 	return append(dst, value...), form, StatusKeyUpdated
+}
+
+// replaces reports whether the first place of an UPDATE's argument is the value itself.
+func replaces(arg []byte) bool {
+	m, ok := memberAt(arg, 1)
+	return ok && len(m.name) == 0
 }
 
 // set sets the place in text that p names to value. All of its parents must be there, and

@@ -130,6 +130,25 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// TestUpdateOfBytes: what a client of another protocol has stored has places if it has a JSON
+// text. Bytes that have none can be replaced as a whole.
+func TestUpdateOfBytes(t *testing.T) {
+	for _, c := range [][3]string{
+		{"a\"\n", `{}`, `"a\"\n"`}, {"a\"\n", `{"":"b"}`, `"b"`}, {"a\"\n", `{"/a":1}`, `7`}, {`{"a":1}`, `{"/a":2}`, `7`},
+		{"\xff\xfe", `{}`, `7`}, {"\xff\xfe", `{ }`, `7`}, {"\xff\xfe", `{"/a":1}`, `7`}, {"\xff\xfe", `{"/a":1,"":2}`, `7`}, {"\xed\xa0\x80", `{}`, `7`}, {"\"\xc3", `{}`, `7`},
+		{"\xff\xfe", `{"":1}`, `1`}, {"\xff\xfe", `{ "" : {}, "/a":[], "/a/-":"b"}`, `{"a":["b"]}`}, {"\xff\xfe", `{"":"a\n"}`, `"a\n"`}, {"\xff\xfe", `{"":1,"/a":2}`, `7`},
+	} {
+		got, form, st := codec.Merge(nil, []byte(c[0]), codec.FormBytes, true, []byte(c[1]), codec.FormUpdate)
+		text := fmt.Sprint(st)
+		if st == codec.StatusKeyUpdated {
+			text = textOf(got, form)
+		}
+		if text != c[2] {
+			t.Errorf("%q and %s make %q, want %s", c[0], c[1], text, c[2])
+		}
+	}
+}
+
 func TestUpdateHasLimits(t *testing.T) {
 	deep := strings.Repeat("[", 127) + strings.Repeat("]", 127)
 	pointer := strings.Repeat("/0", 127)

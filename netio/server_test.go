@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
@@ -250,7 +251,7 @@ func converse(t *testing.T, c client, exchanges []exchange) {
 			if got != want && !(isPrefix && strings.HasPrefix(got, prefix)) {
 				t.Fatalf("%.200s\nresponse %d is %.300s\n       want %.300s", x.send, i, got, want)
 			}
-			if !json.Valid([]byte(got)) {
+			if !json.Valid([]byte(got)) || !utf8.ValidString(got) { // which json.Valid doesn't look at
 				t.Fatalf("%.200s\nresponse %d is not JSON: %.300s", x.send, i, got)
 			}
 		}
