@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 // serveKeyframe serves at an address over TLS and at one without, until its input ends. To each
 // line of that it says how much memory it has, after a collection.
 func serveKeyframe() error {
-	store, err := engine.New(engine.Options{Merge: netio.Merge})
+	store, err := engine.New(engine.Options{Merge: netio.Merge, Readable: netio.Readable})
 	if err != nil {
 		return err
 	}

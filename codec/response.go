@@ -65,13 +65,24 @@ func AppendResponse(dst []byte, op Opcode, arg *Arg, st Status) []byte {
 	return append(append(dst, arg.Key...), `"}}`...)
 }
 
+// unreadable says why a value of FormBytes, which no argument has, is not answered with.
+const unreadable = "the old value is bytes that are not UTF-8; it stays"
+
+func whyTypeInvalid(op Opcode, arg *Arg) string {
+	if arg.Form == FormBytes {
+		return unreadable
+	}
+	return mistyped[op.Shape()]
+}
+
 // appendRare is AppendResponse for an answer with more than a key: to a rename, which has
-// both keys, and to an element whose value is of the wrong type.
+// both keys, and to an element whose value is of the wrong type: its own, or, with FormBytes,
+// the old one that it can't be answered with.
 func appendRare(dst []byte, op Opcode, arg *Arg, st Status) []byte {
 	if op.Shape() != ShapeRenames {
 		dst = append(append(dst, derived.texts[op].Response...), headTypeInvalid...)
 		dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
-		return append(append(append(dst, midTypeInvalid...), mistyped[op.Shape()]...), tailTypeInvalid...)
+		return append(append(append(dst, midTypeInvalid...), whyTypeInvalid(op, arg)...), tailTypeInvalid...)
 	}
 	dst = append(dst, derived.rename[op]...)
 	dst = appendKey(dst, arg.Key, arg.flags&keyNeedsEscape != 0)
@@ -93,7 +104,7 @@ func ResponseLen(op Opcode, arg *Arg, st Status) int {
 func rareLen(op Opcode, arg *Arg, st Status) int {
 	n := keyLen(arg.Key, arg.flags&keyNeedsEscape != 0)
 	if op.Shape() != ShapeRenames {
-		return len(derived.texts[op].Response) + len(headTypeInvalid) + n + len(midTypeInvalid) + len(mistyped[op.Shape()]) + len(tailTypeInvalid)
+		return len(derived.texts[op].Response) + len(headTypeInvalid) + n + len(midTypeInvalid) + len(whyTypeInvalid(op, arg)) + len(tailTypeInvalid)
 	}
 	return len(derived.rename[op]) + n + len(`":"`) + keyLen(arg.Value, arg.flags&valueNeedsEscape != 0) + len(renameTail[st])
 }

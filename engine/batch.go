@@ -45,7 +45,7 @@ const (
 
 	NotInteger // Incr: the value is no integer, or the sum would be none of 64 bits; nothing changed
 	Differs    // CompareSet, CompareRemove: the value is another one; Expire: Args.If forbids it; nothing changed
-	Refused    // Merge: Options.Merge has refused; nothing changed
+	Refused    // Merge: Options.Merge has refused; Take, Swap: the value isn't Args.Readable; nothing changed
 )
 
 // changes reports whether an operation with this outcome has changed something. Of a
@@ -101,6 +101,10 @@ type Args struct {
 	Keep    bool      // of Swap: the deadline stays as it is, unless the key is new
 	Read    bool      // of Expire and Merge: read the value, of Merge the new one, into Value
 	Replace bool      // of Rename: the new key may exist
+
+	// Readable has a Take or a Swap refused if there is a value that Options.Readable says
+	// is not: whoever couldn't be told what it was must not lose it.
+	Readable bool
 }
 
 // Condition is when an operation is to be done. A Swap that is not done has the status Exists
@@ -189,8 +193,8 @@ func (b *Batch) AddArgs(kind Kind, key, value []byte, form Form, args Args) {
 	b.Ops[len(b.Ops)-1].args = uint32(len(b.args))
 }
 
-// ShareArgs has the operations from one on, which are Sets and Adds without Args, carry the
-// same ones: those two only read them.
+// ShareArgs has the operations from one on, which have no Args, carry the same ones. They are
+// Sets, Adds, Takes and Swaps: those only read them.
 func (b *Batch) ShareArgs(from int, args Args) {
 	if from == len(b.Ops) {
 		return

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"keyframe/engine"
@@ -135,6 +136,49 @@ func TestConditions(t *testing.T) {
 		}
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestUnreadable: who asks for a readable value, and can't have it, changes nothing; who
+// doesn't ask has it, and the others of the batch are done.
+func TestUnreadable(t *testing.T) {
+	for _, value := range []string{"odd", strings.Repeat("x", engine.MaxSmall+1), strings.Repeat("x", 1+2*engine.ChunkBytes)} {
+		e := newEngine(t, engine.Options{Readable: func(got []byte, form engine.Form) bool {
+			if form == 2 && string(got) != value {
+				t.Errorf("asked of %d bytes, %.20q, want %d", len(got), got, len(value))
+			}
+			return form != 2
+		}})
+		key := []byte("key")
+		do(e, 5, engine.Set, "key", value, 2, engine.Args{Deadline: 10})
+		b := engine.Batch{Now: 5}
+		b.Add(engine.Take, []byte("none"), nil)
+		b.Add(engine.Take, key, nil)
+		b.AddForm(engine.Swap, key, []byte("new"), 1)
+		b.AddForm(engine.Swap, []byte("none"), []byte("new"), 1)
+		b.AddForm(engine.Swap, []byte("none"), []byte("newer"), 1)
+		b.ShareArgs(0, engine.Args{Readable: true})
+		b.AddArgs(engine.Swap, key, []byte("new"), 1, engine.Args{Readable: true, If: engine.IfMissing})
+		b.AddArgs(engine.Swap, key, []byte("new"), 1, engine.Args{Readable: true, If: engine.IfExists, Keep: true})
+		b.Add(engine.Get, key, nil)
+		b.AddArgs(engine.Deadline, key, nil, 0, engine.Args{})
+		b.AddArgs(engine.Swap, key, []byte("last"), 1, engine.Args{Deadline: 10})
+		b.AddArgs(engine.Take, key, nil, 0, engine.Args{Readable: true})
+		e.Apply(&b)
+		for i, want := range []struct {
+			status engine.Status
+			value  string
+		}{
+			{engine.NotFound, ""}, {engine.Refused, ""}, {engine.Refused, "new"}, {engine.Created, "new"}, {engine.Updated, "new"}, {engine.Refused, "new"}, {engine.Refused, "new"},
+			{engine.Found, value}, {engine.Found, ""}, {engine.Updated, value}, {engine.Removed, "last"},
+		} {
+			if op := b.Ops[i]; op.Status != want.status || string(op.Value) != want.value {
+				t.Errorf("%d bytes: operation %d has status %d and %d bytes, %.20q, want %d and %.20q", len(value), i, op.Status, len(op.Value), op.Value, want.status, want.value)
+			}
+		}
+		if at := b.Args(8).Deadline; at != 10 {
+			t.Errorf("the deadline is %d", at)
 		}
 	}
 }

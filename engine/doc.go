@@ -181,7 +181,9 @@
 //
 // A Merge, whose new value the caller makes, has the old one copied, lets [Options.Merge]
 // work on the copy without the lock, and stores what that has made if the value is the same
-// still; or it starts again. [Engine.ClearSet] holds every lock until its batch is stored.
+// still; or it starts again. A Take or Swap may ask that it can tell what was there: then
+// [Options.Readable] judges the value under the lock, before anything is changed.
+// [Engine.ClearSet] holds every lock until its batch is stored.
 //
 // # Scans
 //

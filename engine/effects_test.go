@@ -206,6 +206,10 @@ func TestEffectsOfEach(t *testing.T) {
 		{"compared and not removed", engine.CompareRemove, "session", nil, 0, expects("abd", 1), nil},
 		{"taken", engine.Take, "session", nil, 0, until(0), effects{gone("session")}},
 		{"not taken", engine.Take, "dead", nil, 0, until(0), nil},
+		{"taken, since it is readable", engine.Take, "session", nil, 0, engine.Args{Readable: true}, effects{gone("session")}},
+		{"not taken, since it is unreadable", engine.Take, "raw", nil, 0, engine.Args{Readable: true}, nil},
+		{"not swapped, since it is unreadable", engine.Swap, "raw", []byte("new"), 0, engine.Args{Readable: true}, nil},
+		{"unreadable, and dead", engine.Swap, "dead raw", []byte("new"), 0, engine.Args{Readable: true}, effects{has("dead raw", "new", 0, 0)}},
 		{"swapped", engine.Swap, "session", []byte("new"), 0, until(0), effects{has("session", "new", 0, 0)}},
 		{"swapped in", engine.Swap, "new", []byte("new"), 3, until(60), effects{has("new", "new", 3, 60)}},
 		{"merged", engine.Merge, "session", []byte("def"), 0, until(0), effects{has("session", "abcdef", 2, 100)}},
@@ -219,6 +223,8 @@ func TestEffectsOfEach(t *testing.T) {
 			b.Add(engine.Set, []byte("taken"), []byte("0"))
 			b.AddArgs(engine.Set, []byte("session"), []byte("abc"), 1, until(100))
 			b.AddArgs(engine.Set, []byte("dead"), []byte("123"), 0, until(10))
+			b.AddForm(engine.Set, []byte("raw"), []byte("456"), 3)
+			b.AddArgs(engine.Set, []byte("dead raw"), []byte("789"), 3, until(10))
 			e.Apply(&b)
 			b.Reset()
 			b.Now = 10

@@ -11,8 +11,8 @@ import (
 // Every method may be called from any goroutine, except that Close must be the
 // last. shards is never changed after New; each shard guards its own records.
 // Lock order: shards in ascending index, then the maintainer, then the pool. No lock is held while
-// caller's code runs, except for the last attempt of a Merge (see MergeFunc). An Engine must
-// not be copied.
+// caller's code runs, except for the last attempt of a Merge (see MergeFunc) and for a
+// ReadableFunc. An Engine must not be copied.
 type Engine struct {
 	shards []shard
 	shift  uint                    // 64 - log2(len(shards)): the hash's top bits are the index
@@ -33,6 +33,8 @@ type Engine struct {
 	pool       pool
 	maintainer maintainer
 	sweeper    sweeper
+
+	readable ReadableFunc // Options.Readable; last, since few ask, and what is above stays where it was
 }
 
 // New returns an empty Engine, or an error that names every fault of opts.
@@ -52,6 +54,7 @@ func New(opts Options) (*Engine, error) {
 		evicts:        opts.Evict != EvictNone,
 		touches:       opts.Evict == EvictAll,
 		merge:         opts.Merge,
+		readable:      opts.Readable,
 		secrets:       newSecrets(),
 	}
 	if sim := opts.Simulation; sim != nil {

@@ -33,7 +33,7 @@ func FuzzApply(f *testing.F) {
 			kind, which, size := engine.Kind(program[0]%17), program[1], int(program[2])
 			form := engine.Form(program[0] >> 5 % 4)
 			key := bytes.Repeat([]byte{which % 16}, int(which/8))
-			args := engine.Args{Delta: int64(size) - 100, Expected: strconv.AppendInt(nil, int64(size)-100, 10), ExpectedForm: form}
+			args := engine.Args{Delta: int64(size) - 100, Expected: strconv.AppendInt(nil, int64(size)-100, 10), ExpectedForm: form, Readable: which%2 == 1}
 			if program[0] > 127 {
 				args.Deadline = b.Now + int64(size) - 20
 			}

@@ -87,7 +87,7 @@ func randomOp(r *rand.Rand, b *engine.Batch, n int) {
 // addRandom adds an operation of a kind, whose deadlines are about b.Now.
 func addRandom(r *rand.Rand, b *engine.Batch, kind engine.Kind, key, value func() []byte) {
 	form := engine.Form(r.IntN(4))
-	args := engine.Args{Delta: int64(r.IntN(200) - 100)}
+	args := engine.Args{Delta: int64(r.IntN(200) - 100), Readable: r.IntN(2) == 0}
 	if r.IntN(2) == 0 {
 		args.Deadline = max(1, b.Now+int64(r.IntN(200)-20))
 	}
@@ -104,7 +104,7 @@ func addRandom(r *rand.Rand, b *engine.Batch, kind engine.Kind, key, value func(
 		b.AddArgs(kind, key(), value(), form, args)
 	case engine.Rename:
 		b.Add(kind, key(), key())
-	case engine.Expire, engine.Deadline, engine.Incr:
+	case engine.Expire, engine.Deadline, engine.Incr, engine.Take:
 		b.AddArgs(kind, key(), nil, form, args)
 	case engine.CompareSet, engine.CompareRemove:
 		// With what an Incr or another of these may have left, so that some are equal.

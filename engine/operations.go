@@ -24,7 +24,7 @@ func (e *Engine) executeOther(b *Batch, op *Op, h hash) {
 	case Expire, Deadline, Incr, CompareSet, CompareRemove, Take, Swap:
 		s := e.shardOf(h)
 		s.mu.Lock()
-		op.Status = s.operateLocked(b, op, h)
+		op.Status = e.operateLocked(s, b, op, h)
 		if e.recordEffects {
 			e.noteEffects(b, s, h, op)
 		}
@@ -37,8 +37,8 @@ func (e *Engine) executeOther(b *Batch, op *Op, h hash) {
 	}
 }
 
-// operateLocked executes an operation on one key.
-func (s *shard) operateLocked(b *Batch, op *Op, h hash) Status {
+// operateLocked executes an operation on one key of a shard.
+func (e *Engine) operateLocked(s *shard, b *Batch, op *Op, h hash) Status {
 	slot, rec := s.lookup(h, op.Key, b.Now)
 	if rec != nil && s.pool.evictors != nil && op.Kind != Deadline {
 		slot.touch()
@@ -84,10 +84,17 @@ func (s *shard) operateLocked(b *Batch, op *Op, h hash) Status {
 	case Incr:
 		return s.incrLocked(b, op, h, slot, rec, args.Delta)
 	case Take:
+		if args.Readable && !e.isReadable(b, rec) {
+			op.Value = nil
+			return Refused
+		}
 		op.Value, op.Form = b.read(rec)
 		s.dropLocked(slot, rec)
 		return Removed
 	case Swap:
+		if args.Readable && !e.isReadable(b, rec) {
+			return Refused
+		}
 		from := len(b.scratch)
 		old, form := b.read(rec)
 		if args.If == IfMissing {
@@ -115,6 +122,20 @@ func (s *shard) operateLocked(b *Batch, op *Op, h hash) Status {
 		return Removed
 	}
 	return s.replaceLocked(slot, rec, op.Key, &content{op.Value, op.Form, rec.expiry()})
+}
+
+// isReadable reports what Options.Readable says of a record's value. One that is readable is
+// read after it, which counts its bytes.
+func (e *Engine) isReadable(b *Batch, rec *record) bool {
+	if e.readable == nil {
+		panic("BUG: engine: Args.Readable without Options.Readable")
+	}
+	value := rec.value()
+	if e.readable(value, rec.head.form()) {
+		return true
+	}
+	b.addWork(len(value))
+	return false
 }
 
 // prolong executes a Set with a deadline on a record that has as long a value of the same

@@ -12,18 +12,6 @@ import (
 	"keyframe/engine"
 )
 
-// do executes one operation at a time of its own.
-func do(e *engine.Engine, now int64, kind engine.Kind, key, value string, form engine.Form, args engine.Args) outcome {
-	b := engine.Batch{Now: now}
-	b.AddArgs(kind, []byte(key), []byte(value), form, args)
-	e.Apply(&b)
-	out := outcome{status: b.Ops[0].Status, args: *b.Args(0)}
-	if reads(b.Ops[0]) {
-		out.value, out.form = string(b.Ops[0].Value), b.Ops[0].Form
-	}
-	return out
-}
-
 // TestDeadlines: a key is there until one millisecond before its deadline, for every
 // operation, and not from its deadline on.
 func TestDeadlines(t *testing.T) {
@@ -353,9 +341,10 @@ func TestMergeOfNothing(t *testing.T) {
 // TestWorkLimit: operations that hand out nothing and take as long as a value is have the
 // batch stop at its limit as reads do.
 func TestWorkLimit(t *testing.T) {
-	t.Run("plain", func(t *testing.T) { testWorkLimit(t, newEngine(t, engine.Options{})) })
+	opts := engine.Options{Readable: func(value []byte, _ engine.Form) bool { return false }}
+	t.Run("plain", func(t *testing.T) { testWorkLimit(t, newEngine(t, opts)) })
 	t.Run("hinted", func(t *testing.T) {
-		e := newEngine(t, engine.Options{})
+		e := newEngine(t, opts)
 		e.ForceHints()
 		testWorkLimit(t, e)
 	})
@@ -384,6 +373,7 @@ func testWorkLimit(t *testing.T, e *engine.Engine) {
 			b.AddArgs(engine.CompareRemove, names[0], nil, 0, engine.Args{Expected: another})
 		}, 8},
 		"Swap":     {func(b *engine.Batch, _ int) { b.Add(engine.Swap, names[0], value) }, 8},
+		"Unread":   {func(b *engine.Batch, _ int) { b.AddArgs(engine.Take, names[0], nil, 0, engine.Args{Readable: true}) }, 8},
 		"Deadline": {func(b *engine.Batch, _ int) { b.AddArgs(engine.Deadline, names[0], nil, 0, engine.Args{}) }, ops},
 	} {
 		for _, limit := range []int{0, limit} {

@@ -47,6 +47,9 @@ type Options struct {
 	// Merge is what the operations of kind Merge do; nil if there are none.
 	Merge MergeFunc
 
+	// Readable is asked by the operations that have Args.Readable; nil if there are none.
+	Readable ReadableFunc
+
 	// Clock is what dead keys are dropped by that no operation meets: milliseconds since
 	// 1970. nil: the system's clock; of a simulated Engine none, so that nothing is dropped.
 	Clock func() int64
@@ -70,6 +73,12 @@ type Options struct {
 // Engine; and its time must be bounded by the lengths that it is given, since the other keys
 // of the shard may have to wait for it.
 type MergeFunc func(dst, old []byte, oldForm Form, exists bool, op *Op) (value []byte, form Form, st Status)
+
+// ReadableFunc reports whether a value is one that may be handed out to those who ask for
+// readable ones. It is called with the lock of the key's shard held, on the value as it is
+// kept; so it must not use the Engine nor keep the slice, and its time must be bounded by the
+// value's length.
+type ReadableFunc func(value []byte, form Form) bool
 
 // CheckOptions reports all faults of opts in one error, as New does.
 func CheckOptions(opts Options) error { return opts.withDefaults().validate() }

@@ -64,6 +64,9 @@ func (o oracle) apply(op engine.Op, args engine.Args, now int64) outcome {
 	case engine.Set:
 		return stored(given)
 	case engine.Swap:
+		if ok && args.Readable && !testReadable([]byte(old.value), old.form) {
+			return is(engine.Refused)
+		}
 		out := stored(given)
 		out.value, out.form = old.value, old.form
 		return out
@@ -112,6 +115,9 @@ func (o oracle) apply(op engine.Op, args engine.Args, now int64) outcome {
 		delete(o, key)
 		return is(engine.Removed)
 	case engine.Take:
+		if args.Readable && !testReadable([]byte(old.value), old.form) {
+			return is(engine.Refused)
+		}
 		delete(o, key)
 		out.status, out.value, out.form = engine.Removed, old.value, old.form
 	case engine.CompareSet, engine.CompareRemove:
@@ -157,6 +163,11 @@ func testMerge(dst, old []byte, form engine.Form, exists bool, op *engine.Op) ([
 		return append(dst, bytes.ToUpper(old)...), form, engine.Updated
 	}
 	return nil, 0, engine.Refused
+}
+
+// testReadable takes half of the values, by their form and by their bytes.
+func testReadable(value []byte, form engine.Form) bool {
+	return form < 2 || form == 2 && len(value)%2 == 0
 }
 
 // applyBoth executes the batch on the engine and on the oracle, compares every outcome, and
@@ -268,6 +279,9 @@ func newEngine(t testing.TB, opts engine.Options) *engine.Engine {
 	if opts.Merge == nil {
 		opts.Merge = testMerge
 	}
+	if opts.Readable == nil {
+		opts.Readable = testReadable
+	}
 	e, err := engine.New(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -311,4 +325,16 @@ func one(e *engine.Engine, kind engine.Kind, key, value string) (engine.Status, 
 		return b.Ops[0].Status, string(b.Ops[0].Value)
 	}
 	return b.Ops[0].Status, ""
+}
+
+// do executes one operation at a time of its own.
+func do(e *engine.Engine, now int64, kind engine.Kind, key, value string, form engine.Form, args engine.Args) outcome {
+	b := engine.Batch{Now: now}
+	b.AddArgs(kind, []byte(key), []byte(value), form, args)
+	e.Apply(&b)
+	out := outcome{status: b.Ops[0].Status, args: *b.Args(0)}
+	if reads(b.Ops[0]) {
+		out.value, out.form = string(b.Ops[0].Value), b.Ops[0].Form
+	}
+	return out
 }

@@ -3,6 +3,7 @@ package netio_test
 import (
 	"bufio"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,4 +70,43 @@ func TestUpdateOfBytes(t *testing.T) {
 		{`{"UPDATE":{"bin_01":{"":["a"],"/-":"b"}}}`, one(`{"UPDATE_RSP":{"st":2,"k":"bin_01"}}`)},
 		{`{"GET":["bin_01"]}`, one(`{"GET_RSP":{"st":0,"bin_01":["a","b"]}}`)},
 	})
+}
+
+// TestTakeAndSwapOfBytes: what JSON can't be answered with is not taken away, and Redis's
+// protocol takes it.
+func TestTakeAndSwapOfBytes(t *testing.T) {
+	s := startServer(t, netio.Options{})
+	r := dialRESP(t, s.tcp)
+	for name, c := range map[string]client{"lines": dialLines(t, "tcp", s.tcp), "websocket": dialWebSocket(t, "unix", s.unix)} {
+		t.Run(name, func(t *testing.T) {
+			raw := strings.Repeat("long ", 10_000) + "\xff"
+			if got := r.ask("MSET", "bin_01", "\xff\xfe", "bin_02", raw, "text_1", "a\"\n"); got != "+OK" {
+				t.Fatal(got)
+			}
+			const why = `"m":"the old value is bytes that are not UTF-8; it stays"}}`
+			converse(t, c, []exchange{
+				{`{"TAKE":["bin_01","text_1","bin_02","bin_01"]}`, []string{
+					`{"TAKE_RSP":{"st":7,"k":"bin_01"}}`, `{"TAKE_RSP":{"st":5,"text_1":"a\"\n"}}`, `{"TAKE_RSP":{"st":7,"k":"bin_02"}}`, `{"TAKE_RSP":{"st":7,"k":"bin_01"}}`,
+				}},
+				{`{"#":1,"TAKE":["bin_01"]}`, one(`{"TAKE_RSP":{"#":1,"st":7,"k":"bin_01"}}`)},
+				{`{"CONTAINS":["bin_01","bin_02","text_1"]}`, []string{`{"CONTAINS_RSP":{"st":4,"k":"bin_01"}}`, `{"CONTAINS_RSP":{"st":4,"k":"bin_02"}}`, `{"CONTAINS_RSP":{"st":3,"k":"text_1"}}`}},
+				{`{"SWAP":{"bin_01":1,"text_1":2,"bin_02":null}}`, []string{
+					`{"SWAP_RSP":{"st":7,"k":"bin_01",` + why, `{"SWAP_RSP":{"st":1,"k":"text_1"}}`,
+					`{"SWAP_RSP":{"st":7,"k":"bin_02","m":"null, objects and arrays are values only with --values any"}}`,
+				}},
+				{`{"SWAP":{"bin_02":{}, "text_1":3},"#":"x"}`, []string{
+					`{"SWAP_RSP":{"#":"x","st":7,"k":"bin_02","m":"null, objects and arrays are values only with --values any"}}`, `{"SWAP_RSP":{"#":"x","st":2,"text_1":2}}`,
+				}},
+				{`{"SWAP":{"bin_02":4},"#":"x"}`, one(`{"SWAP_RSP":{"#":"x","st":7,"k":"bin_02",` + why)},
+			})
+			for _, ask := range []struct{ command, reply string }{
+				{"GET bin_01", "$\xff\xfe"}, {"GETSET bin_01 \xfe", "$\xff\xfe"}, {"GETDEL bin_01", "$\xfe"}, {"EXISTS bin_01", ":0"}, {"GETDEL bin_02", "$" + raw},
+			} {
+				if got := r.ask(strings.Fields(ask.command)...); got != ask.reply {
+					t.Errorf("%s: %.100q, want %.100q", ask.command, got, ask.reply)
+				}
+			}
+			converse(t, c, []exchange{{`{"CLEAR":{}}`, one(`{"CLEAR_RSP":{"st":0,"cnt":1}}`)}})
+		})
+	}
 }

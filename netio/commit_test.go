@@ -107,7 +107,7 @@ func (l *testLoop) execute(f func()) { l.h.events <- f }
 
 // commitWith puts a committer into the harness, before its connection has begun.
 func (h *harness) commitWith(late, holding bool) *testCommitter {
-	store, err := engine.New(engine.Options{Shards: 4, RecordEffects: true, Merge: Merge})
+	store, err := engine.New(engine.Options{Shards: 4, RecordEffects: true, Merge: Merge, Readable: Readable})
 	if err != nil {
 		h.t.Fatal(err)
 	}

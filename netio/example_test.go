@@ -14,7 +14,8 @@ import (
 
 // A server is started on an engine, which outlives it, and a client sends lines.
 func Example() {
-	store, err := engine.New(engine.Options{})
+	// What APPEND and UPDATE make of a value, and what TAKE and SWAP can answer with.
+	store, err := engine.New(engine.Options{Merge: netio.Merge, Readable: netio.Readable})
 	if err != nil {
 		fmt.Println(err)
 		return

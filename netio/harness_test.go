@@ -37,7 +37,7 @@ func quietLogger() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard
 
 func newHarness(t testing.TB, opts Options) *harness {
 	t.Helper()
-	store, err := engine.New(engine.Options{Shards: 4, Merge: Merge})
+	store, err := engine.New(engine.Options{Shards: 4, Merge: Merge, Readable: Readable})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 // addOthers hands arguments to the engine, those of the commands after the renames.
 func (p *pipeline) addOthers(cmd codec.Command, args []codec.Arg) {
 	effect := cmd.Op.Effect()
-	kind := kinds[effect]
+	kind, from := kinds[effect], len(p.batch.Ops)
 	now := p.time()
 	for i := range args {
 		arg := &args[i]
@@ -46,6 +46,9 @@ func (p *pipeline) addOthers(cmd codec.Command, args []codec.Arg) {
 			p.batch.AddForm(kind, arg.Key, arg.Value, form)
 		}
 	}
+	if effect == codec.EffectTake || effect == codec.EffectSwap {
+		p.batch.ShareArgs(from, engine.Args{Readable: true})
+	}
 }
 
 // Merge is the engine.Options.Merge of an engine that is served: what APPEND and UPDATE
@@ -67,6 +70,12 @@ func Merge(dst, old []byte, oldForm engine.Form, exists bool, op *engine.Op) (va
 	return value, engine.Form(newForm), st
 }
 
+// Readable is the engine.Options.Readable of an engine that is served: what TAKE and SWAP can
+// answer with.
+func Readable(value []byte, form engine.Form) bool {
+	return codec.IsText(value, codec.Form(form))
+}
+
 // appendFound appends the answer to an element of a command that answers with values, of
 // which the engine has executed the operation with that index.
 func (p *pipeline) appendFound(dst []byte, f framing, opcode codec.Opcode, arg *codec.Arg, index int) []byte {
@@ -78,6 +87,9 @@ func (p *pipeline) appendFound(dst []byte, f framing, opcode codec.Opcode, arg *
 	value, form := op.Value, codec.Form(op.Form)
 	switch {
 	case !opcode.Values().Has(st):
+		if op.Status == engine.Refused {
+			arg.Form = codec.FormBytes // so says the answer
+		}
 		p.countFailure(st)
 		return f.appendStatus(dst, opcode, arg, st)
 	case opcode.Effect() == codec.EffectDeadline:

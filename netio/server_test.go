@@ -44,7 +44,7 @@ func startServer(t testing.TB, opts netio.Options) *testServer {
 
 func startServerOn(t testing.TB, storeOpts engine.Options, opts netio.Options) *testServer {
 	t.Helper()
-	storeOpts.Merge = netio.Merge
+	storeOpts.Merge, storeOpts.Readable = netio.Merge, netio.Readable
 	store, err := engine.New(storeOpts)
 	if err != nil {
 		t.Fatal(err)

@@ -193,7 +193,7 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 	universe := 10 << r.IntN(8)
 	s.longest, s.huge, s.pieces = 1+r.IntN(300), 2, 15
 	s.values = newSimValues(r, []int{1000, 3000, 60_000}[r.IntN(3)])
-	s.store = engine.Options{Shards: 1 << r.IntN(4), Merge: Merge, Clock: func() int64 { return s.now.UnixMilli() }}
+	s.store = engine.Options{Shards: 1 << r.IntN(4), Merge: Merge, Readable: Readable, Clock: func() int64 { return s.now.UnixMilli() }}
 	short := r.IntN(4) == 0
 	if short {
 		universe = 500 + r.IntN(1500)

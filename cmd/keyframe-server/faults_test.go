@@ -31,6 +31,7 @@ var flagless = map[string]bool{
 	"Journal":           true, // it is what --data-dir opens
 	"Clock":             true, // the system's
 	"Merge":             true, // the codec's, for commands that change a part of a value
+	"Readable":          true, // the same, for those that take a value away
 	"Users":             true, // they are what the file of --users holds
 }
 

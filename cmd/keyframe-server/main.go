@@ -90,7 +90,7 @@ func serve(cfg *config, args, environ []string, stdout, stderr io.Writer) error 
 	defer signal.Stop(hangUp)
 
 	cfg.limitHeap()
-	cfg.store.Merge = netio.Merge
+	cfg.store.Merge, cfg.store.Readable = netio.Merge, netio.Readable
 	opts := cfg.server
 	if cfg.dataDir != "" {
 		var err error

@@ -197,7 +197,7 @@ func TestValuesAreChecked(t *testing.T) {
 // TestStatusErrors: each status error comes from a real server, except denied, which needs
 // one with users.
 func TestStatusErrors(t *testing.T) {
-	store, err := engine.New(engine.Options{Merge: netio.Merge, MaxBytes: 4 << 20})
+	store, err := engine.New(engine.Options{Merge: netio.Merge, Readable: netio.Readable, MaxBytes: 4 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 // serve starts a server for an example, on any free port.
 func serve() (addr string, stop func()) {
-	store, err := engine.New(engine.Options{Merge: netio.Merge})
+	store, err := engine.New(engine.Options{Merge: netio.Merge, Readable: netio.Readable})
 	if err != nil {
 		panic(err)
 	}

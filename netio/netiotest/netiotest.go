@@ -16,7 +16,7 @@ import (
 // tests want: any free port of 127.0.0.1, one event loop, no log.
 func Start(tb testing.TB, opts netio.Options) (*netio.Server, *engine.Engine) {
 	tb.Helper()
-	store, err := engine.New(engine.Options{Merge: netio.Merge})
+	store, err := engine.New(engine.Options{Merge: netio.Merge, Readable: netio.Readable})
 	if err != nil {
 		tb.Fatal(err)
 	}
