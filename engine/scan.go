@@ -13,6 +13,12 @@ import (
 // whatever becomes of segments and records, so a Cursor holds for as long as its Engine.
 type Cursor uint64
 
+// CursorBits is how many bits of a Cursor may be set, the lowest ones.
+const CursorBits = shardBits + posBits
+
+// HasCursor reports whether a scan of this Engine may return the Cursor: there is such a shard.
+func (e *Engine) HasCursor(c Cursor) bool { return c.shard() < uint64(len(e.shards)) }
+
 // CursorAt returns a Cursor in the middle of the order, the same for the same number: a random
 // one's is as good as anywhere.
 func (e *Engine) CursorAt(n uint64) Cursor {

@@ -33,7 +33,7 @@ func scanAll(t *testing.T, e *engine.Engine, prefix string, limit int, now int64
 		if n > limit {
 			t.Errorf("%d keys, asked for %d", n, limit)
 		}
-		if !done && cursor <= before {
+		if !done && (cursor <= before || !e.HasCursor(cursor) || cursor>>engine.CursorBits != 0) {
 			t.Fatalf("from %x the scan goes on at %x", before, cursor)
 		}
 		between()
@@ -202,7 +202,8 @@ func TestScanAfterClear(t *testing.T) {
 	}
 }
 
-// TestScanCursors: any number is a cursor, if not a sensible one.
+// TestScanCursors: any number is a cursor, if not a sensible one; a scan from one of no shard
+// is at its end.
 func TestScanCursors(t *testing.T) {
 	r := newRand(t)
 	e := newEngine(t, engine.Options{Shards: 4})
@@ -211,6 +212,15 @@ func TestScanCursors(t *testing.T) {
 		cursor := engine.Cursor(r.Uint64() >> r.IntN(64))
 		if i == 0 {
 			cursor = math.MaxUint64
+		}
+		if has := cursor < 4<<26; e.HasCursor(cursor) != has {
+			t.Errorf("it has %x: %t", cursor, !has)
+		}
+		if !e.HasCursor(cursor) {
+			if cursor, done := e.Scan(cursor, nil, 100, 0, func(_, _ []byte, _ engine.Form, _ int64) bool { return false }); cursor != 0 || !done {
+				t.Errorf("from no shard: %x, %v", cursor, done)
+			}
+			continue
 		}
 		for done := false; !done; {
 			cursor, done = e.Scan(cursor, nil, 100, 0, func(_, _ []byte, _ engine.Form, _ int64) bool { return true })

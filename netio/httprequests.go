@@ -158,7 +158,7 @@ func (p *pipeline) listKeys(f *httpFraming, r *httpRequest, size int) (int, outc
 			ok = err == nil && n >= 1 && n <= codec.MaxLimit
 		case string(name) == "cursor" && q.Cursor == nil:
 			q.Cursor = value
-			_, ok = parseCursor(value)
+			_, ok = p.parseCursor(value)
 		default:
 			ok = false
 		}

@@ -76,6 +76,8 @@ type pipeline struct {
 	minKey int    // how many characters a key has at least
 	date   []byte // of responses
 	dated  int64  // the second that it names
+
+	cursorKey cursorKey
 }
 
 // admitted is what has been decoded and not been answered yet.
@@ -114,7 +116,7 @@ func newPipeline(s *Server, count *Counters) *pipeline {
 	if err != nil {
 		panic("BUG: netio: " + err.Error()) // the options are ours
 	}
-	p := &pipeline{store: s.store, now: s.now, count: count, shares: s.shares, dec: dec, anyValues: s.opts.AnyValues, minKey: s.opts.MinKeyChars}
+	p := &pipeline{store: s.store, now: s.now, count: count, shares: s.shares, dec: dec, anyValues: s.opts.AnyValues, minKey: s.opts.MinKeyChars, cursorKey: s.cursorKey}
 	p.cost.shares, p.cost.now = &p.shares, p.now
 	return p
 }

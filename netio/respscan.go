@@ -69,9 +69,9 @@ func (p *pipeline) list(w *words, state any) bool {
 	}
 	out := p.out
 	if w.cmd.ID == resp.Scan {
-		cursor := uint64(s.cursor)
-		if s.done {
-			cursor = 0
+		cursor := uint64(0)
+		if !s.done {
+			cursor = p.cursorNumber(s.cursor)
 		}
 		out = resp.AppendText(resp.AppendArray(out, 2), strconv.FormatUint(cursor, 10))
 	}
@@ -117,7 +117,7 @@ func (p *pipeline) newScan(w *words) *respScan {
 	case resp.RandomKey:
 		s.first, s.rest, s.cursor = true, true, p.store.CursorAt(p.service.random())
 	default:
-		if text := s.options(w.args[1:]); text != "" {
+		if text := p.scanOptions(s, w.args[1:]); text != "" {
 			p.failAlone(w, ErrorArgumentType, text)
 			return nil
 		}
@@ -132,13 +132,14 @@ func (p *pipeline) newScan(w *words) *respScan {
 	return s
 }
 
-// options takes those of SCAN, and returns what is wrong with them.
-func (s *respScan) options(args [][]byte) (wrong string) {
-	cursor, err := strconv.ParseUint(string(args[0][:min(len(args[0]), 32)]), 10, 64)
-	if err != nil {
+// scanOptions takes those of SCAN, and returns what is wrong with them.
+func (p *pipeline) scanOptions(s *respScan, args [][]byte) (wrong string) {
+	number, err := strconv.ParseUint(string(args[0][:min(len(args[0]), 32)]), 10, 64)
+	var ok bool
+	if s.cursor, ok = p.cursorOf(number); !ok || err != nil {
 		return "ERR invalid cursor"
 	}
-	s.cursor, s.look = engine.Cursor(cursor), defaultScanCount
+	s.look = defaultScanCount
 	for args = args[1:]; len(args) > 0; args = args[2:] {
 		switch {
 		case len(args) == 1:

@@ -1,8 +1,6 @@
 package netio
 
 import (
-	"strconv"
-
 	"keyframe/codec"
 	"keyframe/engine"
 )
@@ -31,14 +29,6 @@ type scan struct {
 	query  *codec.Query
 }
 
-// cursorBase is the base in which a cursor is written.
-const cursorBase = 36
-
-func parseCursor(text []byte) (engine.Cursor, bool) {
-	n, err := strconv.ParseUint(string(text), cursorBase, 64)
-	return engine.Cursor(n), err == nil && n != 0
-}
-
 // begun is the scan that the turn before has begun, nil if there is none.
 func (p *pipeline) begun() (s *scan) {
 	if p.resume.Extra != nil {
@@ -56,7 +46,7 @@ func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
 		s = &scan{page: codec.AppendPageOpen(nil, cmd.Op, q.Values), query: q}
 		if q.Cursor != nil {
 			var ok bool
-			if s.cursor, ok = parseCursor(q.Cursor); !ok {
+			if s.cursor, ok = p.parseCursor(q.Cursor); !ok {
 				p.countCommand()
 				p.count.Errors[ErrorArgumentType]++
 				p.text = codec.AppendError(p.text[:0], &codec.Refusal{Code: codec.RefusedArgument, Op: cmd.Op, Text: "takes the cursor of an earlier page", ID: string(cmd.Extra.ID)})
@@ -104,7 +94,7 @@ func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
 	}
 	var cursor []byte
 	if !done {
-		cursor = strconv.AppendUint(nil, uint64(s.cursor), cursorBase)
+		cursor = p.appendCursor(nil, s.cursor)
 	}
 	p.countStoreCommand(cmd.Op)
 	p.answerText(codec.AppendPageClose(s.page, q.Values, cursor), cmd.Extra)

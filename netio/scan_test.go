@@ -3,6 +3,7 @@ package netio_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"keyframe/netio"
@@ -65,4 +66,114 @@ func TestPages(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestCursors: a cursor holds on another connection and after a CLEAR, while keys come, and what
+// is none is refused by every protocol instead of being taken for the end.
+func TestCursors(t *testing.T) {
+	s, another := startServer(t, netio.Options{}), startServer(t, netio.Options{})
+	fill := func(s *testServer, from, n int) {
+		c := dialLines(t, "tcp", s.tcp)
+		for i := range n {
+			c.send(fmt.Sprintf(`{"SETQ":{"page:%d":1}}`, from+i))
+		}
+		converse(t, c, nil)
+		c.send(`{"PING":{}}`)
+		c.recv()
+	}
+	type answer struct {
+		St     int
+		Keys   []string
+		Cursor string
+	}
+	page := func(s *testServer, command, name, more string) answer {
+		t.Helper()
+		c := dialLines(t, "tcp", s.tcp)
+		defer c.Close()
+		c.send(fmt.Sprintf(`{"%s":{"limit":100%s}}`, command, more))
+		text := c.recv()
+		var all map[string]answer
+		if err := json.Unmarshal([]byte(text), &all); err != nil {
+			t.Fatal(text, err)
+		}
+		return all[name]
+	}
+	keys := func(s *testServer, cursor string) answer {
+		t.Helper()
+		return page(s, "KEYS", "KEYS_RSP", fmt.Sprintf(`,"cursor":%q`, cursor))
+	}
+	fill(s, 0, 1000)
+	fill(another, 0, 1000)
+	first := page(s, "KEYS", "KEYS_RSP", "")
+	if first.St != 0 || len(first.Keys) < 100 || first.Cursor == "" {
+		t.Fatalf("the first page is %+v", first)
+	}
+	wrong := []string{"", "0", "?", "abc", "ABC", "000abc", "3w5e11264sgsf", "0" + first.Cursor, page(another, "KEYS", "KEYS_RSP", "").Cursor}
+	r := dialRESP(t, s.tcp)
+	for _, cursor := range wrong {
+		if got := keys(s, cursor); got.St != 12 {
+			t.Errorf("KEYS from %q: %+v", cursor, got)
+		}
+		if got := page(s, "FIND", "FIND_RSP", fmt.Sprintf(`,"==":1,"cursor":%q`, cursor)); got.St != 12 {
+			t.Errorf("FIND from %q: %+v", cursor, got)
+		}
+		c := dialLines(t, "tcp", s.tcp)
+		c.sendRaw("GET /kv/?limit=100&cursor=" + strings.ReplaceAll(cursor, "?", "%3F") + " HTTP/1.0\r\n\r\n")
+		if got := c.recv(); got != "HTTP/1.1 400 Bad Request\r" {
+			t.Errorf("HTTP from %q: %q", cursor, got)
+		}
+	}
+	const invalid = "-ERR invalid cursor"
+	for _, cursor := range []string{"", "x", "-1", "4398046511104", "18446744073709551615", "18446744073709551616"} {
+		if got := r.ask("SCAN", cursor); got != invalid {
+			t.Errorf("SCAN from %q: %q", cursor, got)
+		}
+	}
+	number, accepted := "0", 0
+	for range 8 { // one of two thousand passes
+		number = strings.TrimPrefix(strings.Fields(dialRESP(t, another.tcp).ask("SCAN", number))[1], "$")
+		if r.ask("SCAN", number) != invalid {
+			accepted++
+		}
+	}
+	if accepted > 2 {
+		t.Errorf("SCAN takes %d of 8 cursors of another server's", accepted)
+	}
+
+	// What was there from the first page on is on one of the pages, and on one only, while the
+	// store grows to six times of what it was.
+	seen := map[string]int{}
+	for at, pages := first, 0; ; pages++ {
+		for _, key := range at.Keys {
+			seen[key]++
+		}
+		if at.Cursor == "" {
+			break
+		}
+		if pages < 5 {
+			fill(s, 1000*(pages+1), 1000)
+		}
+		if at = keys(s, at.Cursor); at.St != 0 {
+			t.Fatalf("a later page is %+v", at)
+		}
+	}
+	for i := range 1000 {
+		if key := fmt.Sprint("page:", i); seen[key] != 1 {
+			t.Errorf("%s is there %d times", key, seen[key])
+		}
+	}
+	number = strings.TrimPrefix(strings.Fields(r.ask("SCAN", "0"))[1], "$")
+	c := dialLines(t, "tcp", s.tcp)
+	c.send(`{"CLEAR":{}}`)
+	c.recv()
+	if got := keys(s, first.Cursor); got.St != 0 || len(got.Keys) != 0 || got.Cursor != "" {
+		t.Errorf("after a CLEAR: %+v", got)
+	}
+	fill(s, 0, 1000)
+	if got := keys(s, first.Cursor); got.St != 0 || len(got.Keys) < 100 {
+		t.Errorf("after a CLEAR, with new keys: %+v", got)
+	}
+	if got := dialRESP(t, s.tcp).ask("SCAN", number); !strings.HasPrefix(got, "*2 $") {
+		t.Errorf("SCAN from %s after a CLEAR: %q", number, got)
+	}
 }

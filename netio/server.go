@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type Server struct {
 
 	// What a simulation replaces.
 	now         func() time.Time
+	cursorKey   cursorKey
 	spawnWriter func(*writer)
 	shares      shares
 	budget      budget
@@ -92,6 +94,7 @@ type store interface {
 	Scan(cursor engine.Cursor, prefix []byte, limit int, now int64, fn func(key, value []byte, form engine.Form, deadline int64) bool) (next engine.Cursor, done bool)
 	ScanKeys(cursor engine.Cursor, prefix []byte, limit int, now int64, fn func(key []byte) bool) (next engine.Cursor, done bool)
 	CursorAt(n uint64) engine.Cursor
+	HasCursor(c engine.Cursor) bool
 	Expires() bool
 	Stats() engine.Stats
 }
@@ -106,16 +109,17 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		opts:     opts,
-		store:    e,
-		engine:   e,
-		log:      opts.Logger,
-		now:      time.Now,
-		shares:   defaultShares,
-		created:  time.Now(),
-		refusing: make(chan struct{}, maxRefusing),
-		stopped:  make(chan struct{}),
-		byLoop:   make(map[gnet.EventLoop]*loop),
+		opts:      opts,
+		store:     e,
+		engine:    e,
+		log:       opts.Logger,
+		now:       time.Now,
+		cursorKey: cursorKey(rand.Uint64()),
+		shares:    defaultShares,
+		created:   time.Now(),
+		refusing:  make(chan struct{}, maxRefusing),
+		stopped:   make(chan struct{}),
+		byLoop:    make(map[gnet.EventLoop]*loop),
 	}
 	s.live.Store(&s.opts)
 	if opts.Users != nil {

@@ -251,7 +251,7 @@ func (s *sim) start() {
 		}
 		b.resize(limit+s.heldBefore, min(r.IntN(2)*r.IntN(8<<10), limit/4/8), 5+r.IntN(4), s.heldBefore, limit>>(1+r.IntN(3)))
 	}
-	s.srv.store, s.srv.now = &simStore{s.engine, s}, s.clock
+	s.srv.store, s.srv.now, s.srv.cursorKey = &simStore{s.engine, s}, s.clock, cursorKey(s.seed)
 	s.srv.spawnWriter = func(w *writer) {
 		to := w.to.(simWaiter)
 		to.client.writer = w
