@@ -62,6 +62,10 @@ func HasChars(text []byte, n int) bool {
 	return len(text) >= n && (len(text) >= n*utf8.UTFMax || utf8.RuneCount(text) >= n)
 }
 
+// IsKey reports whether a key that is stored is one for JSON's commands, which a client of
+// Redis's protocol need not have kept to: UTF-8, with at least n characters.
+func IsKey(key []byte, n int) bool { return ValidUTF8(key) && !fewerChars(key, n) }
+
 // MaxFloatText is how long a number may be that is added, or added to.
 const MaxFloatText = 64
 

@@ -2,7 +2,11 @@ package netio_test
 
 import (
 	"bufio"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +74,63 @@ func TestUpdateOfBytes(t *testing.T) {
 		{`{"UPDATE":{"bin_01":{"":["a"],"/-":"b"}}}`, one(`{"UPDATE_RSP":{"st":2,"k":"bin_01"}}`)},
 		{`{"GET":["bin_01"]}`, one(`{"GET_RSP":{"st":0,"bin_01":["a","b"]}}`)},
 	})
+}
+
+// TestKeysForJSON: KEYS, FIND and HTTP list the keys that JSON's commands reach, and each of
+// those can be read; Redis's protocol lists all.
+func TestKeysForJSON(t *testing.T) {
+	for minKey, reached := range map[int][]string{
+		0: {"sixsix", "éééééé", "a😀😀😀😀😀", "seven77", "\"quote"}, // 6, and 1 for Redis's
+		1: {"s", "é", "fives", "ééééé", "😀😀😀😀😀", "sixsix", "éééééé", "a😀😀😀😀😀", "seven77", "\"quote"},
+		6: {"sixsix", "éééééé", "a😀😀😀😀😀", "seven77", "\"quote"},
+	} {
+		s := startServer(t, netio.Options{AnyValues: true, MinKeyChars: minKey})
+		all := []string{"s", "é", "fives", "ééééé", "😀😀😀😀😀", "sixsix", "éééééé", "a😀😀😀😀😀", "seven77", "\"quote", "seven7\xff", "\xff\xfe\xfd\xfc\xfb\xfa\xf9"}
+		if minKey > 1 {
+			all = all[5:]
+		}
+		r := dialRESP(t, s.tcp)
+		for _, key := range all {
+			if got := r.ask("SET", key, "v"); got != "+OK" {
+				t.Fatalf("%q: %s", key, got)
+			}
+		}
+		if got := r.ask("KEYS", "*"); !strings.HasPrefix(got, fmt.Sprintf("*%d ", len(all))) {
+			t.Errorf("KEYS of Redis's: %q", got)
+		}
+		for _, ask := range []struct{ name, command string }{
+			{"KEYS", `{"KEYS":{}}`}, {"KEYS", `{"KEYS":{"values":true}}`}, {"FIND", `{"FIND":{"==":"v","values":true}}`}, {"KEYS", "GET /kv/"},
+		} {
+			c := dialLines(t, "tcp", s.tcp)
+			if http := strings.HasPrefix(ask.command, "GET"); http {
+				c.sendRaw(ask.command + " HTTP/1.0\r\n\r\n")
+				for c.recv() != "\r" {
+				}
+			} else {
+				c.send(ask.command)
+			}
+			text := c.recv()
+			var answer map[string]struct {
+				Keys  []string
+				Pairs map[string]string
+			}
+			if err := json.Unmarshal([]byte(text), &answer); err != nil {
+				t.Fatalf("%s: %s %v", ask.command, text, err)
+			}
+			page := answer[ask.name+"_RSP"]
+			got := append(page.Keys, slices.Collect(maps.Keys(page.Pairs))...)
+			slices.Sort(got)
+			if want := slices.Sorted(slices.Values(reached)); !slices.Equal(got, want) {
+				t.Errorf("--min-key %d, %s: %q, want %q", minKey, ask.command, got, want)
+			}
+		}
+		c := dialLines(t, "tcp", s.tcp)
+		converse(t, c, []exchange{{`{"COUNT":{}}`, one(fmt.Sprintf(`{"COUNT_RSP":{"st":0,"cnt":%d}}`, len(all)))}})
+		for _, key := range reached {
+			name, _ := json.Marshal(key)
+			converse(t, c, []exchange{{fmt.Sprintf(`{"GET":[%s]}`, name), one(fmt.Sprintf(`{"GET_RSP":{"st":0,%s:"v"}}`, name))}})
+		}
+	}
 }
 
 // TestTakeAndSwapOfBytes: what JSON can't be answered with is not taken away, and Redis's

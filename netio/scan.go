@@ -63,7 +63,7 @@ func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
 			seen++
 			looked += len(value)
 			goOn := looked < scanBytes
-			if !codec.ValidUTF8(key) || value != nil && !q.Matches(value, codec.Form(form)) {
+			if !codec.IsKey(key, p.minKey) || value != nil && !q.Matches(value, codec.Form(form)) {
 				return goOn
 			}
 			s.keys++
