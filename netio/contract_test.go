@@ -187,6 +187,10 @@ func TestContract3ValuesAny(t *testing.T) {
 			{`{"SET":{"value_key":[1,]}}`, one(`{"SERVER_ERROR":{"s":5,"m":"*`)},
 			{`{"SET":{"value_key":{"a":"\x"}}}`, one(`{"SERVER_ERROR":{"s":5,"m":"*`)},
 			{`{"GET":["value_key"]}`, one(`{"GET_RSP":{"st":0,"value_key":` + nested(128) + `}}`)},
+			{`{"CAS":{"value_key":[` + nested(128) + `,1]}}`, one(`{"SERVER_ERROR":{"s":5,"m":"nesting deeper than 128*`)},
+			{`{"CAS":{"value_key":[1,` + nested(128) + `]}}`, one(`{"SERVER_ERROR":{"s":5,"m":"nesting deeper than 128*`)},
+			{`{"CAS":{"value_key":[` + nested(127) + `,1]}}`, one(`{"CAS_RSP":{"st":8,"k":"value_key"}}`)},
+			{`{"CAD":{"value_key":` + nested(128) + `}}`, one(`{"CAD_RSP":{"st":5,"k":"value_key"}}`)},
 		})
 	})
 }
