@@ -163,6 +163,7 @@ type Batch struct {
 	effects  []effect
 	copied   []copiedValue // of some of them
 	retrying bool          // an operation is being executed again, see retryFull
+	holdsAll bool          // with the locks of all shards held
 	awaited  time.Duration // what its operations have waited for the maintainer
 	old      []byte        // a Merge's copy of the value that it is made from
 	merged   []byte        // and what Options.Merge appends to

@@ -34,19 +34,29 @@ func (e *Engine) ClearSet(b *Batch, seqs []uint64) (n int, _ []uint64) {
 	e.lockAll()
 	taken, n, seqs := e.clearLocked(seqs)
 	e.release(taken)
+	b.holdsAll = true
 	for i := b.next; i < len(b.Ops); i++ {
 		op := &b.Ops[i]
 		b.next++
 		h := e.hashOf(op.Key)
-		s := e.shardOf(h)
-		slot, rec := s.table.find(h, op.Key)
-		op.Status = s.setLocked(slot, rec, h, b, op)
-		if e.recordEffects {
-			e.noteEffects(b, s, h, op)
+		e.setLocked(b, op, h)
+		if e.evicts && op.Status == OutOfMemory {
+			e.retryFull(b, op, h)
 		}
 	}
+	b.holdsAll = false
 	e.unlockAll()
 	return n, seqs
+}
+
+// setLocked executes a Set; the key's shard must be locked.
+func (e *Engine) setLocked(b *Batch, op *Op, h hash) {
+	s := e.shardOf(h)
+	slot, rec := s.table.find(h, op.Key)
+	op.Status = s.setLocked(slot, rec, h, b, op)
+	if e.recordEffects {
+		e.noteEffects(b, s, h, op)
+	}
 }
 
 func (e *Engine) lockAll() {

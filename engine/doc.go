@@ -231,10 +231,13 @@
 // An insert that would be refused waits for the maintainer if its shard is to be compacted or
 // just is, a millisecond an Apply at most. That only happens when values come in other sizes
 // than before; where the maintainer gets no processor, a third of them found no room.
+// Whatever the operation is, it does not have its own key evicted.
 //
 // What can still be refused: an insert of a value that is many times as long as those there
 // are, while such values come faster than shards are compacted; one above 2 MiB, which
-// takes whole chunks; and one of more than a quarter of the ceiling.
+// takes whole chunks; one of more than a quarter of the ceiling; and what [Engine.ClearSet] stores
+// in records up to 16 KiB: it holds all locks, so no shard is compacted, and if its values are more
+// than there is room for, and of many sizes, a seventh of them found none.
 //
 // # Effects
 //

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"time"
 )
 
 // Evict says which keys a store at its ceiling may drop to make room for others.
@@ -47,17 +46,13 @@ const (
 
 // Bounds on what one insert does. Not yet measured against others.
 const (
-	maxVictims    = 64  // keys that it evicts, of its own shard
-	maxPaid       = 8   // of them for what earlier ones have borrowed
-	maxSwept      = 128 // groups that the hand goes through for one victim
-	maxStale      = 64  // newcomers that have gone or are main keys, and reminders, for one victim
-	sampledKeys   = 5   // with a deadline, for one victim of EvictVolatile
-	maxSampled    = 16  // groups that are looked through for them
-	maxNear       = 32  // groups that are looked through for a key of a segment
-	outsideShards = 64  // other shards that are looked into for large records
-
-	maxAwaited  = time.Millisecond      // how long the inserts of an Apply wait for the maintainer, all of them
-	awaitedStep = 50 * time.Microsecond // how long until they look again
+	maxVictims  = 64  // keys that it evicts, of its own shard
+	maxPaid     = 8   // of them for what earlier ones have borrowed
+	maxSwept    = 128 // groups that the hand goes through for one victim
+	maxStale    = 64  // newcomers that have gone or are main keys, and reminders, for one victim
+	sampledKeys = 5   // with a deadline, for one victim of EvictVolatile
+	maxSampled  = 16  // groups that are looked through for them
+	maxNear     = 32  // groups that are looked through for a key of a segment
 )
 
 // At the ceiling evicting inserts may borrow from a part of memory that others have to
@@ -337,73 +332,6 @@ func (s *shard) evictSlot(ev *evictor, at *slot) (room int) {
 	s.dropLocked(at, rec)
 	ev.evicted++
 	return room
-}
-
-// evictOutside evicts large records of other shards until there are n bytes more in the
-// pool, and reports whether there are. The shards take turns.
-func (e *Engine) evictOutside(b *Batch, n int) bool {
-	left := e.pool.left()
-	for range min(outsideShards, len(e.shards)) {
-		i := e.outside.Add(1) % uint64(len(e.shards))
-		s := &e.shards[i]
-		s.mu.Lock()
-		for range maxVictims {
-			if s.large == 0 || s.evictLocked(s.evictor(), nil) == 0 {
-				break
-			}
-		}
-		e.noteEvicted(b, s, hash(i))
-		s.mu.Unlock()
-		if (e.pool.left()-left)*pageBytes >= n {
-			return true
-		}
-	}
-	return false
-}
-
-// retryFull executes an operation again that has found no room in its own shard.
-func (e *Engine) retryFull(b *Batch, op *Op, h hash) {
-	n := largePrefix + longHeader + len(op.Key) + len(op.Value) + expiryBytes
-	if n > e.maxBytes/4 {
-		return
-	}
-	b.retrying = true
-	if n <= maxSmall {
-		if e.awaitCompaction(b, e.shardOf(h)) {
-			e.execute(b, op, h)
-		}
-	} else { // large records alone give pages back at once
-		for range 2 {
-			if !e.evictOutside(b, n) {
-				break
-			}
-			if e.execute(b, op, h); op.Status != OutOfMemory {
-				break
-			}
-		}
-	}
-	b.retrying = false
-}
-
-// awaitCompaction waits until the maintainer has compacted a shard that asks for it, for a
-// while, and reports whether there was anything to wait for. What was evicted in one size is
-// room for another only then. Without it a maintainer that gets no processor, since the
-// inserts take all that there are, has a third of them refused.
-func (e *Engine) awaitCompaction(b *Batch, s *shard) bool {
-	waits := false
-	for start := time.Now(); !e.simulated && b.awaited < maxAwaited; {
-		s.mu.Lock()
-		under := s.oldBlocks > 0 || s.wantCompact.Load()
-		s.mu.Unlock()
-		if !under {
-			break
-		}
-		waits = true
-		time.Sleep(awaitedStep)
-		now := time.Now()
-		b.awaited, start = b.awaited+now.Sub(start), now
-	}
-	return waits
 }
 
 // noteEvicted notes the effects of evictions from a shard, which must be locked.

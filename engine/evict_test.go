@@ -18,8 +18,9 @@ import (
 
 // applyEvicting applies a batch to a store that records its effects, and to an oracle from
 // which the keys are taken that the store says it has evicted, before the operation that
-// they made room for. It returns how many there were, and how many operations were refused.
-func applyEvicting(t testing.TB, e *engine.Engine, o oracle, b *engine.Batch) (evicted, refused int) {
+// they made room for. It returns how many there were, and how many operations of each kind were
+// refused. None evicts the key that it is about.
+func applyEvicting(t testing.TB, e *engine.Engine, o oracle, b *engine.Batch) (evicted int, refused [engine.Merge + 1]int) {
 	t.Helper()
 	asked, args := slices.Clone(b.Ops), make([]engine.Args, len(b.Ops))
 	for i := range asked {
@@ -43,10 +44,13 @@ func applyEvicting(t testing.TB, e *engine.Engine, o oracle, b *engine.Batch) (e
 			if _, ok := o[key]; !ok {
 				t.Fatalf("operation %d has evicted %.40q, which wasn't there", i, key)
 			}
+			if key == string(op.Key) {
+				t.Fatalf("operation %d, of kind %d, has evicted its own key %.40q", i, op.Kind, key)
+			}
 			delete(o, key)
 		}
 		if op.Status == engine.OutOfMemory {
-			refused++
+			refused[op.Kind]++
 			continue
 		}
 		compare(t, b, i, o.apply(asked[i], args[i], b.Now))
@@ -66,7 +70,8 @@ func TestEvictModel(t *testing.T) {
 				}.WithHash(hashes[name]))
 				o := oracle{}
 				var b engine.Batch
-				evicted, refused, batches := 0, 0, rounds(400)
+				evicted, batches := 0, rounds(400)
+				var asked, refused [engine.Merge + 1]int
 				universe := 20_000
 				if name != "seeded" {
 					universe, batches = 1500, rounds(100) // each lookup goes through all of them
@@ -76,8 +81,14 @@ func TestEvictModel(t *testing.T) {
 					for range 1 + r.IntN(200) {
 						addRandom(r, &b, allKinds[r.IntN(len(allKinds))], func() []byte { return numbered(r, universe) }, func() []byte { return randomValue(r) })
 					}
-					n, m := applyEvicting(t, e, o, &b)
-					evicted, refused = evicted+n, refused+m
+					n, of := applyEvicting(t, e, o, &b)
+					evicted += n
+					for _, op := range b.Ops {
+						asked[op.Kind]++
+					}
+					for kind, n := range of {
+						refused[kind] += n
+					}
 					b.Reset()
 					if i%1000 == 500 {
 						e.Clear()
@@ -89,9 +100,14 @@ func TestEvictModel(t *testing.T) {
 				if st := e.Stats(); st.Evicted != evicted {
 					t.Errorf("%d keys evicted, %d in the effects", st.Evicted, evicted)
 				}
-				t.Logf("%d keys evicted, %d operations refused, %d left", evicted, refused, len(o))
+				t.Logf("%d keys evicted, %d left; operations refused, by kind: %d", evicted, len(o), refused)
 				if policy == engine.EvictAll && name == "seeded" && evicted == 0 && !isShort() {
 					t.Error("nothing was evicted")
+				}
+				for kind, n := range refused {
+					if policy == engine.EvictAll && n > 10+asked[kind]/50 {
+						t.Errorf("%d of %d operations of kind %d were refused", n, asked[kind], kind)
+					}
 				}
 			})
 		}
@@ -399,33 +415,6 @@ func testEvictSizes(t *testing.T) {
 				t.Errorf("%d bytes are in use at the end", live)
 			}
 		})
-	}
-}
-
-// TestEvictLarge has values with pages of their own come to a full store, more shards than
-// there is room for values.
-func TestEvictLarge(t *testing.T) {
-	e := newEngine(t, engine.Options{Shards: 64, MaxBytes: 32 << 20, Evict: engine.EvictAll})
-	var b engine.Batch
-	r := newRand(t)
-	refused := 0
-	const n = 2000
-	for i := range n {
-		if set(e, &b, i, 20_000+r.IntN(300_000), 0) == engine.OutOfMemory {
-			refused++
-		} else if !has(e, &b, i) {
-			t.Fatalf("key %d is gone at once", i)
-		}
-	}
-	st := e.Stats()
-	t.Logf("%d keys, %d refused, %d evicted, %d bytes in them", st.Keys, refused, st.Evicted, st.LargeBytes)
-	if refused > n/50 || st.LargeBytes < 8<<20 {
-		t.Errorf("%d of %d were refused; %d bytes are left", refused, n, st.LargeBytes)
-	}
-	// A value that can't fit costs no other key.
-	before := e.Len()
-	if st := set(e, &b, n, 64<<20, 0); st != engine.OutOfMemory || e.Len() < before-16 {
-		t.Errorf("a value above the ceiling has status %d, %d keys of %d are left", st, e.Len(), before)
 	}
 }
 

@@ -7,14 +7,15 @@ import (
 )
 
 // ChunkBytes is the unit of MaxBytes, MaxReserve the most that it may be; PageBytes is the
-// unit of the pool; MaxSmall the largest record that shares pages; Invariants whether this
-// build checks them.
+// unit of the pool; MaxSmall the largest record that shares pages, LargeHeader what others have
+// before their keys; Invariants whether this build checks them.
 const (
-	ChunkBytes = chunkBytes
-	MaxReserve = maxReserve
-	PageBytes  = pageBytes
-	MaxSmall   = maxSmall
-	Invariants = invariants
+	ChunkBytes  = chunkBytes
+	MaxReserve  = maxReserve
+	PageBytes   = pageBytes
+	MaxSmall    = maxSmall
+	LargeHeader = largePrefix + longHeader
+	Invariants  = invariants
 )
 
 // WithFailing returns o with a system that refuses memory when failing returns true, and a

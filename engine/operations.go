@@ -29,11 +29,11 @@ func (e *Engine) executeOther(b *Batch, op *Op, h hash) {
 			e.noteEffects(b, s, h, op)
 		}
 		s.mu.Unlock()
-		if e.evicts && op.Status == OutOfMemory && !b.retrying {
-			e.retryFull(b, op, h)
-		}
 	default:
 		panic("BUG: engine: an operation of unknown kind")
+	}
+	if e.evicts && op.Status == OutOfMemory && !b.retrying {
+		e.retryFull(b, op, h)
 	}
 }
 
