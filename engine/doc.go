@@ -228,15 +228,22 @@
 // already. An insert that finds its shard in the middle of a compaction, and no room, ends
 // that: what was moved up to then serves on at its new place, and where it was is free.
 //
-// An insert that would be refused waits for the maintainer if its shard is to be compacted or
-// just is, a millisecond an Apply at most. That only happens when values come in other sizes
-// than before; where the maintainer gets no processor, a third of them found no room.
-// Whatever the operation is, it does not have its own key evicted.
+// Where records share pages, what is evicted makes room for other sizes only when its shard has
+// been compacted. So an operation that would be refused waits for the maintainer if its shard is
+// to be compacted or just is; where that gets no processor, a third of them found no room. One
+// that needs a run of pages has large values of other shards evicted first, four times as
+// much as it needs at most, since what goes need not lie side by side. If neither helps, and it
+// needs more than a page, up to 16 shards evict as much as it needs, at most 256 keys each, are
+// compacted, and are waited for; and that once more. All of it takes a millisecond an Apply, and a
+// round. Of 200 values of 200 kB that came to a store of 16 MiB full of values of 20 bytes, 186
+// were refused without that, with it 14 to 25; of 20 kB 69 and 7 to 15. No operation has its own
+// key evicted.
 //
-// What can still be refused: an insert of a value that is many times as long as those there
-// are, while such values come faster than shards are compacted; one above 2 MiB, which
-// takes whole chunks; one of more than a quarter of the ceiling; and what [Engine.ClearSet] stores
-// in records up to 16 KiB: it holds all locks, so no shard is compacted, and if its values are more
+// What can still be refused: a value that is many times as long as those there are, while such
+// values come faster than shards are compacted, above all if many come in one Apply, of which the
+// millisecond is soon over: of the 200 above, in batches of 10, 150. One above 2 MiB, which takes
+// whole chunks; one of more than a quarter of the ceiling; and what [Engine.ClearSet] stores in
+// records up to 16 KiB: it holds all locks, so no shard is compacted, and if its values are more
 // than there is room for, and of many sizes, a seventh of them found none.
 //
 // # Effects

@@ -7,16 +7,21 @@ import "time"
 
 // Bounds on it. Not yet measured against others.
 const (
-	outsideShards = 64 // shards that are looked into for large records, in a round
+	outsideShards = 64  // shards that are looked into for large records, in a round
+	gatherShards  = 16  // shards that evict to be compacted, in a round
+	gatherVictims = 256 // keys that each of them evicts
 
 	maxAwaited  = time.Millisecond      // how long the operations of an Apply wait for the maintainer, all of them
 	awaitedStep = 50 * time.Microsecond // how long until they look again
 )
 
-// outsideRounds is how often. With two, which free as many pages as are needed but not always side
+// Rounds. With two of outsideRounds, which free as many pages as are needed but not always side
 // by side, values of 400 kB among others of 50 to 200 were refused 10 times of 100, with 4 none of
-// 900.
-const outsideRounds = 4
+// 900. With 4 and 8 of gatherRounds as many were refused as with 2.
+const (
+	outsideRounds = 4
+	gatherRounds  = 2
+)
 
 // retryFull executes an operation again that has found no room in its own shard.
 func (e *Engine) retryFull(b *Batch, op *Op, h hash) {
@@ -36,6 +41,12 @@ func (e *Engine) retryFull(b *Batch, op *Op, h hash) {
 			}
 			e.executeAgain(b, op, h)
 		}
+	}
+	for range gatherRounds {
+		if n <= pageBytes || op.Status != OutOfMemory || !e.evictToCompact(b, op, h, n) {
+			break
+		}
+		e.executeAgain(b, op, h)
 	}
 	b.retrying = false
 }
@@ -111,6 +122,42 @@ func (e *Engine) evictOutside(b *Batch, op *Op, h hash, n int) bool {
 		}
 	}
 	return false
+}
+
+// evictToCompact evicts n bytes of records of any length, of a few shards, has those compacted
+// and waits for that, and reports whether it has evicted anything. It takes of what an Apply
+// may wait: what that has to store may all be refused.
+func (e *Engine) evictToCompact(b *Batch, op *Op, h hash, n int) bool {
+	if b.holdsAll || e.simulated || b.awaited >= maxAwaited {
+		return false
+	}
+	start := time.Now()
+	var last *shard
+	for range min(gatherShards, len(e.shards)) {
+		s, own := e.lockNext(b, op, h)
+		for range gatherVictims {
+			room := s.evictLocked(s.evictor(), own)
+			if room == 0 {
+				break
+			}
+			last = s
+			s.wantCompact.Store(true)
+			if n -= room; n <= 0 {
+				break
+			}
+		}
+		e.unlockNext(b, s)
+		if n <= 0 {
+			break
+		}
+	}
+	b.awaited += time.Since(start)
+	if last == nil {
+		return false
+	}
+	e.pool.wake()
+	e.awaitCompaction(b, last)
+	return true
 }
 
 // awaitCompaction waits until the maintainer has compacted a shard that asks for it, for a

@@ -116,6 +116,51 @@ func TestEvictLargeKinds(t *testing.T) {
 	}
 }
 
+// TestEvictRefused has large values come to a store full of small ones, while the maintainer has
+// no time. The one that is refused has evicted as much as it needs, and finds room when the
+// maintainer has come by. Many that are refused at once don't empty the store.
+func TestEvictRefused(t *testing.T) {
+	for _, policy := range []engine.Evict{engine.EvictVolatile, engine.EvictAll} {
+		t.Run(policy.String(), func(t *testing.T) {
+			const size, small, deadline = 100_000, 20, 1 << 40
+			const enough = size / (small + 40) // keys
+			e := newEngine(t, engine.Options{Shards: 16, MaxBytes: 4 << 20, Evict: policy})
+			var b engine.Batch
+			i := 0
+			for ; i-e.Len() < 100; i++ {
+				set(e, &b, i, small, deadline)
+			}
+			e.Settle()
+			release := e.HoldMaintainer()
+			before := 0
+			for st := engine.Created; st == engine.Created; i++ { // the first find what may be lent
+				before = e.Stats().Evicted
+				st = set(e, &b, i, size, deadline)
+			}
+			if n := e.Stats().Evicted - before; n < enough || n > 2*enough {
+				t.Errorf("a value that was refused has evicted %d keys, want some %d", n, enough)
+			}
+			release()
+			e.Settle()
+			if st := set(e, &b, i, size, deadline); st != engine.Created {
+				t.Errorf("it has status %d when the maintainer has come by", st)
+			}
+			defer e.HoldMaintainer()()
+			before = e.Stats().Evicted
+			b.Reset()
+			const many = 50
+			for range many {
+				i++
+				b.AddArgs(engine.Set, strconv.AppendInt([]byte("key:"), int64(i), 10), sized(i, size), 0, engine.Args{Deadline: deadline})
+			}
+			e.Apply(&b)
+			if n := e.Stats().Evicted - before; n > 3*enough+many*400 { // what each may evict beside that
+				t.Errorf("%d values that were refused have evicted %d keys", many, n)
+			}
+		})
+	}
+}
+
 // TestEvictClearSet: a ClearSet of more than the store has room for evicts what it has stored
 // itself, of whatever shard.
 func TestEvictClearSet(t *testing.T) {
