@@ -147,7 +147,7 @@ func (w *worker) takeCompared(c *conn, b []byte, now time.Duration) (used int, e
 // lookedUp counts keys that were there or, misses of them, were not; for ADD the other
 // way round. They belong to commands of the warm-up, or to none of it.
 func (w *worker) lookedUp(c *conn, kind Kind, keys, misses int) {
-	if kind == Set {
+	if kind == Set || kind == Incr {
 		return
 	}
 	w.addMissed = w.addMissed || kind == Add && misses > 0

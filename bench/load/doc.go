@@ -4,7 +4,8 @@
 //
 // # Terms
 //
-//   - A command is what the server is sent as one: a SET of Options.Keys pairs.
+//   - A command is what the server is sent as one: a SET of Options.Keys pairs. Where a
+//     protocol has none of several keys, such as Redis's INCR, it is as many, sent together.
 //   - A script is a connection's commands, in order. Their keys are drawn as they are
 //     sent, and their digits put into a template of the command. The same script can
 //     be gone through again, to know what was sent.
@@ -32,7 +33,8 @@
 // also its key and, of a GET, its value: a key has one value from the filling and
 // another from the run. Options.Verify reads back afterwards, over another connection:
 // a key that was set must have the run's value, one that was only removed must be
-// gone. Both know the keys by going through the scripts again.
+// gone. Both know the keys by going through the scripts again. What INCR counts has more than
+// two values, so a mix that has it can be neither compared nor verified.
 //
 // Keys that were looked up are counted as hits and misses. Looking for what is not there
 // is cheaper work, so GETs and CONTAINS that miss fail a run with

@@ -48,7 +48,7 @@ func newKeyframe(r record, websocket bool) *keyframe {
 	if r.valueType == "string" {
 		value += len(`""`)
 	}
-	ops := [kinds]codec.Opcode{codec.OpSet, codec.OpAdd, codec.OpGet, codec.OpRemove, codec.OpContains}
+	ops := [kinds]codec.Opcode{codec.OpSet, codec.OpAdd, codec.OpGet, codec.OpRemove, codec.OpContains, codec.OpIncr}
 	if r.ttl > 0 {
 		ops[Set], ops[Add] = codec.OpSetEx, codec.OpAddEx
 	}
@@ -74,6 +74,11 @@ func newKeyframe(r record, websocket bool) *keyframe {
 		case Contains:
 			answer(4, keyed, false)
 			answer(3, keyed, true)
+		case Incr:
+			// A counter that was filled keeps its length; others are parsed.
+			counted := len(s.head) + len(`2,"`) + r.keySize + len(`":`) + len(`}}`)
+			answer(1, counted+1, false)
+			answer(2, counted+value, false)
 		}
 		k.shapes[kind] = s
 	}
@@ -126,12 +131,17 @@ func (k *keyframe) appendJSON(dst []byte, kind Kind, keys []uint64) []byte {
 		if stores {
 			k.value = k.appendJSONValue(k.value[:0], i)
 			dst = client.AppendPair(dst, k.key, k.value)
+		} else if kind == Incr {
+			dst = client.AppendPair(dst, k.key, one)
 		} else {
 			dst = client.AppendKey(dst, k.key)
 		}
 	}
 	return client.AppendClose(dst, op)
 }
+
+// one is what an INCR adds.
+var one = []byte("1")
 
 func (k *keyframe) appendJSONValue(dst []byte, key uint64) []byte {
 	if k.valueType != "string" {

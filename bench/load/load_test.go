@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,6 +135,62 @@ func TestAgainstServer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCounters: after a run of INCRs the counters have what was added, from what the filling set.
+func TestCounters(t *testing.T) {
+	for name, o := range map[string]load.Options{
+		"new":        {},
+		"filled":     {Fill: true, ValueType: "number", ValueSize: 8},
+		"many":       {Keys: 10, Depth: 16, Fill: true, ValueType: "number", ValueSize: 18},
+		"few":        {Keys: 10, Depth: 16, Space: 10},
+		"websocket":  {Protocol: "websocket", Keys: 10, Depth: 4, Fill: true, ValueType: "number", ValueSize: 8},
+		"new frames": {Protocol: "websocket", Keys: 3, Depth: 4},
+		"repeated":   {Repeat: true, Keys: 10, Depth: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var store *engine.Engine
+			o.Addr, store = serve(t, "127.0.0.1:0")
+			o.Mix, o.Requests = mix(t, "incr"), 3001
+			if o.Space == 0 {
+				o.Space = 1000
+			}
+			r, err := load.Run(watched(t), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Commands != uint64(o.Requests) || r.Hits+r.Misses != 0 {
+				t.Errorf("%d commands, want %d; %d keys hit, %d missed", r.Commands, o.Requests, r.Hits, r.Misses)
+			}
+			added := -int(r.Keys)
+			store.Range(func(key, value []byte) bool {
+				n, err := strconv.Atoi(string(value))
+				if err != nil {
+					t.Errorf("the counter %s is %q", key, value)
+				}
+				if o.Fill {
+					n -= filled(key, o.ValueSize)
+				}
+				added += n
+				return true
+			})
+			if added != 0 {
+				t.Errorf("the counters have %+d of %d added", added, r.Keys)
+			}
+		})
+	}
+}
+
+// filled is the number that a key is filled with: its own, after ones and twos.
+func filled(key []byte, digits int) (n int) {
+	text := fmt.Sprintf("%012s", key[len("key:"):])
+	if text = strings.Repeat("2", 18) + text; digits <= 12 {
+		text = "1" + text[len(text)-digits+1:]
+	} else {
+		text = text[len(text)-digits:]
+	}
+	n, _ = strconv.Atoi(text)
+	return n
 }
 
 // TestMisses: hits and misses are counted, and misses that the run itself did not cause
@@ -517,6 +574,18 @@ func TestRivals(t *testing.T) {
 				o.Fill = true
 				r, err := load.Run(watched(t), o)
 				if err != nil || r.Commands != 2000 || r.Verified == 0 {
+					t.Fatalf("%+v: %v", r, err)
+				}
+			}
+			for _, o := range []load.Options{
+				{Keys: 1, Depth: 16, KeySize: 20}, // new ones
+				{Keys: 10, Depth: 4, Fill: true, ValueType: "number", ValueSize: 8},
+			} {
+				if protocol != "resp" {
+					continue
+				}
+				o.Addr, o.Protocol, o.Requests, o.Space, o.Mix = "unix://"+path, protocol, 2000, 500, mix(t, "incr")
+				if r, err := load.Run(watched(t), o); err != nil || r.Commands != 2000 {
 					t.Fatalf("%+v: %v", r, err)
 				}
 			}

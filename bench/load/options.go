@@ -24,10 +24,11 @@ const (
 	Get
 	Remove
 	Contains
+	Incr // of a counter, by 1
 	kinds
 )
 
-var kindNames = [kinds]string{"set", "add", "get", "rmv", "contains"}
+var kindNames = [kinds]string{"set", "add", "get", "rmv", "contains", "incr"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -97,6 +98,7 @@ const (
 	maxCommand   = 64 << 20
 	maxRepeated  = 1 << 30             // bytes of the commands that are repeated
 	maxTTL       = 30 * 24 * time.Hour // memcached takes more for a date
+	maxCounter   = 18                  // digits of a counter to which much may be added
 )
 
 // Options describe a run. The zero value of a field means its default, where it
@@ -243,6 +245,10 @@ func (o Options) validate() error {
 	fault(!(o.Rate >= 0 && o.Rate <= 1e9), "the rate is %g, want 0 to 1e9 commands a second", o.Rate)
 	fault(o.Protocol == "resp" && o.Mix[Add] > 0, "there is no ADD of several keys in Redis's protocol")
 	fault(o.Protocol == "memcached" && o.Mix[Contains] > 0, "there is no CONTAINS in memcached's protocol")
+	fault(o.Protocol == "memcached" && o.Mix[Incr] > 0, "memcached's INCR makes no counter")
+	fault(o.Mix[Incr] > 0 && o.stores() && (o.ValueType != "number" || o.ValueSize > maxCounter),
+		"values are %ss of %d bytes, and INCR counts: want numbers of at most %d", o.ValueType, o.ValueSize, maxCounter)
+	fault(o.Mix[Incr] > 0 && (o.Verify || o.Compare), "what INCR has counted can't be verified")
 	fault(o.TTL != 0 && (o.TTL < time.Millisecond || o.TTL > maxTTL), "what is stored lives for %s, want 1ms to %s, or 0 for ever", o.TTL, maxTTL)
 	fault(o.TTL > 0 && o.Protocol == "resp" && o.Keys > 1, "MSET, Redis's SET of several keys, takes no time to live")
 	fault(o.TTL%time.Second != 0 && o.Protocol == "memcached", "what is stored lives for %s, which memcached takes in whole seconds", o.TTL)
@@ -255,6 +261,9 @@ func (o Options) validate() error {
 	}
 	return errors.Join(faults...)
 }
+
+// stores reports whether keys get a value that is not counted.
+func (o Options) stores() bool { return o.Fill || o.Mix[Set]+o.Mix[Add] > 0 }
 
 // CheckOptions reports all faults of o in one error, as Run does.
 func CheckOptions(o Options) error { return o.withDefaults().validate() }

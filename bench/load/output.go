@@ -35,7 +35,7 @@ func perSecond(n uint64, d time.Duration) float64 {
 }
 
 // looksUp reports whether the mix has commands that look keys up.
-func (m Mix) looksUp() bool { return m[Set] < 100 }
+func (m Mix) looksUp() bool { return m[Set]+m[Incr] < 100 }
 
 // Name is the run's name in Go's benchmark format: what varies between runs, as key=value
 // pairs. impl is the server that was measured.

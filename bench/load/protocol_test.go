@@ -45,6 +45,10 @@ func TestAnswersInPieces(t *testing.T) {
 		"frames":                   {Options{Protocol: "websocket"}, Set, frames(`{"SET_RSP":{"st":1,"k":"`+a+`"}}`, `{"SET_RSP":{"st":2,"k":"`+b+`"}}`), 2, 0},
 		"frames of three lengths":  {Options{Protocol: "websocket"}, Get, frames(found(a, strings.Repeat("x", 20)), found(a, strings.Repeat("x", 300)), found(a, strings.Repeat("x", 70_000))), 3, 0},
 		"frames and a ping":        {Options{Protocol: "websocket"}, Remove, frames(`{"RMV_RSP":{"st":3,"k":"`+a+`"}}`) + "\x89\x01x" + frames(`{"RMV_RSP":{"st":5,"k":"`+a+`"}}`), 2, 1},
+		"lines, counted":           {Options{}, Incr, `{"INCR_RSP":{"st":1,"` + a + `":1}}` + "\n" + `{"INCR_RSP":{"st":2,"` + b + `":2}}` + "\n", 2, 0},
+		"lines, of one length":     {Options{ValueType: "number", ValueSize: 8}, Incr, `{"INCR_RSP":{"st":2,"` + a + `":10000002}}` + "\n" + `{"INCR_RSP":{"st":2,"` + b + `":10000003}}` + "\n", 2, 0},
+		"frames, counted":          {Options{Protocol: "websocket"}, Incr, frames(`{"INCR_RSP":{"st":1,"`+a+`":1}}`, `{"INCR_RSP":{"st":2,"`+b+`":-1234567890123456789}}`), 2, 0},
+		"sums":                     {Options{Protocol: "resp", Keys: 2}, Incr, ":1\r\n:-2\r\n:1234567890123456789\r\n", 3, 0},
 		"ok":                       {Options{Protocol: "resp"}, Set, "+OK\r\n+OK\r\n", 2, 0},
 		"bulk":                     {Options{Protocol: "resp"}, Get, "$3\r\na\r\n\r\n$-1\r\n$0\r\n\r\n", 3, 1},
 		"array":                    {Options{Protocol: "resp", Keys: 3}, Get, "*3\r\n$1\r\na\r\n$-1\r\n$-1\r\n*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nb\r\n", 2, 2},
@@ -99,6 +103,11 @@ func TestWrongAnswers(t *testing.T) {
 		{"websocket", Set, "\x81\xab\x00\x00\x00\x00" + `{"SET_RSP":{"st":1,"k":"key:000000000001"}}`}, // masked
 		{"websocket", Set, "\xc1\x2b" + `{"SET_RSP":{"st":1,"k":"key:000000000001"}}`},
 		{"websocket", Set, "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00"},
+		{"lines", Incr, `{"INCR_RSP":{"st":9,"k":"key:000000000001"}}` + "\n"},
+		{"lines", Incr, `{"SET_RSP":{"st":1,"k":"key:000000000001"}}` + "\n"},
+		{"resp", Incr, "-ERR value is not an integer or out of range\r\n"},
+		{"resp", Incr, "+OK\r\n"},
+		{"resp", Incr, ":x\r\n"},
 		{"resp", Set, "-OOM command not allowed\r\n"},
 		{"resp", Set, ":1\r\n"},
 		{"resp", Get, "+OK\r\n"},
@@ -135,6 +144,7 @@ func TestCommandsAreDecoded(t *testing.T) {
 		{Add, time.Millisecond, `{"ADDEX":{"ttl":1,"pairs":` + pairs + `}}`},
 		{Get, time.Minute, `{"GET":["key:000000000007","key:000000000008"]}`},
 		{Remove, 0, `{"RMV":["key:000000000007","key:000000000008"]}`},
+		{Incr, time.Minute, `{"INCR":{"key:000000000007":1,"key:000000000008":1}}`},
 	} {
 		kind, want := test.kind, test.want
 		lines := newProtocol(Options{TTL: test.ttl}.withDefaults())
@@ -163,6 +173,25 @@ func TestRivalsCommandsExpire(t *testing.T) {
 		if got := string(p.appendCommand(nil, Set, []uint64{7})); got != want {
 			t.Errorf("%s: %q, want %q", protocol, got, want)
 		}
+	}
+}
+
+// TestRedisCounts: Redis has no INCR of several keys, so a command is several of them, and has
+// as many answers.
+func TestRedisCounts(t *testing.T) {
+	p := newProtocol(Options{Protocol: "resp", Keys: 2}.withDefaults())
+	const want = "*2\r\n$4\r\nINCR\r\n$16\r\nkey:000000000007\r\n*2\r\n$4\r\nINCR\r\n$16\r\nkey:000000000008\r\n"
+	if got := string(p.appendCommand(nil, Incr, []uint64{7, 8})); got != want || p.answers(Incr, 2) != 2 {
+		t.Errorf("%q with %d answers, want %q with 2", got, p.answers(Incr, 2), want)
+	}
+	const answers = ":1\r\n:12\r\n"
+	for cut := range answers {
+		if used, _, err := p.check([]byte(answers[:cut]), Incr, []uint64{7, 8}, nil); used > 0 || err != nil {
+			t.Errorf("%d bytes were used of %q, %v", used, answers[:cut], err)
+		}
+	}
+	if used, _, err := p.check([]byte(answers+":3"), Incr, []uint64{7, 8}, nil); used != len(answers) || err != nil {
+		t.Errorf("%d bytes were used, %v", used, err)
 	}
 }
 
@@ -400,6 +429,12 @@ func TestOptionsAreBounded(t *testing.T) {
 		"memcached ttl":       func(o *Options) { o.Protocol, o.TTL = "memcached", 1500*time.Millisecond },
 		"redis add":           func(o *Options) { o.Protocol, o.Mix = "resp", Mix{Add: 100} },
 		"memcached contains":  func(o *Options) { o.Protocol, o.Mix = "memcached", Mix{Contains: 100} },
+		"memcached incr":      func(o *Options) { o.Protocol, o.Mix = "memcached", Mix{Incr: 100} },
+		"verified incr":       func(o *Options) { o.Mix, o.Verify = Mix{Incr: 100}, true },
+		"compared incr":       func(o *Options) { o.Mix, o.Compare = Mix{Incr: 100}, true },
+		"incr of strings":     func(o *Options) { o.Mix, o.Fill, o.ValueSize = Mix{Incr: 100}, true, 8 },
+		"incr beside strings": func(o *Options) { o.Mix, o.ValueSize = Mix{Incr: 50, Set: 50}, 8 },
+		"incr of long values": func(o *Options) { o.Mix, o.Fill, o.ValueType = Mix{Incr: 100}, true, "number" },
 	} {
 		o := ok
 		change(&o)

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// redis is Redis's protocol, RESP2: SET, MSET, GET, MGET, DEL, EXISTS. A command of several
-// keys is one command and has one answer.
+// redis is Redis's protocol, RESP2: SET, MSET, GET, MGET, DEL, EXISTS, INCR. A command of
+// several keys is one command and has one answer, except that there is no INCR of several: it
+// is as many, sent together.
 type redis struct {
 	record
 	keys     int // in a command
@@ -31,9 +32,21 @@ func (r *redis) open(c net.Conn) error {
 	return err
 }
 
-func (*redis) answers(Kind, int) int { return 1 }
+func (*redis) answers(kind Kind, n int) int {
+	if kind == Incr {
+		return n
+	}
+	return 1
+}
 
 func (r *redis) appendCommand(dst []byte, kind Kind, keys []uint64) []byte {
+	if kind == Incr {
+		for _, key := range keys {
+			dst = append(dst, "*2\r\n$4\r\nINCR\r\n"...)
+			dst = append(r.appendKey(appendLength(dst, r.keySize), key), "\r\n"...)
+		}
+		return dst
+	}
 	name, parts := "", 1+len(keys)
 	switch {
 	case kind == Set && r.ttl > 0: // of one key
@@ -134,6 +147,8 @@ func reply(b []byte, kind Kind, keys int) (size, missing int, err error) {
 			missing += m
 		}
 		return size, missing, nil
+	case kind == Incr && line[0] == ':':
+		return size, 0, nil
 	case (kind == Remove || kind == Contains) && line[0] == ':' && n >= 0 && n <= keys:
 		return size, keys - n, nil
 	}
@@ -157,8 +172,11 @@ func replyNumber(line []byte) (n int, ok bool) {
 
 func (r *redis) check(buf []byte, kind Kind, keys []uint64, accepts []accept) (used, misses int, err error) {
 	if kind != Get {
-		_, used, misses, err = r.consume(buf, kind, 1)
-		return used, misses, err
+		n, used, misses, err := r.consume(buf, kind, r.answers(kind, len(keys)))
+		if err != nil || n < r.answers(kind, len(keys)) {
+			return 0, 0, err
+		}
+		return used, misses, nil
 	}
 	if len(keys) > 1 {
 		line, size := crlf(buf)

@@ -23,7 +23,7 @@ type Tally struct {
 	Commands   uint64 // that were answered
 	Unanswered uint64 // that were planned, and that the server did not get to
 
-	// Keys that were looked up: SET looks none up. A hit is a key that was there,
+	// Keys that were looked up: SET and INCR look none up. A hit is a key that was there,
 	// and a miss one that was not; for ADD, which wants none, the other way round.
 	Hits, Misses uint64
 }

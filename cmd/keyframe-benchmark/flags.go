@@ -40,7 +40,7 @@ type test struct {
 
 // testNames are what --tests takes: the commands of a mix, and redis-benchmark's SET of
 // ten keys.
-var testNames = []string{"set", "mset", "add", "get", "rmv", "contains"}
+var testNames = []string{"set", "mset", "add", "get", "rmv", "contains", "incr"}
 
 const msetKeys = 10
 
@@ -78,7 +78,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	port := fs.StringP("port", "p", "", "its `port` (1987; with --resp 6379, with --memcached 11211)")
 	fs.StringVarP(&o.Addr, "addr", "a", "", "`address` of the server, instead of the two: host:port or unix:///path")
 	websocket := fs.Bool("websocket", false, "one command a WebSocket message, instead of one a line")
-	resp := fs.Bool("resp", false, "the server speaks Redis's protocol (SET, MSET, GET, MGET, DEL, EXISTS)")
+	resp := fs.Bool("resp", false, "the server speaks Redis's protocol (SET, MSET, GET, MGET, DEL, EXISTS, INCR)")
 	memcached := fs.Bool("memcached", false, "the server speaks memcached's text protocol (set, add, get, delete)")
 	fs.IntVarP(&o.Conns, "connections", "c", load.DefaultConns, "connections")
 	fs.IntVar(&o.Threads, "threads", 1, "threads that drive them")
@@ -89,7 +89,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.StringVar(&o.Dist, "distribution", "uniform", "which keys: "+strings.Join(bench.Distributions, ", "))
 	fs.IntVarP(&o.ValueSize, "value-size", "d", load.DefaultValueSize, "bytes of a value")
 	fs.StringVar(&o.ValueType, "value-type", "string", strings.Join(load.ValueTypes, ", "))
-	mix := fs.StringP("mix", "m", "set", "commands and their shares in percent, such as get=95,set=5 (set, add, get, rmv, contains)")
+	mix := fs.StringP("mix", "m", "set", "commands and their shares in percent, such as get=95,set=5 (set, add, get, rmv, contains, incr)")
 	tests := fs.StringP("tests", "t", "", "instead of a mix, some tests one after the other, such as set,get ("+strings.Join(testNames, ", ")+"; mset: SETs of 10 keys)")
 	fs.DurationVar(&o.TTL, "ttl", 0, "how long what set, add and --fill store lives: SETEX, ADDEX, with --resp SET PX (0: for ever)")
 	fs.Uint64Var(&o.Seed, "seed", 1, "of the random keys and commands")
@@ -99,7 +99,7 @@ func parseFlags(args []string, stdout io.Writer) (*config, error) {
 	fs.DurationVarP(&o.WarmUp, "warm-up", "w", time.Second, "how long to run before measuring")
 	fs.Float64Var(&o.Rate, "rate", 0, "open loop: commands a second, planned (0: closed loop)")
 	fs.BoolVar(&o.Fill, "fill", false, "set every key of the space first")
-	fs.BoolVar(&o.Verify, "verify", false, "compare keys and values of every answer, and afterwards what each key that was written or removed has come to; fail when GET or CONTAINS misses a key, unless rmv is in the mix")
+	fs.BoolVar(&o.Verify, "verify", false, "compare keys and values of every answer, and afterwards what each key that was written or removed has come to; fail when GET or CONTAINS misses a key, unless rmv is in the mix; not for a mix with incr")
 	fs.BoolVar(&o.AllowMisses, "allow-misses", false, "with --verify: GET and CONTAINS may miss keys that neither --fill nor this run has set")
 	fs.BoolVar(&o.Repeat, "repeat", false, "send some commands again and again instead of drawing keys: cheaper, for a server to which keys are all the same")
 	fs.StringVar(&o.Password, "password", "", "for AUTH, with --resp")

@@ -96,6 +96,8 @@ func TestExitStatus(t *testing.T) {
 		{"-t set --mix get", exitUsage, "exclude each other"},
 		{"-t set,get --timeline x", exitUsage, "of one test"},
 		{"-t contains --memcached", exitUsage, "no CONTAINS"},
+		{"--mix incr --fill", exitUsage, "INCR counts"},
+		{"--mix incr --verify", exitUsage, "can't be verified"},
 		{"--version", exitOK, ""},
 	} {
 		var out, errs bytes.Buffer
