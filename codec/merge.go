@@ -52,6 +52,8 @@ func appended(dst, old []byte, oldForm Form, arg []byte, argForm Form) (value []
 	switch {
 	case oldKind != argKind:
 		return dst, 0, StatusTypeInvalid
+	case !IsText(old, oldForm):
+		return dst, 0, StatusTypeInvalid // it is no string of JSON's
 	case oldForm == FormBytes && argForm == FormJSON && loneSurrogate(arg, 1, len(arg)-1) >= 0:
 		return dst, 0, StatusTypeInvalid // as bytes, it has no text
 	case oldKind == '"':

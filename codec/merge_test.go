@@ -70,7 +70,7 @@ func TestAppend(t *testing.T) {
 		old, arg, want string
 		st             codec.Status
 	}{
-		{"a\"\xff", `"b"`, "a\"\xffb", codec.StatusKeyUpdated}, {"a\n", `"\u0062\""`, "a\nb\"", codec.StatusKeyUpdated}, {"a\n", `"\ud800"`, "", codec.StatusTypeInvalid}, {"a\xff", `"\ud83d\ude00"`, "a\xff😀", codec.StatusKeyUpdated}, {"", `[1]`, "", codec.StatusTypeInvalid},
+		{"a\"\xff", `"b"`, "", codec.StatusTypeInvalid}, {"a\"é", `"b"`, "a\"éb", codec.StatusKeyUpdated}, {"a\n", `"\u0062\""`, "a\nb\"", codec.StatusKeyUpdated}, {"a\n", `"\ud800"`, "", codec.StatusTypeInvalid}, {"a", `"\ud83d\ude00"`, "a😀", codec.StatusKeyUpdated}, {"", `[1]`, "", codec.StatusTypeInvalid},
 	} {
 		value, form := kept(c.arg)
 		got, gotForm, st := codec.Merge(nil, []byte(c.old), codec.FormBytes, true, value, form)
