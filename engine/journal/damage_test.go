@@ -282,7 +282,7 @@ func TestSnapshotNeeds(t *testing.T) {
 	lane := o.NewLane(func(uint64, error) {})
 	o.source = writesMeanwhile{o.store, func() {
 		lane.Begin()
-		o.store.set(lane.Records(), Change{Key: []byte("meanwhile")})
+		o.store.set(lane.Records(), Change{Key: []byte("meanwhile"), Value: make([]byte, 400)})
 		lane.End()
 	}}
 	if _, err := o.Snapshot(false); err != nil {
@@ -298,6 +298,38 @@ func TestSnapshotNeeds(t *testing.T) {
 	}
 	if got, _, err := recovered(fs.copyOf(), 2, Options{}); err != nil || len(got) != 1 {
 		t.Errorf("with it: %d keys, %v", len(got), err)
+	}
+
+	// A server that has truncated there is killed, at once or when it has logged something,
+	// and the next one starts as any does.
+	for _, writes := range []int{0, 3} {
+		fs := cut.copyOf()
+		fs.boot = 2
+		opts := small(No)
+		opts.Truncate = true
+		o := open(t, fs, 2, opts)
+		if o.report.Cut == nil {
+			t.Error("nothing is truncated")
+		}
+		h := newHeld(o)
+		for i := range writes {
+			if _, err := h.set(o, fmt.Sprint("key", i), "value"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.Maintain()
+		want := o.store.content()
+		fs = fs.copyOf()
+		fs.boot = 2
+		o, err := tryOpen(fs, 2, small(No))
+		if err != nil {
+			t.Errorf("after a truncation and %d writes: %v", writes, err)
+			continue
+		}
+		if !maps.Equal(o.store.content(), want) || o.report.Cut != nil {
+			t.Errorf("after a truncation and %d writes: %d keys, want %d, cut %v", writes, len(o.store.content()), len(want), o.report.Cut)
+		}
+		_ = o.Close()
 	}
 }
 

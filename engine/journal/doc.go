@@ -157,7 +157,8 @@
 // follows, it is a torn tail or damage. It is damage if what follows says that the place was
 // on disk before (synced), or if the machine has not been started since: without a power
 // cut nothing is written out of order. It is also damage if a snapshot needs what is
-// missing, or a later run has begun after it. Otherwise the power was cut, and has taken
+// missing, unless a run that was begun since has judged that already; or if a later run has
+// begun after it. Otherwise the power was cut, and has taken
 // some of what was not synced: the log is cut there, and what follows goes with it. A torn
 // tail is cut and reported. Damage is an error that names the place and says how much
 // follows; Options.Truncate cuts there all the same.

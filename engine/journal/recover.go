@@ -246,6 +246,9 @@ func (r *recovery) segments(list []segmentFile, o *order, out *applier, from *sn
 		if i == 0 || s.run != list[i-1].run {
 			out.settle()
 		}
+		if i > 0 && s.run != list[i-1].run {
+			needs = 0 // whoever began this run has judged where the one before it ends
+		}
 		switch {
 		case i > 0 && s.run == list[i-1].run:
 		case i == 0 && from != nil:
