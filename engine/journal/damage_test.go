@@ -376,6 +376,46 @@ func TestOfOtherPlaces(t *testing.T) {
 	}
 }
 
+// large is a file that is longer than what is in it, and knows the longest read of it.
+type large struct {
+	File
+	longest int
+}
+
+func (l *large) Size() (int64, error) { return 4 << 30, nil }
+
+func (l *large) ReadAt(p []byte, at int64) (int, error) {
+	l.longest = max(l.longest, len(p))
+	return l.File.ReadAt(p[:min(len(p), 1<<20)], at)
+}
+
+// TestBlockLength: a block that is longer than any can be is not read, nor is there memory
+// for it: one bit of its length is enough for that. One that can be is.
+func TestBlockLength(t *testing.T) {
+	header := (&snapshotHeader{run: 1, segment: 1, seqs: []uint64{0}}).append(nil)
+	for _, bit := range []int{17, 29, 31} {
+		block := appendSnapshotKey(make([]byte, blockHeaderBytes), &Change{Key: []byte("key")})
+		sealBlock(block, blockKeys, 0)
+		le.PutUint32(block[4:], le.Uint32(block[4:])^1<<bit)
+		fs := newMemFS()
+		fs.files[snapshotName(1)] = &memFile{data: append(header[:len(header):len(header)], block...)}
+		r, err := openSnapshot(fs, snapshotName(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &large{File: r.f}
+		r.f = f
+		r.size, _ = f.Size()
+		var damage *DamageError
+		if err := r.eachBlock(nil, func([]byte, int64) error { return nil }); !errors.As(err, &damage) {
+			t.Errorf("bit %d: %v", bit, err)
+		}
+		if read := f.longest > 1<<bit; read != (bit == 17) {
+			t.Errorf("bit %d: %d bytes are read at once", bit, f.longest)
+		}
+	}
+}
+
 // TestNewerFormat: what a later version has written is left alone.
 func TestNewerFormat(t *testing.T) {
 	l := logGroups(t, 2)

@@ -110,7 +110,7 @@
 // and then blocks:
 //
 //	 0  4  CRC-32C of what follows
-//	 4  4  bytes of the body
+//	 4  4  bytes of the body: less than 64 KiB without its last key
 //	 8  4  0 keys, 1 end
 //	12  4  number of the block, from 0
 //	16     body

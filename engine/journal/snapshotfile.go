@@ -18,6 +18,9 @@ const (
 	// blockBytes is where a block of a snapshot ends, and so the least that a sum is for, and
 	// about what a write is for. Not yet measured beside others.
 	blockBytes = 64 << 10
+	// mostBlockBytes is what the body of one comes to at most: one more key, as long as they
+	// get, when it has almost come to its end.
+	mostBlockBytes = blockBytes + snapshotKeyBytes + 8 + MaxKeyBytes + MaxValueBytes
 	// mostGathered is where it ends to be gathered when there was time for more.
 	mostGathered = 1 << 20
 	// writeUnit is what positions and lengths of writes are multiples of, except for the last
@@ -274,7 +277,7 @@ func (r *snapshotReader) eachBlock(spare <-chan []byte, take func(block []byte, 
 			return err
 		}
 		n := int64(le.Uint32(head[4:]))
-		if n > r.size-at-blockHeaderBytes {
+		if n > min(mostBlockBytes, r.size-at-blockHeaderBytes) { // its sum is not looked at yet
 			return r.damage(at, "a block of a snapshot is damaged")
 		}
 		var b []byte
