@@ -91,7 +91,8 @@
 // The next segment is made ready ahead: of its full size, with zeros where each write is
 // synced, since a sync of what was only allocated takes 320 µs and not 129. A file whose
 // header isn't that of its name, and that has no groups, is such a spare. When none can be made, writes are refused
-// before this segment is full; see Refuses.
+// before this segment is full; see Refuses. A segment that has been left is synced, in every
+// mode, and closed.
 //
 // # Snapshots
 //

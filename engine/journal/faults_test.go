@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // held is a lane that knows what has been released.
@@ -258,6 +259,51 @@ func TestFails(t *testing.T) {
 			if tries != 1 {
 				t.Errorf("%s, %s: it was tried %d times", fault, mode, tries)
 			}
+		}
+	}
+}
+
+// TestNoSnapshot: however long there is no snapshot, only the segments that are written stay
+// open, in every mode; and with No, too, a sync of those that are left that fails is the end.
+func TestNoSnapshot(t *testing.T) {
+	for _, mode := range []Mode{EverySec, Always, No} {
+		fs := newMemFS()
+		opts := small(mode)
+		opts.Manual, opts.SnapshotBytes = false, 1<<40
+		o := open(t, fs, 2, opts)
+		h := newHeld(o)
+		until := func(what string, is func() bool) {
+			t.Helper()
+			for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(100 * time.Microsecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%s: not %s in a minute: %+v, %d files are open", mode, what, o.Stats(), fs.numOpen())
+				}
+			}
+		}
+		grow := func() {
+			if _, err := h.set(o, "key", strings.Repeat("v", 500)); err != nil && o.Err() == nil {
+				t.Fatal(err)
+			}
+		}
+		until("20 segments", func() bool { grow(); return o.Stats().Segments >= 20 })
+		until("closed", func() bool { return fs.numOpen() <= 2 })
+		if mode != No {
+			continue
+		}
+		until("known to be on disk", func() bool {
+			o.writer.Lock()
+			defer o.writer.Unlock()
+			return o.synced.Load() == o.current.begin
+		})
+		fs.fail(func(op, _ string) error {
+			if op == "sync" {
+				return syscall.EIO
+			}
+			return nil
+		})
+		until("failed", func() bool { grow(); return o.Err() != nil })
+		if err := o.Err(); !errors.Is(err, syscall.EIO) {
+			t.Error(err)
 		}
 	}
 }

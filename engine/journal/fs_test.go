@@ -16,6 +16,7 @@ type memFS struct {
 	mu     sync.Mutex
 	files  map[string]*memFile
 	locked bool
+	open   int // files
 	boot   uint64
 	// before is called before each operation, which fails with what it returns.
 	before func(op, name string) error
@@ -51,6 +52,13 @@ func (fs *memFS) names() []string {
 	return slices.Sorted(maps.Keys(fs.files))
 }
 
+// numOpen returns how many files are open.
+func (fs *memFS) numOpen() int {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.open
+}
+
 func (fs *memFS) do(op, name string) error {
 	fs.mu.Lock()
 	before := fs.before
@@ -75,6 +83,7 @@ func (fs *memFS) Create(name string) (File, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	fs.files[name] = &memFile{}
+	fs.open++
 	return &memHandle{fs, name, fs.files[name]}, nil
 }
 
@@ -88,6 +97,7 @@ func (fs *memFS) Open(name string) (File, error) {
 	if f == nil {
 		return nil, fmt.Errorf("%s: %w", name, os.ErrNotExist)
 	}
+	fs.open++
 	return &memHandle{fs, name, f}, nil
 }
 
@@ -209,7 +219,13 @@ func (h *memHandle) Reserve(size int64, _ bool) error {
 
 func (h *memHandle) StartSync(_, _ int64) error { return h.fs.do("startsync", h.name) }
 func (h *memHandle) Sync() error                { return h.fs.do("sync", h.name) }
-func (h *memHandle) Close() error               { return nil }
+
+func (h *memHandle) Close() error {
+	h.fs.mu.Lock()
+	defer h.fs.mu.Unlock()
+	h.fs.open--
+	return nil
+}
 
 // store is a plain store with the engine's numbering, as a journal's source and sink: a map
 // a shard, and the lock of each.

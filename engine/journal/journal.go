@@ -16,7 +16,7 @@ type Mode uint8
 const (
 	EverySec Mode = iota // each second, in the background: a power cut takes a second at most
 	Always               // before it is acknowledged: a power cut takes nothing
-	No                   // when the system likes
+	No                   // when the system likes, or when the segment is left
 )
 
 var modeNames = [...]string{"everysec", "always", "no"}
@@ -149,7 +149,7 @@ type Journal struct {
 	snapshots snapshots
 	counts    counts
 
-	wake       chan struct{} // the syncer of Always
+	wake       chan struct{} // the syncer of Always, or of No
 	wakeKeeper chan struct{}
 	quit       chan struct{}
 	background sync.WaitGroup
@@ -240,6 +240,8 @@ func (j *Journal) Start(source Source) error {
 		j.background.Go(j.syncAlways)
 	case EverySec:
 		j.background.Go(j.syncEverySec)
+	case No:
+		j.background.Go(j.syncLeft)
 	}
 	return nil
 }

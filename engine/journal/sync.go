@@ -31,18 +31,27 @@ func (j *Journal) Sync() error {
 	if position != j.synced.Load() || len(retired) > 0 {
 		defer j.addProcessor()()
 		began := time.Now()
-		for _, s := range append(retired, current) {
-			if err := j.syncSegment(s); err != nil {
-				return j.fail("sync", err)
-			}
-			if s != current {
-				_ = s.f.Close() // it is on disk
-			}
+		if err := j.syncRetired(retired); err != nil {
+			return err
+		}
+		if err := j.syncSegment(current); err != nil {
+			return j.fail("sync", err)
 		}
 		j.counts.countSync(time.Since(began))
 	}
 	j.synced.Store(position)
 	j.syncedGroup.Store(group)
+	return nil
+}
+
+// syncRetired has segments that have been left on disk, and closes them.
+func (j *Journal) syncRetired(retired []*segment) error {
+	for _, s := range retired {
+		if err := j.syncSegment(s); err != nil {
+			return j.fail("sync", err)
+		}
+		_ = s.f.Close() // it is on disk
+	}
 	return nil
 }
 
@@ -92,6 +101,40 @@ func (j *Journal) syncEverySec() {
 		}
 		last = time.Now()
 		_ = j.Sync() // an error is the journal's end, and said there
+	}
+}
+
+// syncLeft syncs what No has left: each segment that is gone on from. The system would have
+// written most of it by then; and no file stays open for it, however long there is no snapshot.
+func (j *Journal) syncLeft() {
+	for {
+		select {
+		case <-j.quit:
+			return
+		case <-j.wake:
+			j.tidy()
+		}
+	}
+}
+
+// tidy syncs the segments that have been left, and closes them.
+func (j *Journal) tidy() {
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
+	if j.Err() != nil {
+		return
+	}
+	j.writer.Lock()
+	retired, begin := j.retired, j.current.begin
+	j.retired = nil
+	j.writer.Unlock()
+	if len(retired) == 0 {
+		return
+	}
+	began := time.Now()
+	if j.syncRetired(retired) == nil { // an error is the journal's end, and said there
+		j.counts.countSync(time.Since(began))
+		j.synced.Store(max(begin, j.synced.Load())) // current goes on where the last of them ends
 	}
 }
 

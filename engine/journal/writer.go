@@ -16,10 +16,10 @@ type writer struct {
 	taken []*Lane // scratch
 
 	run      uint64
-	current  *segment // nil before Start
-	position uint64   // where the log ends
-	started  int64    // how much of current has been begun to be synced
-	retired  []*segment
+	current  *segment       // nil before Start
+	position uint64         // where the log ends
+	started  int64          // how much of current has been begun to be synced
+	retired  []*segment     // left, and not synced yet: they are open
 	older    []olderSegment // those before current that the log still has
 	unused   []string       // files that nothing has needed since before this run
 	cut      []string       // files to be removed when the run has begun
@@ -207,6 +207,9 @@ func (j *Journal) goOnLocked(previous uint64, shards int) error {
 	if w.current != nil {
 		w.retired = append(w.retired, w.current)
 		w.older = append(w.older, olderSegment{w.current.number, max(w.current.size, w.current.end)})
+		if j.opts.Mode == No {
+			wakeUp(j.wake)
+		}
 	}
 	w.current, w.next, w.started = s, nil, 0
 	wakeUp(j.wakeKeeper)
