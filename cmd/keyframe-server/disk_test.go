@@ -459,6 +459,23 @@ func TestFullDisk(t *testing.T) {
 	if got, err := s.ask(`{"CLEAR":{}}`); err != nil || !strings.Contains(got, `"s":15`) {
 		t.Errorf("CLEAR on a full disk: %s, %v", got, err)
 	}
+	// It is stopped, started, killed and started while the disk is full.
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		s.Close()
+		_ = p.Process.Signal(signal)
+		_ = p.Wait()
+		fill() // what the stop has given back
+		p = startOn(t, filepath.Join(dir, "data"))
+		if s, err = dial(p.addr); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.ask(`{"CONTAINS":["number-0"]}`); err != nil || got != `{"CONTAINS_RSP":{"st":4,"k":"number-0"}}` {
+			t.Errorf("a read after a start on a full disk: %s, %v", got, err)
+		}
+		if got, err := s.ask(`{"SET":{"without-room":1}}`); err != nil || !strings.Contains(got, `"st":15`) {
+			t.Errorf("SET after a start on a full disk: %s, %v", got, err)
+		}
+	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}

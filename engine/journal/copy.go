@@ -18,7 +18,7 @@ import (
 // between two snapshots.
 const copyTries = 5
 
-// copyPieceBytes is what is read of a snapshot at once. Not yet measured.
+// copyPieceBytes is what is read of a file at once. Not yet measured.
 const copyPieceBytes = 1 << 20
 
 var (
@@ -225,7 +225,7 @@ func (c *copier) tryWrite(name string, from io.ReaderAt, size int64) error {
 		return err
 	}
 	c.made = append(c.made, name+temporary)
-	err = copyBytes(f, from, size)
+	err = copyBytes(f, from, 0, size)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -239,10 +239,11 @@ func (c *copier) tryWrite(name string, from io.ReaderAt, size int64) error {
 	return nil
 }
 
-func copyBytes(to io.WriterAt, from io.ReaderAt, size int64) error {
-	piece := make([]byte, min(copyPieceBytes, size))
-	for at := int64(0); at < size; at += int64(len(piece)) {
-		piece = piece[:min(copyPieceBytes, size-at)]
+// copyBytes copies what is between two places.
+func copyBytes(to io.WriterAt, from io.ReaderAt, at, end int64) error {
+	piece := make([]byte, max(0, min(copyPieceBytes, end-at)))
+	for ; at < end; at += int64(len(piece)) {
+		piece = piece[:min(copyPieceBytes, end-at)]
 		if n, err := from.ReadAt(piece, at); n < len(piece) {
 			return err
 		}

@@ -168,12 +168,15 @@
 // past it, so that power may take it and leave them. Their positions say where the segment
 // begins. Only the first segment of a run is synced before its second group.
 //
-// A cut changes nothing: the segment of the next run says where the log goes on from.
+// A cut changes nothing: the segment of the next run says where the log goes on from. It also
+// says that what is before it is on disk. So that is synced, and what nothing has said that of
+// is first written once more, in its place: it may have been read from the system's cache, and
+// have been dropped by a sync that failed, of which the next sync knows nothing.
 //
 // # Failure
 //
 // A short write, or no room: the log's end stays where it was, the group is kept and tried
-// again, and writes are refused meanwhile. Any other fault of a write, and any of a sync, is
-// the end of the journal: it is never tried again, since the system may have dropped what
-// it could not write. See Failed.
+// again, and writes are refused meanwhile. They are, too, while there is no room for a run to
+// begin. Any other fault of a write, and any of a sync, is the end of the journal: it is never
+// tried again, since the system may have dropped what it could not write. See Failed.
 package journal

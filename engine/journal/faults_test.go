@@ -214,6 +214,135 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestStartWithoutRoom starts on a disk that has no room for a segment, whichever operation
+// finds that out: what is there is read, writes are refused, a stop loses nothing, and all
+// goes on when there is room.
+func TestStartWithoutRoom(t *testing.T) {
+	for _, mode := range []Mode{EverySec, Always, No} {
+		fs := newMemFS()
+		full := func(fault string, after int) {
+			fs.fail(func(op, name string) error {
+				if op == fault && strings.HasPrefix(name, segmentPrefix) {
+					if after--; after < 0 {
+						return syscall.ENOSPC
+					}
+				}
+				return nil
+			})
+		}
+		// The first server goes until it has no spare segment any more.
+		o := open(t, fs, 2, small(mode))
+		full("create", 0)
+		h := newHeld(o)
+		for i, refused := 0, false; !refused; i++ {
+			if _, err := h.set(o, fmt.Sprint("key", i), "value"); err != nil || i > 1000 {
+				t.Fatalf("%s, write %d: %v", mode, i, err)
+			}
+			o.Maintain()
+			_, refused = o.Refuses()
+		}
+		want := o.store.content()
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, fault := range []struct {
+			op    string
+			after int
+		}{{"create", 0}, {"reserve", 0}, {"write", 0}, {"write", 1}, {"write", 2}, {"write", 3}} {
+			if fault.op == "create" {
+				fs.fail(nil)
+				for _, name := range fs.names() { // no spare
+					if n, _ := numberOf(name, segmentPrefix); n > o.last {
+						_ = fs.Remove(name)
+					}
+				}
+			}
+			what := fmt.Sprintf("%s, %s %d", mode, fault.op, fault.after)
+			full(fault.op, fault.after)
+			o, err := tryOpen(fs, 4, small(mode))
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if got := o.store.content(); !maps.Equal(got, want) {
+				t.Fatalf("%s: %d keys, want %d, or others", what, len(got), len(want))
+			}
+			_, refuses := o.Refuses()
+			if begun := o.current != nil; refuses == begun || begun && fault.op != "write" {
+				t.Fatalf("%s: refused: %t, begun: %t", what, refuses, begun)
+			}
+			h := newHeld(o)
+			o.Maintain()
+			if at := o.Position(); h.upTo() < at {
+				if upTo, err := h.Done(at); upTo < at || err != nil {
+					t.Fatalf("%s: a read waits, %v", what, err)
+				}
+			}
+			if o.current == nil {
+				if _, err := o.Snapshot(false); !isFull(err) {
+					t.Errorf("%s: a snapshot: %v", what, err)
+				}
+			}
+			if fault.after%2 == 1 { // a stop without room, too
+				if err := o.Close(); err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				if o, err = tryOpen(fs, 4, small(mode)); err != nil {
+					t.Fatalf("%s, once more: %v", what, err)
+				}
+				h = newHeld(o)
+			}
+			// A write that has been admitted all the same is held.
+			position, err := h.set(o, "late", what)
+			if err != nil || o.current == nil && h.upTo() >= position {
+				t.Fatalf("%s: released up to %d of %d, %v", what, h.upTo(), position, err)
+			}
+			fs.fail(nil)
+			o.Maintain()
+			o.Maintain()
+			if why, refuses := o.Refuses(); refuses || h.upTo() < position {
+				t.Fatalf("%s: with room: released up to %d of %d, refused: %s", what, h.upTo(), position, why)
+			}
+			want = o.store.content()
+			if err := o.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got, report, err := recovered(fs, 1, Options{}); err != nil || report.Cut != nil || !maps.Equal(got, want) {
+				t.Fatalf("%s, afterwards: %d keys, want %d: %v, %v", what, len(got), len(want), report.Cut, err)
+			}
+		}
+	}
+}
+
+// TestSpareStays: a server that has stopped leaves its spare segment to the next one, which
+// need not find room for another.
+func TestSpareStays(t *testing.T) {
+	fs := newMemFS()
+	for run := range 3 {
+		o := open(t, fs, 2, small(EverySec))
+		if _, refuses := o.Refuses(); refuses {
+			t.Fatalf("run %d: writes are refused", run)
+		}
+		fs.fail(nil)
+		h := newHeld(o)
+		if _, err := h.set(o, fmt.Sprint("key", run), "value"); err != nil {
+			t.Fatal(err)
+		}
+		o.Maintain()
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+		fs.fail(func(op, name string) error {
+			if op == "create" {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+	}
+	if got, _, err := recovered(fs, 2, Options{}); err != nil || len(got) != 3 {
+		t.Errorf("%d keys, %v", len(got), err)
+	}
+}
+
 // TestFails: a write or a sync that fails is the end: nothing that waits is released, and
 // nothing is tried again.
 func TestFails(t *testing.T) {
@@ -304,6 +433,100 @@ func TestNoSnapshot(t *testing.T) {
 		until("failed", func() bool { grow(); return o.Err() != nil })
 		if err := o.Err(); !errors.Is(err, syscall.EIO) {
 			t.Error(err)
+		}
+	}
+}
+
+// TestDropped: what a failed sync has dropped is read from the system's cache by the next
+// server. That has it on disk before it says so: a power cut, later, leaves no hole.
+func TestDropped(t *testing.T) {
+	for _, mode := range []Mode{EverySec, Always, No} {
+		for n := range 30 {
+			fs := newMemFS()
+			opts := small(mode)
+			o := open(t, fs, 2, opts)
+			h := newHeld(o)
+			write := func(key string, length int) {
+				t.Helper()
+				if _, err := h.set(o, key, strings.Repeat("v", length)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range n {
+				write(fmt.Sprint("key", i), 100)
+				if i%7 == 0 {
+					o.Maintain()
+				}
+			}
+			o.keepUp()
+			write("dropped", 50)
+			if n == 10 {
+				write("dropped, and long", 5*copyPieceBytes/2)
+			}
+			fs.fail(func(op, name string) error {
+				if op == "sync" && (n%2 == 0 || name == segmentName(o.current.number)) {
+					return syscall.EIO
+				}
+				return nil
+			})
+			o.writeAndSync()
+			if o.Err() == nil {
+				t.Fatal("it has not failed")
+			}
+			_ = o.Close()
+			fs.fail(nil)
+			o, err := tryOpen(fs, 2, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h = newHeld(o)
+			write("after", 50)
+			o.Maintain()
+			want := o.store.content()
+			got, report, err := recovered(fs.powerCut(), 2, Options{})
+			if err != nil || report.Cut != nil || !maps.Equal(got, want) {
+				t.Fatalf("%s, after %d writes: %d keys, want %d: %v, %v", mode, n, len(got), len(want), report.Cut, err)
+			}
+			_ = o.Close()
+		}
+	}
+}
+
+// TestWritesNothingAgain: what is known to be on disk is not written once more.
+func TestWritesNothingAgain(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		fs := newMemFS()
+		o := open(t, fs, 2, small(Always))
+		h := newHeld(o)
+		for i := range 100 {
+			if _, err := h.set(o, fmt.Sprint("key", i), strings.Repeat("v", 100)); err != nil {
+				t.Fatal(err)
+			}
+			o.Maintain()
+		}
+		last := o.current.number
+		if clean {
+			if _, err := o.Snapshot(false); err != nil {
+				t.Fatal(err)
+			}
+			last = o.current.number
+		}
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again := 0
+		fs.fail(func(op, name string) error {
+			if number, ok := numberOf(name, segmentPrefix); ok && op == "write" && number <= last {
+				again++
+				if number != last {
+					t.Errorf("%s is written again, stopped clean: %t", name, clean)
+				}
+			}
+			return nil
+		})
+		o = open(t, fs, 2, small(Always))
+		if again != 1 { // the last group, or the last header
+			t.Errorf("%d pieces are written again", again)
 		}
 	}
 }

@@ -25,9 +25,29 @@ type memFS struct {
 	short func(name string, n int) int
 }
 
+// memFile has what was written as the system's cache has it, and what of it is on disk. What
+// was being synced when that failed is in the cache only, and no later sync changes that.
 type memFile struct {
-	mu   sync.Mutex
-	data []byte
+	mu    sync.Mutex
+	data  []byte
+	disk  []byte
+	dirty [][2]int // from, to
+}
+
+// sync has what is dirty on disk, or drops it.
+func (f *memFile) sync(fault error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.dirty {
+		if grow := d[1] - len(f.disk); fault == nil && grow > 0 {
+			f.disk = append(f.disk, make([]byte, grow)...)
+		}
+		if fault == nil {
+			copy(f.disk[d[0]:d[1]], f.data[d[0]:])
+		}
+	}
+	f.dirty = nil
+	return fault
 }
 
 func newMemFS() *memFS { return &memFS{files: make(map[string]*memFile), boot: 1} }
@@ -42,6 +62,17 @@ func (fs *memFS) copyOf() *memFS {
 		f.mu.Lock()
 		to.files[name] = &memFile{data: slices.Clone(f.data)}
 		f.mu.Unlock()
+	}
+	return to
+}
+
+// powerCut is the directory with what is on disk, and all names.
+func (fs *memFS) powerCut() *memFS {
+	to := fs.copyOf()
+	to.boot++
+	for name, f := range fs.files {
+		clear(to.files[name].data)
+		copy(to.files[name].data, f.disk)
 	}
 	return to
 }
@@ -193,6 +224,7 @@ func (h *memHandle) WriteAt(p []byte, at int64) (int, error) {
 		h.f.data = append(h.f.data, make([]byte, grow)...)
 	}
 	copy(h.f.data[at:], p[:n])
+	h.f.dirty = append(h.f.dirty, [2]int{int(at), int(at) + n})
 	if n < len(p) {
 		return n, io.ErrShortWrite
 	}
@@ -218,7 +250,7 @@ func (h *memHandle) Reserve(size int64, _ bool) error {
 }
 
 func (h *memHandle) StartSync(_, _ int64) error { return h.fs.do("startsync", h.name) }
-func (h *memHandle) Sync() error                { return h.fs.do("sync", h.name) }
+func (h *memHandle) Sync() error                { return h.f.sync(h.fs.do("sync", h.name)) }
 
 func (h *memHandle) Close() error {
 	h.fs.mu.Lock()

@@ -224,10 +224,22 @@ func (j *Journal) Recover(sink Sink) (Report, error) {
 	return r.report, err
 }
 
-// Start begins a run: source's effects, from the next one on, can be logged.
+// Start begins a run: source's effects, from the next one on, can be logged. If there is no
+// room for that on the disk, it is no error: writes are refused until there is.
 func (j *Journal) Start(source Source) error {
 	j.source = source
-	if err := j.begin(); err != nil {
+	w := &j.writer
+	w.making.Lock()
+	w.had = source.Sequences(nil)
+	err := j.begin()
+	w.making.Unlock()
+	switch {
+	case isFull(err):
+		j.log(true, "no room for the journal: writes are refused until there is", "error", err)
+		w.Lock()
+		j.updateRefusingLocked()
+		w.Unlock()
+	case err != nil:
 		return err
 	}
 	if j.opts.Manual {
@@ -491,8 +503,8 @@ func (j *Journal) Close() error {
 			err = j.Sync()
 		}
 		j.notify()
-		err = errors.Join(err, j.closeFiles())
 	}
+	err = errors.Join(err, j.closeFiles())
 	j.failure.CompareAndSwap(nil, &ErrClosed)
 	return errors.Join(err, j.unlock.Close())
 }

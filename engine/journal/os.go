@@ -95,16 +95,13 @@ func (d osDir) Lock(readOnly bool) (io.Closer, error) {
 	if readOnly {
 		return f, nil
 	}
-	if err := errors.Join(f.Truncate(0), writeAll(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
+	// In place first: what is truncated away may be the last room on the disk.
+	n, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	if err = errors.Join(err, f.Truncate(int64(n))); err != nil && !isFull(err) { // without room the message has no number
 		_ = f.Close()
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	return f, nil
-}
-
-func writeAll(f *os.File, text string) error {
-	_, err := f.WriteAt([]byte(text), 0)
-	return err
 }
 
 // osFile is a file of the system's. What the systems differ in is in os_linux.go and
@@ -143,5 +140,5 @@ func (f *osFile) Reserve(size int64, zeroed bool) error {
 
 // isFull reports whether err means that there is no room, which may come back.
 func isFull(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, io.ErrShortWrite)
+	return errors.Is(err, ErrFull) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, io.ErrShortWrite)
 }

@@ -64,6 +64,8 @@ type recovery struct {
 	done     *atomic.Int64
 	report   Report
 
+	synced uint64 // something says that the log was on disk up to there
+
 	end  segmentFile // the segment in which the log ends; number 0: it has none
 	left []string    // the segments past a cut
 }
@@ -121,6 +123,7 @@ func (r *recovery) recoverFrom(n uint64) (damage *DamageError, err error) {
 	}
 	r.report.Snapshot, r.report.SnapshotKeys = name, end.keys
 	r.report.SnapshotTime = time.UnixMilli(h.created)
+	r.synced = max(r.synced, end.needs)
 	return nil, r.replay(h, end.needs)
 }
 
@@ -262,6 +265,7 @@ func (r *recovery) segments(list []segmentFile, o *order, out *applier, from *sn
 			return &DamageError{Name: s.name, What: err.Error()}
 		}
 		r.end = *s
+		r.synced = max(r.synced, s.synced)
 		r.report.Segments++
 		limit, isLast := uint64(0), i == len(list)-1
 		if !isLast {
@@ -276,6 +280,7 @@ func (r *recovery) segments(list []segmentFile, o *order, out *applier, from *sn
 			if err := o.group(g.body); err != nil {
 				return &DamageError{Name: s.name, Offset: int64(at), What: err.Error()}
 			}
+			r.synced = max(r.synced, g.synced)
 			position += uint64(g.bytes)
 			r.report.Groups++
 			r.report.Bytes += int64(g.bytes)

@@ -28,6 +28,9 @@ func (j *Journal) Sync() error {
 	retired := j.retired
 	j.retired = nil
 	j.writer.Unlock()
+	if current == nil {
+		return ErrFull // the run has not begun
+	}
 	if position != j.synced.Load() || len(retired) > 0 {
 		defer j.addProcessor()()
 		began := time.Now()
@@ -143,6 +146,10 @@ func (j *Journal) startSync() {
 	defer j.syncing.Unlock()
 	j.writer.Lock()
 	s, from := j.current, j.started
+	if s == nil {
+		j.writer.Unlock()
+		return
+	}
 	to := s.end
 	j.started = to
 	j.writer.Unlock()
@@ -206,6 +213,11 @@ const NumSyncTimes = 20
 
 // SyncTimeUnit is the bound of the first of Stats.Syncs; each following one is twice that.
 const SyncTimeUnit = 64 * time.Microsecond
+
+func (c *counts) countGroup(group []byte) {
+	c.groups.Add(1)
+	c.bytes.Add(uint64(len(group)))
+}
 
 func (c *counts) countSync(d time.Duration) {
 	c.syncTime.Add(int64(d))

@@ -33,6 +33,12 @@ type writer struct {
 	stuckGroup uint64
 
 	making sync.Mutex // held while next is being made; before the writer's own lock
+
+	// Until the run has begun; guarded by making.
+	begun  bool
+	had    []uint64      // the shards' sequences at its start
+	unsure []segmentFile // the segments that it goes on from
+	onDisk uint64        // the position up to which something says that they are
 }
 
 // segment is a segment that is open.
@@ -55,7 +61,7 @@ type olderSegment struct {
 
 // continueFrom takes over what a recovery has found.
 func (w *writer) continueFrom(r *recovery) {
-	w.run, w.last, w.position = r.layout.run, r.layout.last, r.report.Position
+	w.run, w.last, w.position = r.layout.run+1, r.layout.last, r.report.Position
 	for _, name := range r.layout.unused {
 		if _, ok := numberOf(name, segmentPrefix); ok && len(w.recycled) < maxRecycled {
 			w.recycled = append(w.recycled, name)
@@ -65,25 +71,25 @@ func (w *writer) continueFrom(r *recovery) {
 	}
 	w.cut = r.left
 	for _, s := range r.layout.segments {
-		if s.number <= r.end.number {
-			w.older = append(w.older, olderSegment{s.number, s.size})
+		if s.number > r.end.number {
+			break
 		}
+		w.older = append(w.older, olderSegment{s.number, s.size})
+		w.unsure = append(w.unsure, s)
 	}
+	w.onDisk = min(r.synced, w.position)
 }
 
-// begin starts a run with a segment of its own. What the run before has left is synced
-// first, so that the new segment can say so.
+// begin begins a run with a segment of its own. If there is no room for that, it can be tried
+// again. w.making is held.
 func (j *Journal) begin() error {
 	w := &j.writer
-	for _, s := range w.older {
-		if err := j.syncOlder(s.number); err != nil {
-			return fmt.Errorf("journal: %w", err)
-		}
-	}
-	j.synced.Store(w.position)
-	w.run++
 	j.removeFiles(w.unused) // first: the disk may be full
-	if err := j.prepare(); err != nil {
+	w.unused = nil
+	if err := j.syncBefore(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := j.makeNext(); err != nil {
 		return fmt.Errorf("journal: can't make a segment: %w", err)
 	}
 	w.Lock()
@@ -92,20 +98,63 @@ func (j *Journal) begin() error {
 	if n := len(w.older); n > 0 {
 		previous = w.older[n-1].number
 	}
-	if err := j.goOnLocked(previous, len(j.source.Sequences(nil))); err != nil {
+	if err := j.goOnLocked(previous, len(w.had)); err != nil {
 		return err
 	}
-	group := appendStart(make([]byte, groupHeaderBytes), j.source.Sequences(nil))
-	if err := j.writeLocked(group, 0); err != nil {
+	group := appendStart(make([]byte, groupHeaderBytes), w.had)
+	if err := j.tryWriteLocked(group); err != nil {
+		w.current, w.next = nil, w.current // the other way round when there is room
 		return err
 	}
+	j.counts.countGroup(group)
 	if err := j.syncSegment(w.current); err != nil {
 		return j.fail("sync", err)
 	}
 	j.synced.Store(w.position)
 	j.removeFiles(w.cut)
-	w.unused, w.cut = nil, nil
+	w.begun, w.cut, w.had = true, nil, nil
+	j.updateRefusingLocked()
 	return nil
+}
+
+// syncBefore has what the run before has left on disk, so that this one can say so. What
+// nothing says was synced is written again. It may have been read from the system's cache:
+// after a sync that failed it can be there, and on disk never, and the next sync says that all
+// is well.
+func (j *Journal) syncBefore() error {
+	w := &j.writer
+	for len(w.unsure) > 0 {
+		s, end := &w.unsure[0], w.position
+		if len(w.unsure) > 1 {
+			end = w.unsure[1].begin
+		}
+		if end > w.onDisk || s.begin == w.onDisk {
+			if err := j.writeAgain(s, w.onDisk, end); err != nil {
+				return err
+			}
+		}
+		w.unsure = w.unsure[1:]
+	}
+	j.synced.Store(w.position)
+	return nil
+}
+
+// writeAgain writes what is in a segment between two positions in its place, with the header
+// if nothing past that was synced, and syncs it.
+func (j *Journal) writeAgain(s *segmentFile, from, to uint64) error {
+	f, err := j.fs.Reuse(s.name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	at := int64(0)
+	if from > s.begin {
+		at = int64(from-s.begin) + segmentHeaderBytes
+	}
+	if err := copyBytes(f, f, at, int64(to-s.begin)+segmentHeaderBytes); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // removeFiles removes files that nothing needs.
@@ -117,20 +166,29 @@ func (j *Journal) removeFiles(names []string) {
 	}
 }
 
-func (j *Journal) syncOlder(number uint64) error {
-	f, err := j.fs.Reuse(segmentName(number))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
-// prepare makes the next segment ready, if there is none.
+// prepare makes the next segment ready, if there is none, and begins the run if there was no
+// room for it before.
 func (j *Journal) prepare() error {
 	w := &j.writer
 	w.making.Lock()
 	defer w.making.Unlock()
+	if err := j.Err(); err != nil {
+		return err
+	}
+	if !w.begun {
+		if err := j.begin(); isFull(err) {
+			return err
+		} else if err != nil {
+			return j.fail("begin", err)
+		}
+		j.log(false, "there is room for the journal again")
+	}
+	return j.makeNext()
+}
+
+// makeNext makes the next segment ready, if there is none. w.making is held.
+func (j *Journal) makeNext() error {
+	w := &j.writer
 	w.Lock()
 	if w.next != nil || j.Err() != nil {
 		w.Unlock()
@@ -149,14 +207,14 @@ func (j *Journal) prepare() error {
 	w.Lock()
 	defer w.Unlock()
 	if err != nil {
-		if w.nextFault == nil {
-			j.log(true, "no room can be reserved for the journal's next segment; writes will be refused when this one is full", "error", err)
+		if w.nextFault == nil && w.begun {
+			j.log(true, "the journal's next segment can't be made ready; writes will be refused when this one is full", "error", err)
 		}
 		w.nextFault = err
 		w.last--
 		j.counts.errors.Add(1)
 	} else {
-		if w.nextFault != nil {
+		if w.nextFault != nil && w.begun {
 			j.log(false, "there is room for the journal again")
 		}
 		w.next, w.nextFault = s, nil
@@ -235,8 +293,7 @@ func (j *Journal) writeLocked(group []byte, number uint64) error {
 	switch err {
 	case nil:
 		j.written.Store(number)
-		j.counts.groups.Add(1)
-		j.counts.bytes.Add(uint64(len(group)))
+		j.counts.countGroup(group)
 	case ErrFull:
 		// What was written of it is written over: the segment's end is where it was.
 		j.stuck, j.stuckGroup = append([]byte(nil), group...), number
@@ -250,6 +307,9 @@ func (j *Journal) writeLocked(group []byte, number uint64) error {
 func (j *Journal) tryWriteLocked(group []byte) error {
 	w := &j.writer
 	s := w.current
+	if s == nil {
+		return ErrFull // the run has not begun
+	}
 	if s.end+int64(len(group)) > s.size && s.end > segmentHeaderBytes && w.next != nil {
 		if err := j.goOnLocked(s.number, s.shards); err != nil {
 			return err
@@ -275,8 +335,7 @@ func (j *Journal) retryLocked() error {
 	if err == nil {
 		j.stuck = nil
 		j.written.Store(j.stuckGroup)
-		j.counts.groups.Add(1)
-		j.counts.bytes.Add(uint64(len(group)))
+		j.counts.countGroup(group)
 		j.log(false, "there is room for the journal again")
 		j.updateRefusingLocked()
 	}
@@ -289,7 +348,7 @@ func (j *Journal) updateRefusingLocked() {
 	if j.Err() != nil {
 		return // for ever
 	}
-	refuse := w.stuck != nil
+	refuse := w.stuck != nil || w.current == nil
 	if s := w.current; s != nil && w.nextFault != nil && w.next == nil {
 		// What is being done at this moment must still find room.
 		refuse = refuse || s.size-s.end < max(j.opts.SegmentBytes/8, int64(j.opts.GroupBytes))
@@ -301,21 +360,25 @@ func (j *Journal) updateRefusingLocked() {
 		}
 	case j.refusing.Load() == nil:
 		why := "no room on the disk for the journal"
+		if w.stuck == nil && w.nextFault != nil && !isFull(w.nextFault) {
+			why = "the journal's next segment can't be made: " + w.nextFault.Error()
+		}
 		j.refusing.Store(&why)
 	}
 }
 
-func (j *Journal) closeFiles() error {
+// closeFiles closes what is open. The next segment stays there, for the next run: there may
+// be no room for another then.
+func (j *Journal) closeFiles() (err error) {
 	w := &j.writer
 	w.Lock()
 	defer w.Unlock()
-	err := w.current.f.Close()
-	w.current = nil
+	if w.current != nil {
+		err = w.current.f.Close()
+		w.current = nil
+	}
 	if w.next != nil {
 		_ = w.next.f.Close()
-		if j.Err() == nil {
-			_ = j.fs.Remove(segmentName(w.next.number))
-		}
 		w.next = nil
 	}
 	return err
