@@ -412,6 +412,9 @@ func (s *Server) saveAll() {
 			return
 		}
 		info, err := s.opts.Journal.Snapshot(true)
+		if err != nil {
+			s.log.Error("a snapshot that was asked for has failed", "error", err) // BGSAVE waits for no answer
+		}
 		saved := codec.Object{
 			{Name: "keys", Value: info.Keys},
 			{Name: "bytes", Value: info.Bytes},

@@ -51,8 +51,14 @@ func (d *disk) wrap(f journal.File, err error) (journal.File, error) {
 	return &diskFile{f, d}, nil
 }
 
-func (d *disk) Create(name string) (journal.File, error) { return d.wrap(d.FS.Create(name)) }
-func (d *disk) Reuse(name string) (journal.File, error)  { return d.wrap(d.FS.Reuse(name)) }
+func (d *disk) Create(name string) (journal.File, error) {
+	if err := d.do("create"); err != nil {
+		return nil, err
+	}
+	return d.wrap(d.FS.Create(name))
+}
+
+func (d *disk) Reuse(name string) (journal.File, error) { return d.wrap(d.FS.Reuse(name)) }
 
 type diskFile struct {
 	journal.File
@@ -79,6 +85,7 @@ type diskServer struct {
 	log   *journal.Journal
 	store *engine.Engine
 	disk  *disk
+	logs  logs // of the server, not of its journal
 	addr  string
 	once  sync.Once
 }
@@ -97,7 +104,7 @@ func startOnDisk(t *testing.T, dir string, mode journal.Mode, loops int, load bo
 	if s.store, err = engine.New(engine.Options{Shards: 16, RecordEffects: true}); err != nil {
 		t.Fatal(err)
 	}
-	s.Server, err = netio.New(s.store, netio.Options{Listen: []string{"127.0.0.1:0"}, Loops: loops, Journal: s.log, Logger: slog.New(slog.DiscardHandler)})
+	s.Server, err = netio.New(s.store, netio.Options{Listen: []string{"127.0.0.1:0"}, Loops: loops, Journal: s.log, Logger: slog.New(slog.NewTextHandler(&s.logs, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,6 +346,52 @@ func TestJournalFails(t *testing.T) {
 		if s.store.Len() != 2 {
 			t.Errorf("%s: %d keys", fault, s.store.Len())
 		}
+	}
+}
+
+// TestSnapshotsInInfo: INFO says that a snapshot is being made, and what came of the last one,
+// whoever asked for it; one that fails is logged, since BGSAVE waits for no answer.
+func TestSnapshotsInInfo(t *testing.T) {
+	s := startOnDisk(t, t.TempDir(), journal.EverySec, 1, true)
+	want := func(running int, status string) {
+		t.Helper()
+		text := fmt.Sprintf("|rdb_bgsave_in_progress:%d|rdb_last_bgsave_status:%s|", running, status)
+		for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			got := talk(t, s.addr, respCommands("INFO persistence", "QUIT"))
+			if strings.Contains(got, text) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("INFO: %s, want %s", got, text)
+			}
+		}
+	}
+	want(0, "ok")
+	moves := make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(moves) })
+	defer goOn()
+	s.disk.set(func(op string) error {
+		if op != "create" {
+			return nil
+		}
+		<-moves
+		return syscall.EACCES
+	})
+	if got := talk(t, s.addr, respCommands("BGSAVE", "QUIT")); !strings.HasPrefix(got, "+Background saving started|") {
+		t.Fatal(got)
+	}
+	want(1, "ok")
+	goOn()
+	want(0, "err")
+	s.disk.set(nil)
+	c := dialDisk(t, s.addr)
+	c.send(t, `{"SAVE":{}}`+"\n")
+	if got, err := c.in.ReadString('\n'); err != nil || !strings.HasPrefix(got, `{"SAVE_RSP":{"st":0,`) {
+		t.Fatalf("%s, %v", got, err)
+	}
+	want(0, "ok")
+	if got := s.logs.String(); strings.Count(got, "a snapshot that was asked for has failed") != 1 || !strings.Contains(got, syscall.EACCES.Error()) {
+		t.Errorf("the log has %s", got)
 	}
 }
 

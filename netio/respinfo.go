@@ -122,15 +122,22 @@ func human(n int) string {
 }
 
 func (p *pipeline) infoPersistence(st *Stats) []string {
-	lines := []string{"loading:0", "rdb_bgsave_in_progress:0", fmt.Sprintf("rdb_last_save_time:%d", lastSave(st))}
-	if st.Journal == nil {
-		return append(lines, "aof_enabled:0")
+	lines := []string{"loading:0", fmt.Sprintf("rdb_last_save_time:%d", lastSave(st))}
+	j := st.Journal
+	if j == nil {
+		return append(lines, "rdb_bgsave_in_progress:0", "rdb_last_bgsave_status:ok", "aof_enabled:0")
 	}
-	status := "ok"
-	if st.Journal.Refusing {
-		status = "err"
+	running := 0
+	if j.Snapshotting {
+		running = 1
 	}
-	return append(lines, "aof_enabled:1", "aof_last_write_status:"+status, fmt.Sprintf("aof_current_size:%d", st.Journal.SegmentBytes))
+	status := map[bool]string{false: "ok", true: "err"}
+	return append(lines,
+		fmt.Sprintf("rdb_bgsave_in_progress:%d", running),
+		"rdb_last_bgsave_status:"+status[j.SnapshotFailed],
+		"aof_enabled:1",
+		"aof_last_write_status:"+status[j.Refusing],
+		fmt.Sprintf("aof_current_size:%d", j.SegmentBytes))
 }
 
 // lastSave is when the last snapshot was made, in seconds since 1970, or else when the server

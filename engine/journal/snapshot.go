@@ -42,6 +42,8 @@ type snapshots struct {
 	bytes    int64  // the newest's
 	last     SnapshotInfo
 	count    uint64
+	running  bool // one is made, in the background or for a caller
+	failed   bool // the last one that was tried came to nothing
 }
 
 func (s *snapshots) continueFrom(r *recovery) {
@@ -64,10 +66,25 @@ func (s *snapshots) continueFrom(r *recovery) {
 	}
 }
 
-func (s *snapshots) stats(position uint64) (uint64, SnapshotInfo, uint64) {
+// addTo adds what is known of them to a journal's numbers.
+func (s *snapshots) addTo(st *Stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.count, s.last, position - s.position
+	st.Snapshots, st.LastSnapshot, st.SinceSnapshot = s.count, s.last, st.Position-s.position
+	st.Snapshotting, st.SnapshotFailed = s.running, s.failed
+}
+
+func (s *snapshots) begun() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = true
+}
+
+// ended notes what the one that has begun came to.
+func (s *snapshots) ended(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running, s.failed = false, err != nil
 }
 
 // snapshotIsDue reports whether the log has grown past what it may hold, and marks a
@@ -116,6 +133,8 @@ func (j *Journal) snapshotInBackground() {
 func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 	j.snapshots.making.Lock()
 	defer j.snapshots.making.Unlock()
+	j.snapshots.begun()
+	defer func() { j.snapshots.ended(err) }()
 	if gentle {
 		defer j.addProcessor()()
 	}

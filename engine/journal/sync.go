@@ -241,8 +241,11 @@ type Stats struct {
 	Recovery      time.Duration
 	Snapshots     uint64 // since the start
 	LastSnapshot  SnapshotInfo
+	Snapshotting  bool   // one is being made
 	SinceSnapshot uint64 // bytes of the log
-	Refusing      bool
+
+	SnapshotFailed bool // the last one that was tried came to nothing
+	Refusing       bool
 }
 
 // Stats returns the numbers of this moment.
@@ -265,6 +268,6 @@ func (j *Journal) Stats() Stats {
 		st.SegmentBytes += max(j.current.size, j.current.end)
 	}
 	j.writer.Unlock()
-	st.Snapshots, st.LastSnapshot, st.SinceSnapshot = j.snapshots.stats(st.Position)
+	j.snapshots.addTo(&st)
 	return st
 }
