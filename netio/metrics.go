@@ -144,6 +144,7 @@ var metrics = []Metric{
 	onDisk("journal_errors_total", KindCounter, "Operations on the journal's files that failed.",
 		func(j *journal.Stats) float64 { return float64(j.Errors) }),
 	{Name: "journal_sync_seconds", Kind: KindHistogram, Help: "How long it took to have the journal's bytes on disk.", Histogram: syncTimes},
+	unsyncedAge("journal_unsynced_seconds", "unsyncedMs", "How old the oldest change is, at most, that a power cut would take now; 0: all are on disk."),
 	onDisk("journal_file_bytes", KindGauge, "Size of the journal's files, without snapshots.",
 		func(j *journal.Stats) float64 { return float64(j.SegmentBytes) }),
 	onDisk("journal_since_snapshot_bytes", KindGauge, "Bytes of the journal that the last snapshot does not have.",
@@ -279,6 +280,19 @@ func onDisk(name string, kind MetricKind, help string, value func(*journal.Stats
 			}
 		},
 	}
+}
+
+// unsyncedAge is the age of what is not on disk, of which SERVER_INFO has the milliseconds, 0
+// where nothing is to be on disk.
+func unsyncedAge(name, info, help string) Metric {
+	m := onDisk(name, KindGauge, help, func(j *journal.Stats) float64 { return j.UnsyncedAge.Seconds() })
+	m.Info, m.InfoValue = info, func(st *Stats) any {
+		if st.Journal == nil {
+			return int64(0)
+		}
+		return st.Journal.UnsyncedAge.Milliseconds()
+	}
+	return m
 }
 
 // syncTimes is the histogram of a journal's syncs.

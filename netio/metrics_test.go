@@ -9,6 +9,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/engine"
+	"keyframe/engine/journal"
 )
 
 // measured are Stats in which every number is different, so that none can be taken for
@@ -67,8 +68,14 @@ func TestServerInfoText(t *testing.T) {
 		`"errors":{"syntax":3400,"not_one_command":3402,"unknown_command":3404,"argument_type":3406,"key_length":3408,"value_type":3410,` +
 		`"out_of_memory":3412,"value_differs":3414,"not_an_integer":3416,"denied":3418,"unavailable":3420,"upgrade":3422,"protocol":3424,` +
 		`"unsupported":3426,"invalid_text":3428,"too_big":3430,"handshake_timeout":3432,"idle_timeout":3434,"unauthenticated":3436,"revoked":3438},"batches":43332,"batchOps":3010,"batchSizes":[3600,3602,3604,3606,3608,3610,3612,3614,3616,3618,3620,3622],` +
-		`"applySeconds":3.703701}}`
-	if got := string(codec.AppendMembers(nil, codec.OpServerInfo, infoMembers(measured()))); got != want {
+		`"applySeconds":3.703701,"unsyncedMs":`
+	st := measured()
+	if got := string(codec.AppendMembers(nil, codec.OpServerInfo, infoMembers(st))); got != want+"0}}" {
+		t.Errorf("got  %s\nwant %s", got, want+"0}}")
+	}
+	st.Journal = &journal.Stats{UnsyncedAge: 81_999 * time.Microsecond}
+	want += "81}}"
+	if got := string(codec.AppendMembers(nil, codec.OpServerInfo, infoMembers(st))); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -14,7 +14,7 @@ type Mode uint8
 
 // The modes. A process that is killed loses nothing acknowledged in any of them.
 const (
-	EverySec Mode = iota // each second, in the background: a power cut takes a second at most
+	EverySec Mode = iota // each second, in the background: a power cut takes a second, and as long as a sync takes
 	Always               // before it is acknowledged: a power cut takes nothing
 	No                   // when the system likes, or when the segment is left
 )
@@ -138,9 +138,11 @@ type Journal struct {
 
 	writer
 	syncing     sync.Mutex
-	written     atomic.Uint64 // the last group that is written
-	syncedGroup atomic.Uint64 // … and on disk
-	synced      atomic.Uint64 // the position up to which the log is
+	written     atomic.Uint64             // the last group that is written
+	syncedGroup atomic.Uint64             // … and on disk
+	synced      atomic.Uint64             // the position up to which the log is
+	syncBegan   atomic.Pointer[time.Time] // when the last sync has
+	syncedSince atomic.Pointer[time.Time] // all that was written before is on disk
 
 	refusing atomic.Pointer[string]
 	failure  atomic.Pointer[error]

@@ -283,6 +283,72 @@ func TestPosition(t *testing.T) {
 	}
 }
 
+// TestUnsyncedAge: nothing that is on disk counts, and of what is not, nothing is younger than
+// it is said to be.
+func TestUnsyncedAge(t *testing.T) {
+	for _, mode := range []Mode{EverySec, Always, No} {
+		fs := newMemFS()
+		o := open(t, fs, 2, small(mode))
+		h := newHeld(o)
+		during := time.Duration(0)
+		fs.fail(func(op, name string) error {
+			if op == "sync" && name == segmentName(o.current.number) {
+				during = o.Stats().UnsyncedAge
+			}
+			return nil
+		})
+		for i := range 100 {
+			if age := o.Stats().UnsyncedAge; age != 0 {
+				t.Fatalf("%s: all is on disk, and %s old", mode, age)
+			}
+			began := time.Now()
+			if _, err := h.set(o, fmt.Sprint("key", i), strings.Repeat("v", 200)); err != nil {
+				t.Fatal(err)
+			}
+			written := time.Now()
+			least := time.Since(written)
+			if age := o.Stats().UnsyncedAge; mode != Always && (age == 0 || age < least) {
+				t.Fatalf("%s: what was written %s ago is %s old", mode, least, age)
+			}
+			during = 0
+			o.Maintain()
+			if during <= 0 || mode == Always && during > time.Since(began) {
+				t.Fatalf("%s: during the sync it is %s old", mode, during)
+			}
+		}
+		// What is written during a sync is not on disk after it.
+		if mode != Always {
+			var written time.Time
+			fs.fail(func(op, name string) error {
+				if op == "sync" && written.IsZero() {
+					_, _ = h.set(o, "meanwhile", "v")
+					written = time.Now()
+				}
+				return nil
+			})
+			_, _ = h.set(o, "before", "v")
+			o.writeAndSync()
+			least := time.Since(written)
+			if age := o.Stats().UnsyncedAge; age == 0 || age < least {
+				t.Errorf("%s: what was written during a sync, %s ago, is %s old", mode, least, age)
+			}
+			o.writeAndSync()
+		}
+		// A segment that is left takes with it what is in it.
+		if mode == No {
+			_, _ = h.set(o, "left", strings.Repeat("v", 200))
+			left := time.Now()
+			for segment := o.current.number; o.current.number == segment; {
+				_, _ = h.set(o, "more", strings.Repeat("v", 200))
+			}
+			o.tidy()
+			if age := o.Stats().UnsyncedAge; age <= 0 || age > time.Since(left)+2*time.Millisecond { // created is in ms
+				t.Errorf("%s old, %s since the segment was left", age, time.Since(left))
+			}
+		}
+	}
+}
+
 // TestDir runs on the system's files.
 func TestDir(t *testing.T) {
 	r := newRand(t)

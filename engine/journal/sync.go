@@ -23,6 +23,8 @@ func (j *Journal) Sync() error {
 	if err := j.Err(); err != nil {
 		return err
 	}
+	began := time.Now()
+	j.syncBegan.Store(&began)
 	j.writer.Lock()
 	group, position, current := j.written.Load(), j.position, j.current
 	retired := j.retired
@@ -33,7 +35,6 @@ func (j *Journal) Sync() error {
 	}
 	if position != j.synced.Load() || len(retired) > 0 {
 		defer j.addProcessor()()
-		began := time.Now()
 		if err := j.syncRetired(retired); err != nil {
 			return err
 		}
@@ -43,6 +44,7 @@ func (j *Journal) Sync() error {
 		j.counts.countSync(time.Since(began))
 	}
 	j.synced.Store(position)
+	j.syncedSince.Store(&began)
 	j.syncedGroup.Store(group)
 	return nil
 }
@@ -128,16 +130,20 @@ func (j *Journal) tidy() {
 		return
 	}
 	j.writer.Lock()
-	retired, begin := j.retired, j.current.begin
+	retired, begin, begun := j.retired, j.current.begin, time.UnixMilli(j.current.created)
 	j.retired = nil
 	j.writer.Unlock()
 	if len(retired) == 0 {
 		return
 	}
+	defer j.addProcessor()()
 	began := time.Now()
 	if j.syncRetired(retired) == nil { // an error is the journal's end, and said there
 		j.counts.countSync(time.Since(began))
-		j.synced.Store(max(begin, j.synced.Load())) // current goes on where the last of them ends
+		if begin > j.synced.Load() { // current goes on where the last of them ends
+			j.synced.Store(begin)
+			j.syncedSince.Store(&begun)
+		}
 	}
 }
 
@@ -235,6 +241,10 @@ type Stats struct {
 	Syncs    [NumSyncTimes]uint64
 	SyncTime time.Duration
 
+	// UnsyncedAge is how long ago the oldest was written of what is not on disk, or less: a
+	// power cut now would take what is younger. 0: all is on disk.
+	UnsyncedAge time.Duration
+
 	Position      uint64 // where the log ends
 	Segments      int    // files of the log
 	SegmentBytes  int64
@@ -267,7 +277,21 @@ func (j *Journal) Stats() Stats {
 	if j.current != nil {
 		st.SegmentBytes += max(j.current.size, j.current.end)
 	}
+	st.UnsyncedAge = j.unsyncedAgeLocked()
 	j.writer.Unlock()
 	j.snapshots.addTo(&st)
 	return st
+}
+
+// unsyncedAgeLocked takes no note of each write: what is not on disk was written since the
+// last sync that came through has begun, or, with Always, since the one that is under way has.
+func (j *Journal) unsyncedAgeLocked() time.Duration {
+	since := j.syncedSince.Load()
+	if j.opts.Mode == Always {
+		since = j.syncBegan.Load()
+	}
+	if since == nil || j.position == j.synced.Load() {
+		return 0
+	}
+	return time.Since(*since)
 }

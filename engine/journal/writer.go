@@ -110,7 +110,9 @@ func (j *Journal) begin() error {
 	if err := j.syncSegment(w.current); err != nil {
 		return j.fail("sync", err)
 	}
+	now := time.Now()
 	j.synced.Store(w.position)
+	j.syncedSince.Store(&now)
 	j.removeFiles(w.cut)
 	w.begun, w.cut, w.had = true, nil, nil
 	j.updateRefusingLocked()
