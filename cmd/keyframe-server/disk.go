@@ -113,13 +113,19 @@ func showProgress(srv *netio.Server, stderr io.Writer) (done func()) {
 // save ends the journal of a server that has stopped: with a snapshot, so that the next
 // start has little to read, if anything has changed.
 func save(j *journal.Journal, report *journal.Report, log *slog.Logger) error {
+	var unsaved error
 	if st := j.Stats(); st.Groups > 1 || report.Effects > 0 {
-		info, err := j.Snapshot(false)
-		if err != nil {
-			log.Error("no snapshot could be made; the journal has everything", "error", err)
-		} else {
+		var info journal.SnapshotInfo
+		if info, unsaved = j.Snapshot(false); unsaved == nil {
 			log.Info("saved", "keys", info.Keys, "bytes", info.Bytes, "seconds", info.Duration.Round(time.Millisecond).Seconds())
 		}
 	}
-	return j.Close()
+	err := j.Close()
+	switch {
+	case unsaved != nil && err == nil:
+		log.Warn("no snapshot could be made; the journal has everything", "error", unsaved)
+	case unsaved != nil:
+		log.Error("no snapshot could be made", "error", unsaved) // the other error is the caller's
+	}
+	return err
 }

@@ -464,6 +464,9 @@ func TestFullDisk(t *testing.T) {
 		s.Close()
 		_ = p.Process.Signal(signal)
 		_ = p.Wait()
+		if said := strings.Contains(p.stderr.String(), "no snapshot could be made; the journal has everything"); said != (signal == syscall.SIGTERM) {
+			t.Errorf("%v: the log has %s", signal, p.stderr)
+		}
 		fill() // what the stop has given back
 		p = startOn(t, filepath.Join(dir, "data"))
 		if s, err = dial(p.addr); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -164,6 +165,40 @@ func TestNoNextSegment(t *testing.T) {
 	}
 	if got, _, err := recovered(fs.copyOf(), 2, Options{}); err != nil || !maps.Equal(got, o.store.content()) {
 		t.Error(err)
+	}
+}
+
+// TestRefusalSaysWhy: whoever is refused is told what the fault is, without the names of files;
+// only a full disk is called so.
+func TestRefusalSaysWhy(t *testing.T) {
+	for _, fault := range []error{syscall.ENOSPC, syscall.EMFILE, syscall.EACCES, syscall.EIO} {
+		fs := newMemFS()
+		opts := small(EverySec)
+		var said []string
+		opts.Log = func(_ bool, text string, args ...any) { said = append(said, fmt.Sprint(text, args)) }
+		o := open(t, fs, 2, opts)
+		fs.fail(func(op, _ string) error {
+			if op == "create" {
+				return &os.PathError{Op: "open", Path: "/secret", Err: fault}
+			}
+			return nil
+		})
+		h := newHeld(o)
+		why, refused := "", false
+		for i := 0; !refused; i++ {
+			if _, err := h.set(o, "key", strings.Repeat("v", 100)); err != nil || i > 1000 {
+				t.Fatalf("write %d: %v", i, err)
+			}
+			o.Maintain()
+			why, refused = o.Refuses()
+		}
+		full := fault == syscall.ENOSPC
+		if strings.Contains(why, "no room") != full || strings.Contains(why, fault.Error()) == full || strings.Contains(why, "secret") {
+			t.Errorf("%v: refused with %q", fault, why)
+		}
+		if log := strings.Join(said, "\n"); !strings.Contains(log, fault.Error()) || strings.Contains(log, "no room") {
+			t.Errorf("%v: the log has %s", fault, log)
+		}
 	}
 }
 

@@ -174,7 +174,7 @@ func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 func (j *Journal) cut() (h snapshotHeader, err error) {
 	for {
 		if err := j.prepare(); err != nil {
-			return h, fmt.Errorf("journal: no room for a segment: %w", err)
+			return h, fmt.Errorf("journal: can't make a segment: %w", err)
 		}
 		if cut, err := j.tryCut(&h); cut || err != nil {
 			return h, err

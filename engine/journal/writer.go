@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -217,7 +218,7 @@ func (j *Journal) makeNext() error {
 		j.counts.errors.Add(1)
 	} else {
 		if w.nextFault != nil && w.begun {
-			j.log(false, "there is room for the journal again")
+			j.log(false, "the journal's next segment is ready")
 		}
 		w.next, w.nextFault = s, nil
 	}
@@ -355,17 +356,29 @@ func (j *Journal) updateRefusingLocked() {
 		// What is being done at this moment must still find room.
 		refuse = refuse || s.size-s.end < max(j.opts.SegmentBytes/8, int64(j.opts.GroupBytes))
 	}
-	switch {
-	case !refuse:
+	if !refuse {
 		if j.refusing.Load() != nil {
 			j.refusing.Store(nil)
 		}
-	case j.refusing.Load() == nil:
-		why := "no room on the disk for the journal"
-		if w.stuck == nil && w.nextFault != nil && !isFull(w.nextFault) {
-			why = "the journal's next segment can't be made: " + w.nextFault.Error()
-		}
+		return
+	}
+	why := "no room on the disk for the journal"
+	if w.stuck == nil && w.nextFault != nil && !isFull(w.nextFault) {
+		why = "the journal's next segment can't be made: " + cause(w.nextFault).Error()
+	}
+	if p := j.refusing.Load(); p == nil || *p != why {
 		j.refusing.Store(&why)
+	}
+}
+
+// cause is what an error comes from, without the path of the file: clients are told of it.
+func cause(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
 	}
 }
 
