@@ -1,8 +1,10 @@
 package crashtest
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -41,7 +43,7 @@ func TestPowerCuts(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	for _, what := range []string{"power cut", "kill", "in a recovery", "torn tail", "snapshot", "from a snapshot", "acknowledged", "lost, not acknowledged"} {
+	for _, what := range []string{"power cut", "kill", "in a recovery", "torn tail", "snapshot", "from a snapshot", "acknowledged", "lost, not acknowledged", "clear and set"} {
 		if seen[what] == 0 && *seeds >= 300 {
 			t.Errorf("there was no %s", what)
 		}
@@ -59,7 +61,15 @@ type life struct {
 
 	// known is, by key, each value that it has had since the last that is certainly there,
 	// which is the first of them: "" is gone.
-	known map[string][]string
+	known  map[string][]string
+	shards []*shard // of the store of the last server that has come to its work
+}
+
+// shard is what one shard of a store has been.
+type shard struct {
+	base    map[string]string // what was found
+	effects []change          // since, in the shard's order; key "": all are gone
+	synced  int               // how many of them are certainly there
 }
 
 func newLife(t *testing.T, seed uint64) *life {
@@ -96,10 +106,13 @@ type store struct {
 func (s store) Apply(changes []journal.Change) error {
 	var b engine.Batch
 	for i := range changes {
-		if c := &changes[i]; c.Gone {
+		switch c := &changes[i]; {
+		case c.Gone:
 			b.Add(engine.Remove, c.Key, nil)
-		} else {
-			b.Add(engine.Set, c.Key, c.Value)
+		case c.Deadline != 0:
+			b.AddArgs(engine.Set, c.Key, c.Value, engine.Form(c.Form), engine.Args{Deadline: c.Deadline})
+		default:
+			b.AddForm(engine.Set, c.Key, c.Value, engine.Form(c.Form))
 		}
 	}
 	s.Engine.Apply(&b)
@@ -109,8 +122,8 @@ func (s store) Apply(changes []journal.Change) error {
 func (s store) Clear() { s.Engine.Clear() }
 
 func (s store) Some(cursor uint64, f func(*journal.Change)) (uint64, bool) {
-	next, done := s.Visit(engine.Cursor(cursor), func(key, value []byte, _ engine.Form, _ int64) {
-		f(&journal.Change{Key: key, Value: value})
+	next, done := s.Visit(engine.Cursor(cursor), func(key, value []byte, form engine.Form, deadline int64) {
+		f(&journal.Change{Key: key, Value: value, Form: uint8(form), Deadline: deadline})
 	})
 	return uint64(next), done
 }
@@ -119,11 +132,16 @@ func (s store) Beside(work func() bool) { work() }
 
 func (s store) content() map[string]string {
 	all := make(map[string]string)
-	s.Range(func(key, value []byte) bool {
-		all[string(key)] = string(value)
+	s.Each(func(key, value []byte, form engine.Form, deadline int64) bool {
+		all[string(key)] = text(value, form, deadline)
 		return true
 	})
 	return all
+}
+
+// text is all that a key has.
+func text(value []byte, form engine.Form, deadline int64) string {
+	return fmt.Sprintf("%s, form %d, until %d", value, form, deadline)
 }
 
 func (l *life) newStore() store {
@@ -170,6 +188,13 @@ func (l *life) server() {
 		for key := range l.known {
 			l.known[key] = []string{found[key]}
 		}
+		l.shards = make([]*shard, s.Shards())
+		for i := range l.shards {
+			l.shards[i] = &shard{base: make(map[string]string)}
+		}
+		for key, value := range found {
+			l.shards[s.Shard([]byte(key))].base[key] = value
+		}
 	}
 	w := &work{life: l, j: j, s: s}
 	for i := range w.lanes {
@@ -190,8 +215,61 @@ func (l *life) server() {
 	l.disk = cut.then
 }
 
-// compare checks that each key has one of the values that it can have.
+// isPrefix reports whether got has of the shard's keys what it had after some of its effects,
+// all that are certainly there among them.
+func (s *shard) isPrefix(got map[string]string) bool {
+	now, others := maps.Clone(s.base), make(map[string]bool) // those that differ from got
+	for _, c := range s.effects {
+		others[c.key] = got[c.key] != "" // before its first effect it isn't there, or in base
+	}
+	delete(others, "")
+	for key, value := range s.base {
+		others[key] = got[key] != value
+	}
+	differ := 0
+	for _, is := range others {
+		if is {
+			differ++
+		}
+	}
+	become := func(key, value string) {
+		if value == "" {
+			delete(now, key)
+		} else {
+			now[key] = value
+		}
+		if is := got[key] != value; is != others[key] {
+			others[key] = is
+			if differ--; is {
+				differ += 2
+			}
+		}
+	}
+	for i := 0; ; i++ {
+		if i >= s.synced && differ == 0 {
+			return true
+		}
+		if i == len(s.effects) {
+			return false
+		}
+		if c := s.effects[i]; c.key != "" {
+			become(c.key, c.value)
+			continue
+		}
+		for key := range now {
+			become(key, "")
+		}
+	}
+}
+
+// compare checks that each key has one of the values that it can have, and that of the effects
+// of each shard those up to some point are there, which is past all that was synced.
 func (l *life) compare(got map[string]string) {
+	for i, s := range l.shards {
+		if !s.isPrefix(got) {
+			l.t.Errorf("%s, shard %d of %d has what it never had: after %d effects of which %d were synced", l.mode, i, len(l.shards), len(s.effects), s.synced)
+		}
+	}
 	for key, values := range l.known {
 		is := got[key]
 		if !slices.Contains(values, is) {
@@ -240,18 +318,16 @@ func (w *work) round(cut *outage) {
 		})
 	}
 	wg.Wait()
-	for _, c := range slices.Concat(changes...) {
-		w.become(c.key, c.value)
-	}
-	if w.r.IntN(20) == 0 {
-		lane := w.lanes[0]
-		lane.Begin()
-		_, seqs := w.s.ClearRecorded(nil)
-		*lane.Records() = journal.AppendClear(*lane.Records(), seqs)
-		lane.End()
-		for key := range w.known {
-			w.become(key, "")
+	w.note(slices.Concat(changes...))
+	switch w.r.IntN(40) {
+	case 0:
+		w.clear(nil)
+	case 1:
+		var b engine.Batch
+		for range w.r.IntN(5) {
+			w.set(w.r, &b, engine.Set, fmt.Appendf(nil, "g%d-%d", w.r.IntN(len(w.lanes)), w.r.IntN(20)))
 		}
+		w.clear(&b)
 	}
 	switch w.r.IntN(6) {
 	case 0:
@@ -268,12 +344,30 @@ func (w *work) round(cut *outage) {
 		for key, values := range w.known {
 			w.known[key] = values[len(values)-1:]
 		}
+		for _, s := range w.shards {
+			s.synced = len(s.effects)
+		}
 		w.seen["acknowledged"]++
 	}
 }
 
 // change is what a key has become.
-type change struct{ key, value string }
+type change struct {
+	key, value string
+	shard      int
+	seq        uint64
+}
+
+// note notes what several goroutines have done, each on keys of its own.
+func (l *life) note(changes []change) {
+	for _, c := range changes {
+		l.become(c.key, c.value)
+	}
+	slices.SortFunc(changes, func(a, b change) int { return cmp.Compare(a.seq, b.seq) })
+	for _, c := range changes {
+		l.shards[c.shard].effects = append(l.shards[c.shard].effects, c)
+	}
+}
 
 func (l *life) become(key, value string) {
 	if l.known[key] == nil {
@@ -282,43 +376,84 @@ func (l *life) become(key, value string) {
 	l.known[key] = append(l.known[key], value)
 }
 
+// clear is a CLEAR, or, with a batch, a CLEAR_SET.
+func (w *work) clear(b *engine.Batch) {
+	lane := w.lanes[0]
+	lane.Begin()
+	defer lane.End()
+	to := lane.Records()
+	if b == nil {
+		_, seqs := w.s.ClearRecorded(nil)
+		*to = journal.AppendClear(*to, seqs)
+	} else {
+		_, seqs := w.s.ClearSet(b, nil)
+		*to = journal.AppendClearSet(*to, seqs, b.NumEffects())
+		w.seen["clear and set"]++
+	}
+	for key := range w.known {
+		w.become(key, "")
+	}
+	for _, s := range w.shards {
+		s.effects = append(s.effects, change{})
+	}
+	if b != nil {
+		w.note(w.log(b, to))
+	}
+}
+
+// set adds an operation with a value that nothing else has.
+func (w *work) set(r *rand.Rand, b *engine.Batch, kind engine.Kind, key []byte) {
+	value, form := fmt.Appendf(nil, "%x-%0*d", r.Uint64(), r.IntN(60), 0), engine.Form(r.IntN(4))
+	if r.IntN(3) == 0 {
+		b.AddArgs(kind, key, value, form, engine.Args{Deadline: 1<<46 + r.Int64N(1<<46)})
+	} else {
+		b.AddForm(kind, key, value, form)
+	}
+}
+
 // batch executes some operations on keys of goroutine g.
-func (w *work) batch(r *rand.Rand, lane *journal.Lane, g int) (changes []change) {
+func (w *work) batch(r *rand.Rand, lane *journal.Lane, g int) []change {
 	key := func() []byte { return fmt.Appendf(nil, "g%d-%d", g, r.IntN(20)) }
 	var b engine.Batch
 	for range 1 + r.IntN(6) {
-		switch r.IntN(6) {
+		switch r.IntN(7) {
 		case 0:
 			b.Add(engine.Remove, key(), nil)
 		case 1:
 			b.Add(engine.Rename, key(), key())
 		case 2:
-			b.Add(engine.Add, key(), fmt.Appendf(nil, "%x-%0*d", r.Uint64(), r.IntN(60), 0))
+			w.set(r, &b, engine.Add, key())
+		case 3:
+			b.AddArgs(engine.Expire, key(), nil, 0, engine.Args{Deadline: 1<<46 + r.Int64N(1<<46)})
 		default:
-			b.Add(engine.Set, key(), fmt.Appendf(nil, "%x-%0*d", r.Uint64(), r.IntN(60), 0))
+			w.set(r, &b, engine.Set, key())
 		}
 	}
 	lane.Begin()
 	defer lane.End()
 	w.s.Engine.Apply(&b)
-	to := lane.Records()
+	return w.log(&b, lane.Records())
+}
+
+// log appends the effects of a batch.
+func (w *work) log(b *engine.Batch, to *[]byte) (changes []change) {
 	renamed := -1
 	for e := range b.Effects() {
-		value := string(e.Value)
+		value := ""
 		switch {
 		case e.Gone && b.Ops[e.Op].Kind == engine.Rename:
 			*to = journal.AppendRename(*to, e.Shard, e.Seq, e.Key)
-			value, renamed = "", e.Op
+			renamed = e.Op
 		case e.Gone:
 			*to = journal.AppendGone(*to, e.Shard, e.Seq, e.Key)
-			value = ""
 		default:
 			if b.Ops[e.Op].Kind == engine.Rename && renamed != e.Op {
 				w.t.Error("the old key of a rename comes after the new one")
 			}
-			*to = journal.AppendSet(*to, e.Shard, e.Seq, e.Key, e.Value, 0, 0)
+			*to = journal.AppendSet(*to, e.Shard, e.Seq, e.Key, e.Value, uint8(e.Form), e.Deadline)
+			value = text(e.Value, e.Form, e.Deadline)
 		}
-		changes = append(changes, change{string(e.Key), value})
+		changes = append(changes, change{string(e.Key), value, e.Shard, e.Seq})
 	}
 	return changes
 }
