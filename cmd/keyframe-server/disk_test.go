@@ -3,11 +3,12 @@ package main_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -21,10 +22,7 @@ import (
 	"time"
 )
 
-var (
-	kills    = flag.Int("kills", 10, "how often TestKill kills a server")
-	seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 draws one")
-)
+var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 draws one")
 
 func newSeed(t *testing.T) uint64 {
 	seed := *seedFlag
@@ -135,45 +133,6 @@ func (w *writer) run(t *testing.T, addr, name string, r *rand.Rand) {
 	}
 }
 
-// TestKill kills a server under load again and again, at any moment, in every mode, with
-// two loops and snapshots between. Every acknowledged pair is there afterwards, or one of
-// the client's that came after it.
-func TestKill(t *testing.T) {
-	seed := newSeed(t)
-	r := rand.New(rand.NewPCG(seed, 0))
-	dir := t.TempDir()
-	writers := make([]*writer, 4)
-	for i := range writers {
-		writers[i] = &writer{map[string]int{}, map[string]int{}}
-	}
-	acknowledged := 0
-	for n := range *kills {
-		mode := []string{"everysec", "always", "no"}[n%3]
-		p := startOn(t, dir, "--loops", fmt.Sprint(1+n%2), "--fsync", mode)
-		acknowledged = checkKnown(t, p.addr, writers)
-		if t.Failed() {
-			return
-		}
-		var wg sync.WaitGroup
-		for i, w := range writers {
-			wr := rand.New(rand.NewPCG(r.Uint64(), 0))
-			wg.Go(func() { w.run(t, p.addr, fmt.Sprintf("writer-%d", i), wr) })
-		}
-		if n%3 == 1 {
-			if got := mustAsk(t, p.addr, `{"SAVE":{}}`); !strings.HasPrefix(got, `{"SAVE_RSP":{"st":0,"keys":`) {
-				t.Errorf("SAVE: %s", got)
-			}
-		}
-		time.Sleep(time.Duration(20+r.IntN(300)) * time.Millisecond) // any moment: there is no event to wait for
-		_ = p.Process.Kill()
-		_ = p.Wait()
-		wg.Wait()
-	}
-	if acknowledged == 0 {
-		t.Error("nothing was acknowledged")
-	}
-}
-
 // TestCopy copies the directory of a server under load with two loops, and a second one of
 // the same while it makes a snapshot. Every pair that was acknowledged before a copy began
 // is in it, or one of the client's that came after it.
@@ -255,31 +214,6 @@ func numberIn(t *testing.T, answer, key string) int {
 	}
 	is, _ := got.Rsp[key].(float64)
 	return int(is)
-}
-
-// checkKnown compares what is there with what was acknowledged, and returns how many keys
-// that were. What is there is certain from now on.
-func checkKnown(t *testing.T, addr string, writers []*writer) (keys int) {
-	s, err := dial(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	for _, w := range writers {
-		for _, key := range slices.Sorted(maps.Keys(w.tried)) {
-			answer, err := s.ask(fmt.Sprintf(`{"GET":[%q]}`, key))
-			if err != nil {
-				t.Fatal(err)
-			}
-			is := numberIn(t, answer, key)
-			if is < w.known[key] || is > w.tried[key] {
-				t.Errorf("%s is %d, %d was acknowledged, %d sent", key, is, w.known[key], w.tried[key])
-			}
-			w.known[key] = is
-			keys++
-		}
-	}
-	return keys
 }
 
 // TestRestart: a clean stop and a start, with what README says of them, and the copy of a
@@ -496,5 +430,146 @@ func TestFullDisk(t *testing.T) {
 	p = startOn(t, filepath.Join(dir, "data"))
 	if got := mustAsk(t, p.addr, `{"COUNT":{}}`); got != `{"COUNT_RSP":{"st":0,"cnt":4}}` {
 		t.Errorf("it has %s", got)
+	}
+}
+
+// asNobody runs the server to its end as somebody who may not write everywhere: root may.
+func asNobody(t *testing.T, args ...string) (status int, stderr string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	if os.Geteuid() == 0 {
+		const nobody = 65534
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// TestForbiddenDir: a directory that the server may not write, or that is somebody else's, is
+// an error at the start that names it, and nothing in it is changed.
+func TestForbiddenDir(t *testing.T) {
+	served := t.TempDir()
+	for _, dir := range []string{filepath.Dir(binary), served, filepath.Dir(served)} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := startOn(t, filepath.Join(served, "data"))
+	mustAsk(t, p.addr, `{"SET":{"user1234_name":"bob"}}`)
+	_ = p.Process.Kill()
+	_ = p.Wait()
+	chmod := func(mode os.FileMode, pattern string) {
+		t.Helper()
+		names, err := filepath.Glob(filepath.Join(served, pattern))
+		for _, name := range names {
+			err = errors.Join(err, os.Chmod(name, mode))
+		}
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, names, err)
+		}
+	}
+	t.Cleanup(func() { chmod(0o755, "."); chmod(0o755, "data") })
+	for _, c := range []struct {
+		what        string
+		parent, dir os.FileMode
+		files       map[string]os.FileMode
+		sub, at     string // the directory that is served, and what the error names
+	}{
+		{"a new directory in one that may not be written", 0o555, 0o755, nil, "new", "new"},
+		{"a directory that may not be read", 0o755, 0, nil, "data", "data/LOCK"},
+		{"a directory that may not be written", 0o755, 0o555, map[string]os.FileMode{"LOCK": 0o444}, "data", "data/LOCK"},
+		{"files of somebody else", 0o755, 0o777, map[string]os.FileMode{"LOCK": 0, "segment-*": 0}, "data", "data/LOCK"},
+		{"segments of somebody else", 0o755, 0o777, map[string]os.FileMode{"LOCK": 0o666, "segment-*": 0}, "data", "data/segment-"},
+		{"segments that may not be written", 0o755, 0o777, map[string]os.FileMode{"LOCK": 0o666, "segment-*": 0o444}, "data", "data/segment-"},
+	} {
+		chmod(0o755, "data")
+		for pattern, mode := range c.files {
+			chmod(mode, filepath.Join("data", pattern))
+		}
+		chmod(c.dir, "data")
+		chmod(c.parent, ".")
+		status, stderr := asNobody(t, "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(served, c.sub))
+		if status != 1 || !strings.Contains(stderr, filepath.Join(served, c.at)) || !strings.Contains(stderr, "permission denied") {
+			t.Errorf("%s: status %d, %s", c.what, status, stderr)
+		}
+	}
+	for _, pattern := range []string{"LOCK", "segment-*"} {
+		chmod(0o755, "data")
+		chmod(0o644, filepath.Join("data", pattern))
+	}
+	p = startOn(t, filepath.Join(served, "data"))
+	if got := mustAsk(t, p.addr, `{"GET":["user1234_name"]}`); got != `{"GET_RSP":{"st":0,"user1234_name":"bob"}}` {
+		t.Errorf("afterwards it has %s", got)
+	}
+}
+
+// TestOtherOptions: a restart with another --values, --min-key, --loops or --fsync changes
+// nothing that is there; what this server would not take, it still gives.
+func TestOtherOptions(t *testing.T) {
+	dir := t.TempDir()
+	open := []string{"--values", "any", "--min-key", "1"}
+	values := map[string]string{
+		"a": `"short"`, "b": `{"of":[1,null]}`, "object": `{"z":1,"a":{"b":[]}}`, "null_value": `null`,
+		"string": `"with \u00fc and \""`, "number": `1.0`, "exponent": `-1e5`, "boolean": `true`,
+	}
+	first := startOn(t, dir, open...)
+	for key, value := range values {
+		mustAsk(t, first.addr, fmt.Sprintf(`{"SETEX":{"ttl":3600000,"pairs":{%q:%s}}}`, key, value))
+	}
+	for key, value := range values {
+		if strings.HasPrefix(key, "n") || len(key) == 1 {
+			mustAsk(t, first.addr, fmt.Sprintf(`{"SET":{%q:%s}}`, key, value)) // no deadline any more
+		}
+	}
+	p := first
+	for i, args := range [][]string{
+		nil, // scalars, six characters
+		{"--values", "any", "--min-key", "7", "--loops", "2"},
+		{"--min-key", "1", "--fsync", "always"},
+		{"--min-key", "1024", "--fsync", "no"},
+		open,
+	} {
+		if i%2 == 0 {
+			_ = p.Process.Kill()
+		} else {
+			_ = p.Process.Signal(syscall.SIGTERM)
+		}
+		_ = p.Wait()
+		p = startOn(t, dir, args...)
+		least := 6
+		if n := slices.Index(args, "--min-key"); n >= 0 {
+			_, _ = fmt.Sscan(args[n+1], &least)
+		}
+		if got, want := mustAsk(t, p.addr, `{"COUNT":{}}`), fmt.Sprintf(`{"COUNT_RSP":{"st":0,"cnt":%d}}`, len(values)); got != want {
+			t.Errorf("%s: %s, want %s", args, got, want)
+		}
+		for key, value := range values {
+			want := fmt.Sprintf(`{"GET_RSP":{"st":0,%q:%s}}`, key, value)
+			if len(key) < least {
+				want = fmt.Sprintf(`{"GET_RSP":{"st":6,"k":%q}}`, key)
+			}
+			if got := mustAsk(t, p.addr, fmt.Sprintf(`{"GET":[%q]}`, key)); got != want {
+				t.Errorf("%s: %s, want %s", args, got, want)
+			}
+			if len(key) < least {
+				continue
+			}
+			ttl := fmt.Sprintf(`{"TTL_RSP":{"st":0,%q:3`, key)
+			if strings.HasPrefix(key, "n") || len(key) == 1 {
+				ttl = fmt.Sprintf(`{"TTL_RSP":{"st":0,%q:null`, key)
+			}
+			if got := mustAsk(t, p.addr, fmt.Sprintf(`{"TTL":[%q]}`, key)); !strings.HasPrefix(got, ttl) {
+				t.Errorf("%s: %s, want %s…", args, got, ttl)
+			}
+		}
+		if got := mustAsk(t, p.addr, `{"SET":{"not_here":{}}}`); (args == nil) != strings.Contains(got, `"st":7`) && i < 2 {
+			t.Errorf("%s: an object: %s", args, got)
+		}
+		mustAsk(t, p.addr, `{"RMV":["not_here"]}`)
 	}
 }
