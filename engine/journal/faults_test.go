@@ -559,7 +559,7 @@ func TestWritesNothingAgain(t *testing.T) {
 			}
 			return nil
 		})
-		o = open(t, fs, 2, small(Always))
+		open(t, fs, 2, small(Always))
 		if again != 1 { // the last group, or the last header
 			t.Errorf("%d pieces are written again", again)
 		}
