@@ -121,11 +121,11 @@
 // without keys gives back all its blocks and its index then, and a page whose pieces are
 // all free goes back, too.
 //
-// What is promised: whatever was done before, a store at rest has room for nine tenths as
+// What is promised: whatever was done before, a store at rest has room for seven eighths as
 // many values, of any size, as a fresh one of the same content; or for all of them but one;
-// or all of its room but a thirty-second of the ceiling. A run of pages is found only where
+// or all of its room but a sixteenth of the ceiling. A run of pages is found only where
 // so many are free side by side, so large values have room if the maintainer has gathered
-// what is free, which takes one rest. The thirty-second is for stores that are nearly full:
+// what is free, which takes one rest. The sixteenth is for stores that are nearly full:
 // each shard rounds its blocks up to pages, and a ceiling gives a shard 16 pages at least, so
 // that a quarter of a page a shard is a sixty-fourth of all; and what compaction leaves free
 // in blocks is as much again.
