@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -21,6 +22,8 @@ import (
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
+	"keyframe/engine"
+	"keyframe/engine/journal"
 	"keyframe/netio"
 	"keyframe/netio/netiotest"
 )
@@ -42,7 +45,20 @@ func TestSoak(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
 	ca := netiotest.NewCA(t)
 	cert, key := ca.Server("server")
-	s := startServer(t, netio.Options{
+	dir := t.TempDir()
+	fs, err := journal.Dir(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Small, so that segments and snapshots come and go.
+	log, err := journal.Open(fs, journal.Options{SegmentBytes: 1 << 20, SnapshotBytes: 2 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What has a deadline makes room: the good clients set none.
+	store := engine.Options{MaxBytes: 256 << 20, Evict: engine.EvictVolatile, RecordEffects: true}
+	s := startServerOn(t, store, netio.Options{
+		Journal:          log,
 		TLSCert:          cert,
 		TLSKey:           key,
 		MaxFrameBytes:    1 << 20,
@@ -51,11 +67,14 @@ func TestSoak(t *testing.T) {
 		IdleTimeout:      idle,
 		HandshakeTimeout: time.Second,
 	})
+	if _, err := s.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	soak := &soak{s: s, t: t, ca: ca, tickets: tls.NewLRUClientSessionCache(0), seed: newSeed(t)}
 	network := startBadNetwork(t, s.tcp, soak.seed)
 	sealedNetwork := startBadNetwork(t, s.tls, soak.seed)
 
-	files := openFiles(t)
+	files := openFiles(t) - filesIn(t, dir)
 
 	var cancel context.CancelFunc
 	soak.ctx, cancel = context.WithTimeout(context.Background(), duration)
@@ -100,17 +119,20 @@ func TestSoak(t *testing.T) {
 		})
 	}
 	soak.run("storm", soak.storm)
+	soak.run("sessions", soak.sessions)
 
 	heaps := soak.report(duration)
 	soak.clients.Wait()
 	network.close()
 	sealedNetwork.close()
 	waitFor(t, "all connections to be forgotten", func() bool { return s.Stats().Conns == 0 })
-	waitFor(t, "the descriptors to be closed", func() bool { return openFiles(t) <= files-2 }) // the networks' listeners are closed too
+	waitFor(t, "the descriptors to be closed", func() bool { return openFiles(t)-filesIn(t, dir) <= files-2 }) // the networks' listeners are closed too
 	st := s.Stats()
-	if err := s.stop(); err != nil {
+	kept := keptBy(t, s)
+	if err := errors.Join(s.stop(), log.Close()); err != nil {
 		t.Error(err)
 	}
+	soak.restart(fs, store, kept)
 	goleak.VerifyNone(t, ignore)
 	t.Logf("in the end: %d good answers, all right; %d connections, %d refused, %d slow consumers, errors %v, TLS %+v; %d keys left",
 		soak.answers.Load(), st.ConnsTotal, st.ConnsRefused, st.SlowConsumers, st.Total.Errors, st.TLS, st.Keys)
@@ -122,6 +144,7 @@ func TestSoak(t *testing.T) {
 		{"syntax errors", st.Total.Errors[netio.ErrorSyntax]}, {"protocol errors", st.Total.Errors[netio.ErrorProtocol]},
 		{"frames over the limit", st.Total.Errors[netio.ErrorTooBig]}, {"cuts", uint64(network.cuts.Load())},
 		{"cuts of TLS", uint64(sealedNetwork.cuts.Load())}, {"connections of TLS 1.2", st.TLS.Handshakes[0]}, {"connections of TLS 1.3", st.TLS.Handshakes[1]},
+		{"sessions that ended", uint64(st.Store.Expired)}, {"snapshots", st.Journal.Snapshots},
 		{"sessions that went on", st.TLS.Resumed}, {"false records", st.TLS.Failures[netio.TLSRecord]}, {"cut off without close_notify", st.TLS.Failures[netio.TLSTruncated]},
 	} {
 		if what.n == 0 && *soakFlag > 0 { // three seconds on a slow machine may not suffice
