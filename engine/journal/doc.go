@@ -128,6 +128,10 @@
 // that can be done. While that goroutine waits for the disk it has a processor of Go's
 // scheduler of its own; see Options.AddProcessor.
 //
+// Blocks are not compressed. s2, the fastest that was tried, makes a third of 44 MB of a million
+// keys of 16 bytes with values of 20 that are made of counts, at 734 MB/s: 60 ns a key, where all
+// else of a snapshot takes 71, and the loops have to find that time.
+//
 // Two snapshots are kept, and the segments from the older one on. So one that is damaged
 // has one to stand in, and a copy of the directory that takes no longer than the time
 // between two has a whole one.
