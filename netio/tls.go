@@ -417,7 +417,7 @@ func (l *loop) receive(c *conn, in []byte) {
 	// crypto/tls has taken it before we know; the budget has a part for that of one connection.
 	if n := c.tls.Held() - c.tls.counted; n > 0 {
 		if !l.reserve(c, usage{input: n}) {
-			l.cutOff(c)
+			l.fail(c, errBuffersFull) // crypto/tls gives it back with the connection only
 			return
 		}
 		c.tls.counted += n
