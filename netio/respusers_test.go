@@ -1,7 +1,6 @@
 package netio_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,11 +17,10 @@ import (
 func respCommands(lines ...string) (b []byte) {
 	for _, line := range lines {
 		words := strings.Fields(line)
-		b = fmt.Appendf(b, "*%d\r\n", len(words))
-		for _, w := range words {
-			w = strings.ReplaceAll(w, "~", " ")
-			b = fmt.Appendf(b, "$%d\r\n%s\r\n", len(w), w)
+		for i, w := range words {
+			words[i] = strings.ReplaceAll(w, "~", " ")
 		}
+		b = append(b, respCommand(words...)...)
 	}
 	return b
 }
@@ -120,28 +118,18 @@ func TestKilledWhileWaiting(t *testing.T) {
 	path := usersFile(t)
 	bob, root := newToken(t, path, "bob"), newToken(t, path, "root")
 	s := startServer(t, netio.Options{Users: loadUsers(t, path)})
-	nc, err := net.Dial("tcp", s.tcp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	_ = nc.SetDeadline(time.Now().Add(patience))
-	r := bufio.NewReader(nc)
+	c := dialRESP(t, s.tcp)
 	send := func(lines ...string) {
-		if _, err := nc.Write(respCommands(lines...)); err != nil {
+		if _, err := c.Write(respCommands(lines...)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	send("AUTH "+bob, "CLIENT ID", "SET bob:long "+strings.Repeat("v", 60_000))
-	var id string
-	for i := range 3 {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i == 1 {
-			id = strings.Trim(line, ":\r\n")
-		}
+	if got := c.ask("AUTH", bob); got != "+OK" {
+		t.Fatal(got)
+	}
+	id := strings.TrimPrefix(c.ask("CLIENT", "ID"), ":")
+	if got := c.ask("SET", "bob:long", strings.Repeat("v", 60_000)); got != "+OK" {
+		t.Fatal(got)
 	}
 	const n = 500 // 30 MB of answers: more than the system keeps of a connection
 	send(slices.Repeat([]string{"GET bob:long"}, n)...)
@@ -151,9 +139,9 @@ func TestKilledWhileWaiting(t *testing.T) {
 	if got := talk(t, s.tcp, respCommands("AUTH "+root, "CLIENT KILL ID "+id, "QUIT")); got != "+OK|:1|+OK|" {
 		t.Errorf("%q", got)
 	}
-	if rest, err := io.Copy(io.Discard, r); err != nil || rest < n*60_000 {
+	if rest, err := io.Copy(io.Discard, c.r); err != nil || rest < n*60_000 {
 		t.Errorf("%d bytes, %v", rest, err)
 	}
-	_ = nc.Close()
+	_ = c.Close()
 	waitFor(t, "the connection to end", func() bool { return s.Stats().Conns == 0 })
 }

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"keyframe/engine"
 	"keyframe/engine/journal"
@@ -24,12 +22,11 @@ import (
 // some milliseconds, or for long enough to fill the store.
 func (k *soak) sessions(rng *rand.Rand) error {
 	before := k.turnedAway()
-	nc, err := net.Dial("tcp", k.s.tcp)
+	nc, err := k.dial(0)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	_ = nc.SetDeadline(time.Now().Add(soakPatience))
 	in := bufio.NewReader(nc)
 	for range 1 + rng.IntN(100) {
 		if k.ctx.Err() != nil {

@@ -67,8 +67,8 @@ type Options struct {
 	// ReadOnly is for looking at a directory: there is no Start.
 	ReadOnly bool
 	// AddProcessor allows what waits for the disk to have a second processor of Go's
-	// scheduler meanwhile where there is one. It is for programs that leave GOMAXPROCS to Go or to its environment
-	// variable: that is where it is set back to.
+	// scheduler meanwhile where there is one. It is for programs that leave GOMAXPROCS to Go
+	// or to its environment variable: that is where it is set back to.
 	AddProcessor bool
 	// Manual starts no goroutine: Maintain is called instead, by a test.
 	Manual bool
