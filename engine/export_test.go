@@ -59,6 +59,7 @@ const (
 	ScanStepKeys = scanKeys
 	MaxVisits    = maxVisits
 	VisitBytes   = visitBytes
+	VisitKeys    = visitKeys
 )
 
 // Sweep is a pass of the sweeper.

@@ -239,11 +239,7 @@ func (sc *scan) step(s *shard, from position, most int) (after position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seg, in := s.table.segmentAt(uint64(from >> groupBits))
-	start, end := in.positions()
-	if keys := seg.countKeys(); keys > most {
-		// So many positions as have the keys that are wanted, as a rule.
-		end = min(end, from+max(1, (end-start)*position(most)/position(keys)))
-	}
+	end := in.upTo(from, seg.countKeys(), most)
 	// Left out is also what an earlier step has seen: a merge may have made the segment
 	// begin before it.
 	sc.collect(seg, from, end)
@@ -270,6 +266,16 @@ func (sc *scan) step(s *shard, from position, most int) (after position) {
 func (in span) positions() (first, after position) {
 	size := in.dir.size()
 	return position((in.lo<<dirBits+size-1)/size) << groupBits, position(in.next()) << groupBits
+}
+
+// upTo returns the position before which to stop, so that from there are about as many keys as
+// most, if the segment has so many, and all of the span otherwise.
+func (in span) upTo(from position, keys, most int) position {
+	start, end := in.positions()
+	if keys > most {
+		end = min(end, from+max(1, (end-start)*position(most)/position(keys)))
+	}
+	return end
 }
 
 // take copies a record if it is one that is looked for.

@@ -69,7 +69,7 @@ func TestVisitBesideChanges(t *testing.T) {
 	r := newRand(t)
 	for _, shards := range []int{1, 8} {
 		c := newChurned(t, shards)
-		for range few(10) {
+		for range few(3) {
 			met := visitAll(t, c.Engine, func() { c.churn(r) })
 			for key := range c.stays {
 				if _, ok := met[key]; !ok {
@@ -98,5 +98,25 @@ func TestVisitCuts(t *testing.T) {
 	}
 	if len(met) != keys || most > engine.VisitBytes+4*length {
 		t.Errorf("%d keys, want %d; %d bytes are shown at once, want some %d", len(met), keys, most, engine.VisitBytes)
+	}
+}
+
+// TestVisitCutsKeys: of a segment with many short keys a call shows about as many as it should.
+func TestVisitCutsKeys(t *testing.T) {
+	const keys = 20_000
+	e := newEngine(t, engine.Options{Shards: 1})
+	var b engine.Batch
+	for i := range keys {
+		b.Add(engine.Set, fmt.Appendf(nil, "%05d", i), nil)
+	}
+	e.Apply(&b)
+	all, most := 0, 0
+	for cursor, done := engine.Cursor(0), false; !done; {
+		shown := 0
+		cursor, done = e.Visit(cursor, func(_, _ []byte, _ engine.Form, _ int64) { shown++ })
+		all, most = all+shown, max(most, shown)
+	}
+	if all != keys || most > engine.VisitKeys*3/2 {
+		t.Errorf("%d keys, want %d; %d are shown at once, want some %d", all, keys, most, engine.VisitKeys)
 	}
 }
