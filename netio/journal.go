@@ -322,11 +322,12 @@ func (s journalStore) Some(cursor uint64, f func(*journal.Change)) (next uint64,
 }
 
 func (s journalStore) Beside(work func() (more bool)) {
-	if s.beside == nil {
-		work()
+	if s.beside != nil {
+		s.beside.do(work)
 		return
 	}
-	s.beside.do(work)
+	for work() {
+	}
 }
 
 // Load fills the store with what the journal has, and then begins to serve. Options.Journal

@@ -39,6 +39,7 @@ type loop struct {
 	count   Counters
 
 	makingRoom bool // see makeRoom
+	beside     besideTurns
 
 	// Scratch of TLS connections, for what they have sent and are sent.
 	opened, sealed []byte

@@ -394,14 +394,18 @@ func (h *handler) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 // all its connections share: they are lent until Discard.
 func (h *handler) OnTraffic(gc gnet.Conn) gnet.Action {
 	c := gc.Context().(*conn)
+	l := c.loop
 	in, err := gc.Peek(-1)
 	if err != nil {
 		panic("BUG: netio: Peek(-1): " + err.Error())
 	}
 	if c.tls == nil {
-		c.loop.serve(c, in)
+		l.serve(c, in)
 	} else {
-		c.loop.receive(c, in)
+		l.receive(c, in)
+	}
+	if l.beside.job != nil {
+		l.askBesideTurn()
 	}
 	mangle(in)
 	if c.gc != gc {

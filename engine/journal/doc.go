@@ -123,10 +123,11 @@
 // to there. It counts when it has its name, and it gets that when it, and the log up to
 // that position, are on disk.
 //
-// The keys are read beside the store's other work, in turns that those who do it grant (see
-// Source.Beside), and written by a goroutine between two turns, past the system's cache where
-// that can be done. While that goroutine waits for the disk it has a processor of Go's
-// scheduler of its own; see Options.AddProcessor.
+// The keys are read beside the store's other work, in turns that those who do it take (see
+// Source.Beside), and written a MiB at a time, past the system's cache where that can be done.
+// Such a write is only begun, and the next MiB gathered meanwhile. For what has to be waited for,
+// and at the end that is a few syncs and the removal of an old file, there is a second processor
+// of Go's scheduler; see Options.AddProcessor.
 //
 // Blocks are not compressed. s2, the fastest that was tried, makes a third of 44 MB of a million
 // keys of 16 bytes with values of 20 that are made of counts, at 734 MB/s: 60 ns a key, where all

@@ -50,5 +50,17 @@ type File interface {
 // instead of the one that it comes from.
 type uncacher interface{ uncached() File }
 
+// asyncFile is a File whose writes may be begun, one at a time. Sync and Close come when none is
+// under way, or after an error.
+type asyncFile interface {
+	File
+	// StartWrite begins to write b, which must not change until WriteEnded reports that it
+	// has. It returns false if that can't be done with this write, or any; WriteAt may.
+	StartWrite(b []byte, at int64) bool
+	// WriteEnded reports whether the write has ended, and then what it came to. It waits for
+	// nothing.
+	WriteEnded() (n int, ended bool, err error)
+}
+
 // ErrLocked is returned by Open for a directory that another process serves.
 var ErrLocked = errors.New("journal: the directory is in use")

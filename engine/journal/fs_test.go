@@ -329,7 +329,10 @@ func (s *store) Some(cursor uint64, f func(*Change)) (next uint64, done bool) {
 	return cursor + 1, int(cursor+1) == len(s.shards)
 }
 
-func (s *store) Beside(work func() bool) { work() }
+func (s *store) Beside(work func() bool) {
+	for work() {
+	}
+}
 
 // content is what is in the store, in a form to be compared.
 func (s *store) content() map[string]string {

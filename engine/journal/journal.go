@@ -101,8 +101,8 @@ type Source interface {
 	// are no more. From 0 to the end it meets each key that is there all the time once. f
 	// keeps nothing of what it gets, and is quick: it is called with a lock of the store held.
 	Some(cursor uint64, f func(*Change)) (next uint64, done bool)
-	// Beside calls work, which takes some 50 µs, once or more often: until it returns false,
-	// or what else is to be done with the store must not wait any longer.
+	// Beside calls work, which takes some 20 µs, until it returns false, and lets what else is
+	// to be done with the store come in between.
 	Beside(work func() (more bool))
 }
 

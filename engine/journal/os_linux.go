@@ -24,14 +24,25 @@ func (f *osFile) Sync() error {
 // removed, which takes 90 ms; meanwhile a loop on the same core waits for slices of a few
 // ms. One key at a time, 40,000 a second, beside one snapshot after the other: p99 2 ms with
 // the cache, 0.6 without it. And the CPU for it went from 136 to 82 ms.
+//
+// Its writes may also be begun, see asyncFile.
 type uncachedFile struct {
 	osFile
-	direct bool
+	direct   bool
+	aio      aio
+	end      int64 // of what was written
+	reserved int64 // 0, or how long the file was made for what is begun
 }
+
+// reserveStep is how much longer a file is made at once for writes that are begun. One that
+// makes it longer itself is waited for. Not yet measured beside others.
+const reserveStep = 32 << 20
 
 func (f *osFile) uncached() File {
 	u := &uncachedFile{osFile: *f}
-	u.direct = u.setDirect(true) == nil
+	if u.direct = u.setDirect(true) == nil; u.direct {
+		_ = u.aio.open() // without it nothing is begun
+	}
 	return u
 }
 
@@ -47,9 +58,30 @@ func (f *uncachedFile) setDirect(on bool) error {
 	return err
 }
 
+func (f *uncachedFile) StartWrite(b []byte, at int64) bool {
+	if !f.direct || f.aio.context == 0 {
+		return false
+	}
+	end := at + int64(len(b))
+	if end > f.reserved {
+		if f.allocate(end+reserveStep) != nil {
+			return false // if it is for want of room, the write says so
+		}
+		f.reserved = end + reserveStep
+	}
+	if f.aio.start(f.Fd(), b, at) != nil {
+		return false
+	}
+	f.end = end
+	return true
+}
+
+func (f *uncachedFile) WriteEnded() (n int, ended bool, err error) { return f.aio.ended() }
+
 // WriteAt writes through the cache from the first write on that is not aligned as the file
 // system wants it: the last one of a snapshot is not.
 func (f *uncachedFile) WriteAt(b []byte, at int64) (int, error) {
+	f.end = at + int64(len(b))
 	n, err := f.File.WriteAt(b, at)
 	if !f.direct || !errors.Is(err, unix.EINVAL) {
 		return n, err
@@ -59,6 +91,22 @@ func (f *uncachedFile) WriteAt(b []byte, at int64) (int, error) {
 	}
 	rest, err := f.File.WriteAt(b[n:], at+int64(n))
 	return n + rest, err
+}
+
+// Sync also takes back what was reserved.
+func (f *uncachedFile) Sync() error {
+	if f.reserved > f.end {
+		if err := f.Truncate(f.end); err != nil {
+			return err
+		}
+	}
+	f.reserved = 0
+	return f.osFile.Sync()
+}
+
+func (f *uncachedFile) Close() error {
+	f.aio.close()
+	return f.osFile.Close()
 }
 
 func (f *osFile) StartSync(from, to int64) error {

@@ -17,7 +17,7 @@ var extraProcessor struct {
 // until the func that it returns is called by everybody who has asked for one.
 //
 // Some of a journal's system calls wait for the disk: the sync of each second, the making of a
-// segment, the writes of a snapshot, the removal of an old file. The goroutine that is in one
+// segment, the end of a snapshot, the removal of an old file. The goroutine that is in one
 // keeps its processor until the scheduler takes it away, up to 10 ms later, and with only one
 // the event loops wait for that: with one key at a time, 40,000 a second, and one snapshot after
 // the other p99 was 12 to 16 ms, and 2 ms with two processors on the same core. To have two all

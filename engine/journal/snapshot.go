@@ -135,9 +135,6 @@ func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 	defer j.snapshots.making.Unlock()
 	j.snapshots.begun()
 	defer func() { j.snapshots.ended(err) }()
-	if gentle {
-		defer j.addProcessor()()
-	}
 	began := time.Now()
 	h, err := j.cut()
 	if err != nil {
@@ -145,7 +142,13 @@ func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 	}
 	h.created = began.UnixMilli()
 	name := snapshotName(h.segment)
-	end, err := j.writeSnapshot(&h, name+temporary, gentle, &info)
+	waits := func() {}
+	if gentle {
+		remove := func() {}
+		waits = sync.OnceFunc(func() { remove = j.addProcessor() })
+		defer func() { remove() }()
+	}
+	end, err := j.writeSnapshot(&h, name+temporary, gentle, waits, &info)
 	if err == nil {
 		err = j.fs.Rename(name+temporary, name)
 	}
@@ -200,35 +203,42 @@ func (j *Journal) tryCut(h *snapshotHeader) (cut bool, err error) {
 	return true, nil
 }
 
+// waitForWrite is how long it is to the next look whether a write has ended that must have. Not
+// yet measured beside others.
+const waitForWrite = 200 * time.Microsecond
+
 // writeSnapshot writes a snapshot's file. When it returns without an error all of it is on
-// disk, and so is what the log has of the effects in it.
-func (j *Journal) writeSnapshot(h *snapshotHeader, name string, gentle bool, info *SnapshotInfo) (end snapshotEnd, err error) {
+// disk, and so is what the log has of the effects in it. From when it waits for the disk on it
+// has called waits.
+func (j *Journal) writeSnapshot(h *snapshotHeader, name string, gentle bool, waits func(), info *SnapshotInfo) (end snapshotEnd, err error) {
 	f, err := j.fs.Create(name)
 	if err != nil {
 		return end, fmt.Errorf("journal: %w", err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	beside := func(work func() (more bool)) { work() } // and the next start may find it in the cache
+	beside, wait := wholly, (func())(nil) // and the next start may find it in the cache
 	if gentle {
-		beside = j.source.Beside
+		beside, wait = j.source.Beside, func() { time.Sleep(waitForWrite) }
 		if u, ok := f.(uncacher); ok {
 			f = u.uncached()
 		}
 	}
+	defer func() { err = errors.Join(err, f.Close()) }()
 
-	w := snapshotWriter{f: f, b: h.append(make([]byte, 0, mostGathered+2*blockBytes)), end: &end}
+	w := newSnapshotWriter(f, h, &end, wait, waits)
 	for cursor, done := uint64(0), false; err == nil && !done; {
+		enough := max(leastGathered, len(w.b)+1)
 		beside(func() (more bool) {
 			cursor, done = j.source.Some(cursor, w.add)
-			return !done && len(w.b) < mostGathered
+			return !done && len(w.b) < enough
 		})
-		if done || len(w.b) >= blockBytes {
-			err = w.flush()
-		}
-		if err == nil && j.isClosing() {
+		if err = w.flush(); err == nil && j.isClosing() {
 			err = ErrClosed
 		}
 	}
+	if err == nil {
+		err = w.settleAll()
+	}
+	waits()
 	if err == nil {
 		// What it has seen may be newer than its beginning. The log must have it, too.
 		if err = j.flush(j.Position()); err == nil {
@@ -245,6 +255,12 @@ func (j *Journal) writeSnapshot(h *snapshotHeader, name string, gentle bool, inf
 		err = f.Sync()
 	}
 	return end, err
+}
+
+// wholly does work until it returns false.
+func wholly(work func() (more bool)) {
+	for work() {
+	}
 }
 
 func (j *Journal) isClosing() bool {

@@ -15,14 +15,15 @@ const (
 	blockHeaderBytes    = 16
 	snapshotKeyBytes    = 8 // before each key
 
-	// blockBytes is where a block of a snapshot ends, and so the least that a sum is for, and
-	// about what a write is for. Not yet measured beside others.
+	// blockBytes is where a block of a snapshot ends, and so the least that a sum is for. Not yet measured beside others.
 	blockBytes = 64 << 10
 	// mostBlockBytes is what the body of one comes to at most: one more key, as long as they
 	// get, when it has almost come to its end.
 	mostBlockBytes = blockBytes + snapshotKeyBytes + 8 + MaxKeyBytes + MaxValueBytes
-	// mostGathered is where it ends to be gathered when there was time for more.
-	mostGathered = 1 << 20
+	// leastGathered is what is gathered for a write, and mostGathered where that is waited for
+	// if the one before has not ended.
+	leastGathered = 1 << 20
+	mostGathered  = 2 << 20
 	// writeUnit is what positions and lengths of writes are multiples of, except for the last
 	// one: what a file needs whose writes go past the system's cache.
 	writeUnit = 4 << 10
@@ -119,6 +120,28 @@ type snapshotWriter struct {
 	block  int    // where in b it begins
 	number uint32 // and its number, or the next one's
 	end    *snapshotEnd
+
+	async   asyncFile // f, as long as writes can be begun; or nil
+	started int       // how many bytes of other are being written
+	other   []byte
+	wait    func() // waits a little
+	waits   func() // is called before a write that is waited for
+}
+
+// newSnapshotWriter begins a file. Its writes are begun where they can be, if wait is not nil.
+func newSnapshotWriter(f File, h *snapshotHeader, end *snapshotEnd, wait, waits func()) *snapshotWriter {
+	w := &snapshotWriter{f: f, end: end, wait: wait, waits: waits}
+	const room = mostGathered + 2*blockBytes
+	w.b = h.append(make([]byte, 0, room))
+	if wait != nil {
+		w.async, _ = f.(asyncFile)
+	}
+	if w.async == nil {
+		w.waits()
+	} else {
+		w.other = make([]byte, 0, room)
+	}
+	return w
 }
 
 // add adds a key.
@@ -147,6 +170,9 @@ func (w *snapshotWriter) seal(kind int) {
 
 // appendEnd adds the end, where all keys have been added.
 func (w *snapshotWriter) appendEnd() {
+	if w.open {
+		w.seal(blockKeys)
+	}
 	w.beginBlock()
 	for _, n := range [...]uint64{w.end.keys, w.end.bytes, w.end.needs} {
 		w.b = le.AppendUint64(w.b, n)
@@ -154,8 +180,14 @@ func (w *snapshotWriter) appendEnd() {
 	w.seal(blockEnd)
 }
 
-// flush writes what has been added, but for an end that is less than a unit.
+// flush writes what has been added, but for an end that is less than a unit. If the write before
+// has not ended it is left for later, unless it is much already.
 func (w *snapshotWriter) flush() error {
+	if w.started > 0 && len(w.b) < mostGathered {
+		if ended, err := w.settle(); !ended || err != nil {
+			return err
+		}
+	}
 	if w.open {
 		w.seal(blockKeys)
 	}
@@ -163,9 +195,27 @@ func (w *snapshotWriter) flush() error {
 }
 
 // flushAll writes all that has been added. Nothing may follow it.
-func (w *snapshotWriter) flushAll() error { return w.write(len(w.b)) }
+func (w *snapshotWriter) flushAll() error {
+	if err := w.settleAll(); err != nil {
+		return err
+	}
+	w.giveUpAsync() // f has to be as long as it is written
+	return w.write(len(w.b))
+}
 
 func (w *snapshotWriter) write(length int) error {
+	if err := w.settleAll(); err != nil {
+		return err
+	}
+	if w.async != nil && length > 0 {
+		if w.async.StartWrite(w.b[:length], w.at) {
+			w.at += int64(length)
+			w.started = length
+			w.b, w.other = append(w.other[:0], w.b[length:]...), w.b
+			return nil
+		}
+		w.giveUpAsync()
+	}
 	n, err := w.f.WriteAt(w.b[:length], w.at)
 	w.at += int64(n)
 	if err == nil && n < length {
@@ -175,6 +225,38 @@ func (w *snapshotWriter) write(length int) error {
 		return err
 	}
 	w.b = w.b[:copy(w.b, w.b[length:])] // its memory stays aligned
+	return nil
+}
+
+func (w *snapshotWriter) giveUpAsync() {
+	if w.async != nil {
+		w.async = nil
+		w.waits()
+	}
+}
+
+// settle finds out whether what was begun is written.
+func (w *snapshotWriter) settle() (ended bool, err error) {
+	n, ended, err := w.async.WriteEnded()
+	if !ended {
+		return false, nil
+	}
+	if err == nil && n < w.started {
+		err = ErrFull
+	}
+	w.started = 0
+	return true, err
+}
+
+// settleAll waits for it.
+func (w *snapshotWriter) settleAll() error {
+	for w.started > 0 {
+		if ended, err := w.settle(); err != nil {
+			return err
+		} else if !ended {
+			w.wait()
+		}
+	}
 	return nil
 }
 

@@ -37,7 +37,7 @@ func TestUncached(t *testing.T) {
 		if flags, err := unix.FcntlInt(file.Fd(), unix.F_GETFL, 0); err != nil || (flags&unix.O_DIRECT != 0) != can {
 			t.Errorf("%s: flags %#x, want O_DIRECT in them %v: %v", dir, flags, can, err)
 		}
-		writeKeys(t, d, seed)
+		mustWriteKeys(t, d, seed, nil)
 		can = can && d.past[0] // some file systems take the flag, and refuse the write
 		t.Logf("%s can do it: %v", dir, can)
 		for i, past := range d.past {

@@ -128,7 +128,10 @@ func (s store) Some(cursor uint64, f func(*journal.Change)) (uint64, bool) {
 	return uint64(next), done
 }
 
-func (s store) Beside(work func() bool) { work() }
+func (s store) Beside(work func() bool) {
+	for work() {
+	}
+}
 
 func (s store) content() map[string]string {
 	all := make(map[string]string)
