@@ -17,22 +17,19 @@ import (
 // iocb is a request, ioEvent an answer, of linux/aio_abi.h; opWrite is IOCB_CMD_PWRITE.
 type (
 	iocb struct {
-		data     uint64
-		key      uint32
-		rwFlags  uint32
-		op       uint16
-		priority int16
-		fd       uint32
-		buf      uint64
-		length   uint64
-		offset   int64
-		_        uint64
-		flags    uint32
-		eventFD  uint32
+		_      [2]uint64 // data, which would come back; a key that the kernel sets, and flags
+		op     uint16
+		_      uint16 // its priority
+		fd     uint32
+		buf    uint64
+		length uint64
+		offset int64
+		_      [2]uint64 // reserved, flags, and the descriptor of an eventfd
 	}
 	ioEvent struct {
-		data, iocb   uint64
-		result, more int64
+		_      [2]uint64 // the request's data and address
+		result int64
+		_      int64
 	}
 )
 
