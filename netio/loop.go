@@ -300,6 +300,9 @@ func (l *loop) runReady() {
 			break
 		}
 	}
+	if l.beside.job != nil {
+		l.askBesideTurn()
+	}
 	l.running = false
 	l.ready = append(waiting, l.ready...)
 	if len(l.ready) > 0 {
