@@ -204,12 +204,12 @@ func (s *Server) Addrs() []net.Addr {
 // loads its store, when its journal has failed, and from the moment a stop begins.
 func (s *Server) Ready() error {
 	switch {
+	case s.opts.Journal != nil && s.opts.Journal.Err() != nil:
+		return s.opts.Journal.Err() // it is why the server stops
 	case !s.ready.Load() || s.stopping.Err() != nil:
 		return errors.New("not accepting connections")
 	case s.loading.Load():
 		return errors.New(s.loadingText())
-	case s.opts.Journal != nil && s.opts.Journal.Err() != nil:
-		return s.opts.Journal.Err()
 	}
 	return nil
 }

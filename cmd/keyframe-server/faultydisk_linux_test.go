@@ -1,0 +1,344 @@
+package main_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file is a disk that fails under the real server. A seccomp filter, for which nobody need
+// be root, has the kernel ask the test what becomes of each write in place and each sync.
+
+// filterEnv has the test binary become the server, behind a filter whose listener it hands to
+// the socket that is its descriptor 3.
+const filterEnv = "TEST_BEHIND_FILTER"
+
+func init() {
+	if os.Getenv(filterEnv) != "" {
+		err := becomeServer()
+		_, _ = unix.Write(3, []byte(err.Error()))
+		os.Exit(1)
+	}
+}
+
+// becomeServer returns only if there can be no filter, or no server.
+func becomeServer() error {
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 2, K: unix.SYS_PWRITE64},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: unix.SYS_FDATASYNC},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread() // a filter is a thread's, and what that executes inherits it
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	listener, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		return errno
+	}
+	if err := unix.Sendmsg(3, []byte{0}, unix.UnixRights(int(listener)), nil, 0); err != nil {
+		return err
+	}
+	_ = unix.Close(3)
+	return syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
+}
+
+// diskCall is a write or a sync that the server asks for.
+type diskCall struct {
+	sync  bool
+	file  string
+	bytes uint64
+}
+
+// faultyDisk decides what becomes of the server's calls: 0 has the system do one. It may take
+// its time.
+type faultyDisk func(c diskCall) syscall.Errno
+
+// What the kernel asks and is told: struct seccomp_notif and seccomp_notif_resp.
+type notification struct {
+	id         uint64
+	pid, flags uint32
+	nr         int32
+	arch       uint32
+	ip         uint64
+	args       [6]uint64
+}
+
+const letContinue = 1 // SECCOMP_USER_NOTIF_FLAG_CONTINUE
+
+type decision struct {
+	id    uint64
+	value int64
+	error int32
+	flags uint32
+}
+
+// behindFilter returns a command that becomes the server behind a filter, and what then waits
+// for the filter's listener.
+func behindFilter(t *testing.T, args ...string) (cmd *exec.Cmd, listener func() (fd int, err error)) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "socket"), os.NewFile(uintptr(pair[1]), "socket")
+	t.Cleanup(func() { _, _ = ours.Close(), theirs.Close() })
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd = exec.Command(self, append([]string{binary}, args...)...)
+	cmd.Env = append(os.Environ(), filterEnv+"=1")
+	cmd.ExtraFiles = []*os.File{theirs}
+	return cmd, func() (int, error) {
+		text, rights := make([]byte, 200), make([]byte, unix.CmsgSpace(4))
+		n, oob, _, _, err := unix.Recvmsg(pair[0], text, rights, unix.MSG_CMSG_CLOEXEC)
+		if err != nil {
+			return 0, err
+		}
+		if oob == 0 {
+			return 0, errors.New(string(text[:n]))
+		}
+		messages, err := unix.ParseSocketControlMessage(rights[:oob])
+		if err != nil {
+			return 0, err
+		}
+		fds, err := unix.ParseUnixRights(&messages[0])
+		if err != nil {
+			return 0, err
+		}
+		return fds[0], nil
+	}
+}
+
+// needFilters skips where the kernel has no filters, or none that ask.
+func needFilters(t *testing.T) {
+	t.Helper()
+	cmd, listener := behindFilter(t, "--version")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := listener()
+	_ = cmd.Wait() // it has said what was wrong
+	if err != nil {
+		t.Skipf("the server's calls can't be filtered here: %v", err)
+	}
+	_ = unix.Close(fd)
+}
+
+// startOnFaulty is startOn, on a disk that may fail.
+func startOnFaulty(t *testing.T, disk faultyDisk, dir string, args ...string) *process {
+	t.Helper()
+	cmd, listener := behindFilter(t, append([]string{"--listen", "127.0.0.1:0", "--data-dir", dir}, args...)...)
+	go func() {
+		if fd, err := listener(); err == nil { // or the command ends
+			disk.serve(fd)
+			_ = unix.Close(fd)
+		}
+	}()
+	return startCommand(t, cmd)
+}
+
+// serve decides about calls, several at once, until the last process behind the filter has
+// ended.
+func (d faultyDisk) serve(listener int) {
+	for {
+		var n notification
+		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+		if _, err := unix.Poll(poll, -1); err == unix.EINTR {
+			continue
+		}
+		if poll[0].Revents&unix.POLLIN == 0 {
+			return
+		}
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&n))); errno != 0 {
+			continue // a signal has taken the call back
+		}
+		go func() {
+			name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0]))
+			is := decision{id: n.id, flags: letContinue}
+			if errno := d(diskCall{n.nr == unix.SYS_FDATASYNC, filepath.Base(name), n.args[2]}); errno != 0 {
+				is.error, is.flags = -int32(errno), 0
+			}
+			_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&is))) // the process may be gone
+		}()
+	}
+}
+
+// faults are the disks that end a server: what fails, and under which mode.
+var faults = []struct {
+	mode  string
+	syncs bool
+}{{"always", true}, {"always", false}, {"everysec", true}, {"everysec", false}, {"no", false}}
+
+// TestDiskFails: under load, with two loops, all writes or all syncs begin to fail. The server
+// exits with status 3, and what the next one finds is what was acknowledged, and perhaps some of
+// what was sent since.
+func TestDiskFails(t *testing.T) {
+	needFilters(t)
+	r := rand.New(rand.NewPCG(newSeed(t), 0))
+	dir := t.TempDir()
+	clients := newModelled(4)
+	for _, fault := range faults {
+		name := fmt.Sprintf("%s/syncs=%t", fault.mode, fault.syncs)
+		after := int64(r.IntN(200)) // calls
+		if fault.syncs && fault.mode == "everysec" {
+			after = int64(r.IntN(2))
+		}
+		var armed atomic.Bool
+		var calls atomic.Int64
+		p := startOnFaulty(t, func(c diskCall) syscall.Errno {
+			if armed.Load() && c.sync == fault.syncs && calls.Add(1) > after {
+				return unix.EIO
+			}
+			return 0
+		}, dir, "--values", "any", "--loops", "2", "--fsync", fault.mode)
+		for _, c := range clients {
+			c.check(t, p.addr)
+			c.mayRefuse = true
+		}
+		armed.Store(true)
+		var wg sync.WaitGroup
+		for _, c := range clients {
+			cr := rand.New(rand.NewPCG(r.Uint64(), 0))
+			wg.Go(func() { c.run(t, p.addr, cr) })
+		}
+		if status := p.wait(t); status != 3 || strings.Count(p.stderr.String(), "the journal has failed: nothing more is acknowledged") != 1 {
+			t.Errorf("%s: exit status %d\n%s", name, status, p.stderr)
+		}
+		wg.Wait()
+		if t.Failed() {
+			return
+		}
+	}
+	p := startOn(t, dir, "--values", "any")
+	for _, c := range clients {
+		c.check(t, p.addr)
+		if len(c.state) == 0 {
+			t.Errorf("nothing of %s was answered", c.name)
+		}
+	}
+}
+
+// TestFailedDiskAnswersNothing: a write or a sync takes its time, and then fails. What waits for
+// it, a write and a read of what it wrote, is never answered; what comes later is refused, if
+// anything. /readyz is 503 from then on, here for as long as a snapshot is under way, for which
+// the server waits; and it exits with status 3.
+func TestFailedDiskAnswersNothing(t *testing.T) {
+	needFilters(t)
+	for _, fault := range faults {
+		if fault.syncs && fault.mode == "everysec" {
+			continue // nobody waits for those
+		}
+		t.Run(fmt.Sprintf("%s/syncs=%t", fault.mode, fault.syncs), func(t *testing.T) {
+			var armed atomic.Bool
+			var current atomic.Value // the segment that has the last group
+			saving, stalled := make(chan bool, 100), make(chan bool, 100)
+			fail, goOn := make(chan bool), make(chan bool)
+			disk := func(c diskCall) syscall.Errno {
+				isGroup := strings.HasPrefix(c.file, "segment-") && !c.sync && c.bytes < 1<<20 // the next one is filled with so much at once
+				if isGroup {
+					current.Store(c.file)
+				}
+				switch {
+				case strings.Contains(c.file, "snapshot"):
+					saving <- true
+					<-goOn
+				case armed.Load() && (isGroup && !fault.syncs || c.sync && fault.syncs && c.file == current.Load()):
+					stalled <- true
+					<-fail
+					return unix.EIO
+				}
+				return 0
+			}
+			dir, admin := t.TempDir(), freePort(t)
+			p := startOnFaulty(t, disk, dir, "--loops", "2", "--fsync", fault.mode, "--admin", admin)
+			if got := mustAsk(t, p.addr, `{"SET":{"safe_key":1,"other_key":1}}`); got != `{"SET_RSP":{"st":1,"k":"safe_key"}}` {
+				t.Fatal(got)
+			}
+			send := func(line string) *session {
+				s, err := dial(p.addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = s.Close() })
+				if _, err := io.WriteString(s, line+"\n"); err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}
+			send(`{"SAVE":{}}`)
+			<-saving
+			armed.Store(true)
+			waiting := []*session{send(`{"SET":{"safe_key":2}}`)}
+			<-stalled
+			for _, line := range []string{`{"GET":["safe_key"]}`, `{"SET":{"new_key":1}}`, `{"RMV":["other_key"]}`} {
+				waiting = append(waiting, send(line))
+			}
+			const refused = `_RSP":{"st":15,"k":"` // what had not been done when the disk failed
+			url := "http://127.0.0.1:" + admin + "/readyz"
+			if status, body := get(t, url); status != 200 {
+				t.Errorf("while the disk takes its time /readyz is %d, %s", status, body)
+			}
+			close(fail)
+			for i, s := range waiting {
+				answer, err := io.ReadAll(s)
+				if nothing := len(answer) == 0 || i > 1 && strings.Contains(string(answer), refused); !nothing || errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("connection %d was answered %s, %v", i, answer, err)
+				}
+			}
+			if status, body := get(t, url); status != 503 || !strings.Contains(body, "journal: can't") {
+				t.Errorf("/readyz is %d, %s", status, body)
+			}
+			close(goOn)
+			if status := p.wait(t); status != 3 {
+				t.Errorf("exit status %d\n%s", status, p.stderr)
+			}
+			p = startOn(t, dir)
+			if got := mustAsk(t, p.addr, `{"GET":["safe_key"]}`); !strings.HasPrefix(got, `{"GET_RSP":{"st":0,"safe_key":`) {
+				t.Errorf("the next one has %s", got)
+			}
+		})
+	}
+}
+
+// TestSnapshotFails: a snapshot that can't be written is told to who asked for it, and is not
+// the server's end.
+func TestSnapshotFails(t *testing.T) {
+	needFilters(t)
+	for _, syncs := range []bool{false, true} {
+		var armed atomic.Bool
+		armed.Store(true)
+		dir := t.TempDir()
+		p := startOnFaulty(t, func(c diskCall) syscall.Errno {
+			if armed.Load() && c.sync == syncs && strings.Contains(c.file, "snapshot") {
+				return unix.EIO
+			}
+			return 0
+		}, dir)
+		mustAsk(t, p.addr, `{"SET":{"safe_key":1}}`)
+		if got := mustAsk(t, p.addr, `{"SAVE":{}}`); !strings.HasPrefix(got, `{"SAVE_RSP":{"st":15,`) {
+			t.Errorf("SAVE on a disk that fails: %s", got)
+		}
+		armed.Store(false)
+		if got := mustAsk(t, p.addr, `{"SAVE":{}}`); !strings.HasPrefix(got, `{"SAVE_RSP":{"st":0,"keys":1,`) {
+			t.Errorf("SAVE on a disk that has come back: %s", got)
+		}
+	}
+}
