@@ -10,23 +10,29 @@ import (
 )
 
 // TestPages: all pages together have each key once, with whatever limit, and other clients'
-// writes in between take nothing away from that.
+// writes in between take nothing away from that. What a FIND has matches at that moment, and each
+// key that does throughout is there once.
 func TestPages(t *testing.T) {
 	eachFraming(t, netio.Options{}, func(t *testing.T, c client) {
 		const keys = 3000
+		values := map[string]int{}
 		for i := range keys {
+			values[fmt.Sprint("page:", i)] = i % 7
 			c.send(fmt.Sprintf(`{"SETQ":{"page:%d":%d,"other:%d":"x"}}`, i, i%7, i))
 		}
 		for _, limit := range []int{1, 7, 1000, 100_000} {
-			for _, find := range []bool{false, true} {
+			for _, command := range []string{`{"KEYS":{`, `{"FIND":{"<=":2.0,`} {
+				matches := func(key string) bool {
+					value, ok := values[key]
+					return ok && (command[2] == 'K' || value <= 2)
+				}
+				throughout := map[string]bool{}
+				for key := range values {
+					throughout[key] = matches(key)
+				}
 				seen, cursor := map[string]bool{}, ""
 				for pages := 0; ; pages++ {
-					ask := fmt.Sprintf(`"prefix":"page:","limit":%d%s}}`, limit, cursor)
-					if find {
-						c.send(`{"FIND":{"<=":2.0,` + ask)
-					} else {
-						c.send(`{"KEYS":{` + ask)
-					}
+					c.send(fmt.Sprintf(`%s"prefix":"page:","limit":%d%s}}`, command, limit, cursor))
 					var page struct {
 						Keys   []string
 						Cursor *string
@@ -42,8 +48,8 @@ func TestPages(t *testing.T) {
 						}
 					}
 					for _, key := range page.Keys {
-						if seen[key] {
-							t.Fatalf("%s is there twice", key)
+						if seen[key] || !matches(key) {
+							t.Fatalf("%s, limit %d: %s is there twice, or does not match", command, limit, key)
 						}
 						seen[key] = true
 					}
@@ -54,14 +60,15 @@ func TestPages(t *testing.T) {
 						t.Fatal("there is no last page")
 					}
 					cursor = fmt.Sprintf(`,"cursor":%q`, *page.Cursor)
-					c.send(fmt.Sprintf(`{"SETQ":{"between:%d":1,"page:%d":0}}`, pages, pages%7))
+					key := fmt.Sprint("page:", pages*13%keys)
+					values[key] = pages % 5
+					c.send(fmt.Sprintf(`{"SETQ":{"between:%d":1,%q:%d}}`, pages, key, values[key]))
+					throughout[key] = throughout[key] && matches(key)
 				}
-				want := keys
-				if find {
-					want = (keys + 6) / 7 * 3
-				}
-				if len(seen) < want-10 || len(seen) > want+10 || !find && len(seen) != keys {
-					t.Fatalf("limit %d, find %t: %d keys, want %d", limit, find, len(seen), want)
+				for key, there := range throughout {
+					if there && !seen[key] {
+						t.Fatalf("%s, limit %d: %s is on no page", command, limit, key)
+					}
 				}
 			}
 		}
