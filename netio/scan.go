@@ -57,7 +57,8 @@ func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
 	}
 	q = s.query
 	done := false
-	for !done && s.keys < q.Limit && len(s.page) < p.shares.turnOutputBytes {
+	isWhole := func() bool { return done || s.keys >= q.Limit || len(s.page) >= p.shares.turnOutputBytes }
+	for !isWhole() {
 		seen, looked, before := 0, 0, len(s.page)
 		add := func(key, value []byte, form engine.Form, _ int64) bool {
 			seen++
@@ -84,7 +85,7 @@ func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
 		}
 		p.cost.spent += costScanned * (seen + 1)
 		p.cost.bytes(looked + len(s.page) - before)
-		if p.cost.mustLook(); !done && s.keys < q.Limit && p.cost.isOver(len(p.out)) {
+		if p.cost.mustLook(); !isWhole() && p.cost.isOver(len(p.out)) {
 			if s.query == cmd.Extra.Query { // which refers to the payload
 				s.query = q.Clone()
 			}

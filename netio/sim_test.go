@@ -54,7 +54,8 @@ var simRare = []string{
 	"a line over the limit", "a message that is not UTF-8", "a frame against the protocol", "a client's close",
 	"a connection over TLS", "a client says in TLS that it sends no more", falseRecord,
 	"a request against the protocol", "a chunk against the protocol", "a last request",
-	"a key that is dead", "a key that the sweeper may have dropped", "a comparison that succeeds", "an integer that overflows", "a text that is extended",
+	"a key that is dead", "a key that the sweeper may have dropped", "a comparison that succeeds", "an integer that overflows", "a text that is extended", "places that are set", "a place that can't be set",
+	"a page that a turn goes on with, or a step", "a walk to its end",
 	"the store is full", "the system refuses memory", "a compaction", "a compaction reverts", "a compaction is postponed",
 	"a command in the middle of a compaction", "CLEAR in the middle of a compaction",
 	"a batch that waits to be applied", "answers that were held",
@@ -124,6 +125,9 @@ type sim struct {
 	clients   []*simClient
 	opened    int
 	model     map[string]simValue // what is dead stays until something meets it
+	lives     map[string]simLife  // of keys, those that are gone too
+	changes   int
+	walks     []*simWalk
 
 	keys       []simKey
 	values     []string
@@ -178,7 +182,7 @@ func (m *simSpare) leave(c *simClient) {
 func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 0))
-	s := &sim{t: t, rng: r, seed: seed, reached: reached, now: time.Unix(1e9, 0), model: make(map[string]simValue)}
+	s := &sim{t: t, rng: r, seed: seed, reached: reached, now: time.Unix(1e9, 0), model: make(map[string]simValue), lives: make(map[string]simLife)}
 	s.opts = Options{
 		Loops:            2,
 		MaxFrameBytes:    []int{1000, 4000, 100_000}[r.IntN(3)],
@@ -187,18 +191,19 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 		PingInterval:     time.Minute << r.IntN(8),
 		HandshakeTimeout: time.Minute << r.IntN(5),
 		OutputTimeout:    10 * time.Second << r.IntN(4),
+		AnyValues:        r.IntN(2) == 0,
 		Logger:           slog.New(&simLog{s: s}),
 	}
 	s.overTLS = r.IntN(3) == 0
 	universe := 10 << r.IntN(8)
 	s.longest, s.huge, s.pieces = 1+r.IntN(300), 2, 15
-	s.values = newSimValues(r, []int{1000, 3000, 60_000}[r.IntN(3)])
+	s.values = newSimValues(r, []int{1000, 3000, 60_000}[r.IntN(3)], s.opts.AnyValues)
 	s.store = engine.Options{Shards: 1 << r.IntN(4), Merge: Merge, Readable: Readable, Clock: func() int64 { return s.now.UnixMilli() }}
 	short := r.IntN(4) == 0
 	if short {
 		universe = 500 + r.IntN(1500)
 		s.opts.MaxFrameBytes, s.huge, s.pieces = 100_000, 300, 20
-		s.values = newSimValues(r, []int{4000, 12_000, 30_000}[r.IntN(3)])
+		s.values = newSimValues(r, []int{4000, 12_000, 30_000}[r.IntN(3)], s.opts.AnyValues)
 		s.store.Shards = 1 << r.IntN(2)
 		if s.full = r.IntN(2) == 0; s.full {
 			s.store.MaxBytes = (1 + r.IntN(2)) * 2 << 20
@@ -209,7 +214,7 @@ func newSim(t *testing.T, seed uint64, reached map[string]int) *sim {
 		s.keys = append(s.keys, newSimKey(i))
 	}
 	var err error
-	if s.dec, err = codec.NewDecoder(codec.Options{}); err != nil {
+	if s.dec, err = codec.NewDecoder(codec.Options{AnyValues: s.opts.AnyValues}); err != nil {
 		t.Fatal(err)
 	}
 	commits := r.IntN(3) == 0

@@ -57,12 +57,13 @@ type simElement struct {
 	answer  []byte // if the store isn't asked
 	end     int    // the command's last byte, counted in client.sent
 
-	http       bool   // it is a request of HTTP's
-	expected   string // what the value is compared with
+	http       bool     // it is a request of HTTP's
+	walk       *simWalk // of a KEYS or FIND
+	expected   string   // what the value is compared with
 	delta, ttl int64
 }
 
-func (e *simElement) needsStore() bool { return e.kind != 0 || e.whole }
+func (e *simElement) needsStore() bool { return e.kind != 0 || e.whole || e.walk != nil }
 
 // simWant is what must come next: a text, or the answer to SERVER_INFO.
 type simWant struct {
@@ -196,6 +197,10 @@ func (c *simClient) next() *simElement {
 // foresee moves the next element to want if it needs no store, and reports whether it did.
 func (c *simClient) foresee() bool {
 	e := c.next()
+	if e != nil && e.isFull(c.s) {
+		c.s.endPage(e.walk, false)
+		return true
+	}
 	if e == nil || e.needsStore() || e.end > min(c.delivered, c.limit) {
 		return false
 	}

@@ -65,15 +65,20 @@ func (c *simClient) produce() {
 	case n < 500:
 		c.keys("GET", engine.Get)
 	case n < 550:
-		c.keys("RMV", engine.Remove)
+		c.keys(c.quiet("RMV"), engine.Remove)
 	case n < 590:
 		c.keys("CONTAINS", engine.Contains)
 	case n < 640:
 		c.renames()
 	case n < 850:
 		c.produceOther(n)
-	case n < 900:
+	case n < 865:
 		c.whole("COUNT")
+	case n < 875:
+		c.expected = append(c.expected, simElement{answer: c.frame([]byte(`{"PING_RSP":{"st":0}}`))})
+		c.send([]byte(`{"PING":{}}`), len(c.expected)-1)
+	case n < 900:
+		c.ask()
 	case n < 905:
 		c.whole("SERVER_INFO")
 	case n < 907:
@@ -126,7 +131,9 @@ func (c *simClient) pairsIn(b []byte, like simElement, tail string, from int) {
 		case 1:
 			e.kind, e.answer, written = 0, c.status(name, 6, shortKey), shortKey
 		case 2:
-			e.kind, e.answer, e.value = 0, c.status(name, 7, k.text), null
+			if e.value = null; !c.s.opts.AnyValues {
+				e.kind, e.answer = 0, c.status(name, 7, k.text)
+			}
 		}
 		b = append(b, '"')
 		b = append(append(append(append(b, written...), `":`...), e.value...), ',')
@@ -139,9 +146,9 @@ func (c *simClient) pairsIn(b []byte, like simElement, tail string, from int) {
 func (c *simClient) produceOther(n int) {
 	switch {
 	case n < 680:
-		c.timed("SETEX", engine.Set)
+		c.timed(c.quiet("SETEX"), engine.Set)
 	case n < 700:
-		c.timed("ADDEX", engine.Add)
+		c.timed(c.quiet("ADDEX"), engine.Add)
 	case n < 720:
 		c.pairs("SWAP", engine.Swap)
 	case n < 740:
@@ -149,20 +156,32 @@ func (c *simClient) produceOther(n int) {
 	case n < 760:
 		c.keys("TTL", engine.Deadline)
 	case n < 785:
-		c.members("INCR", engine.Incr)
+		c.members(c.quiet("INCR"), engine.Incr)
 	case n < 805:
-		c.members("EXPIRE", engine.Expire)
+		c.members(c.quiet("EXPIRE"), engine.Expire)
 	case n < 825:
 		c.members("CAS", engine.CompareSet)
 	case n < 835:
 		c.members("CAD", engine.CompareRemove)
+	case n < 841:
+		c.members(c.quiet("APPEND"), engine.Merge)
+	case n < 848 && c.s.opts.AnyValues:
+		c.members(c.quiet("UPDATE"), engine.Merge)
 	case n < 848:
-		c.members("APPEND", engine.Merge)
+		c.refused(pickText(c.s.rng, []string{`{"UPDATE":{"key:000002":{"":1}}}`, `{"UPDATEQ":{}}`, `{"FIND":{"path":"/a","==":1}}`, `{"KEYS":{"limit":0}}`, `{"PING":[]}`}))
 	default:
 		from := len(c.expected)
 		c.expected = append(c.expected, simElement{name: "CLEAR_SET", whole: true})
 		c.pairsIn(append(c.s.scratch[:0], `{"CLEAR_SET":{`...), simElement{name: "CLEAR_SET", kind: engine.Set}, "}}", from)
 	}
+}
+
+// quiet is the name of a command, or of the form of it that answers only for what fails.
+func (c *simClient) quiet(name string) string {
+	if c.s.rng.IntN(3) == 0 {
+		return name + "Q"
+	}
+	return name
 }
 
 // randomTTL is a time in milliseconds: from what is over in a turn or two to hours, as the
@@ -197,9 +216,19 @@ func (c *simClient) members(name string, kind engine.Kind) {
 				b = strconv.AppendInt(b, e.ttl, 10)
 			}
 		case engine.Merge:
-			e.value = `"` + strings.Repeat("a", r.IntN(20)) + `"`
+			switch e.value = `"` + strings.Repeat("a", r.IntN(20)) + `"`; {
+			case e.updates():
+				e.value = randomUpdate(r)
+			case c.s.opts.AnyValues:
+				e.value = pickText(r, []string{e.value}, simObjects, simArrays)
+			}
 			b = append(b, e.value...)
 		default:
+			if kind == engine.CompareSet && !c.s.opts.AnyValues && r.IntN(10) == 0 { // null: there must be none
+				e.kind, e.value = engine.Add, "3"
+				b = append(b, "[null,3]"...)
+				break
+			}
 			e.expected = c.s.randomValue()
 			if v, ok := c.s.model[k.key]; ok && r.IntN(4) > 0 {
 				e.expected = v.text
@@ -360,9 +389,14 @@ func (s *sim) randomValue() string {
 	}
 }
 
-func newSimValues(r *rand.Rand, longest int) (values []string) {
+func newSimValues(r *rand.Rand, longest int, any bool) (values []string) {
 	for i := range 20 {
 		values = append(values, []string{fmt.Sprint(r.Int64()), `"` + strings.Repeat("s", i) + `"`, "true", `"é\n` + fmt.Sprint(i) + `"`}[i%4])
+	}
+	for i := range 20 {
+		if any && i%2 == 0 {
+			values[i] = pickText(r, simObjects, simArrays, simScalars)
+		}
 	}
 	for i := range 10 {
 		values = append(values, `"`+strings.Repeat("m", 20+r.IntN(400))+fmt.Sprint(i)+`"`)

@@ -194,7 +194,7 @@ func (d *simDisk) crash() {
 	for _, c := range s.clients {
 		s.spare.leave(c)
 	}
-	s.clients, s.compacting = nil, false
+	s.clients, s.walks, s.compacting = nil, nil, false // cursors are another store's
 	d.restart(power, least)
 }
 

@@ -93,6 +93,9 @@ func (s *sim) executed(b *engine.Batch, i int) {
 	if args == nil {
 		args = &engine.Args{}
 	}
+	if e.key == nil {
+		s.fatalf("client %d: kind %d of %q is executed, want %s, %+v", c.id, op.Kind, op.Key, e.name, e.walk)
+	}
 	s.asExpected(c, e, b, op, args)
 	key := e.key.key
 	old, ok := s.find(key, b.Now, op.Status != engine.NotFound && op.Status != engine.Created)
@@ -117,6 +120,7 @@ func (s *sim) executed(b *engine.Batch, i int) {
 			s.disk.note(key, e.value)
 			delete(s.model, key)
 			s.model[e.value] = old
+			s.changed(e.value, true)
 		}
 	case st == "5":
 		s.disk.note(key)
@@ -124,6 +128,7 @@ func (s *sim) executed(b *engine.Batch, i int) {
 	case st == "1", st == "2":
 		s.disk.note(key)
 		s.model[key] = value
+		s.changed(key, st == "1")
 	}
 	reads := e.kind == engine.Get && ok || e.kind == engine.Take && ok || e.kind == engine.Swap && st == "2"
 	if reads && textOf(op.Value, op.Form) != old.text {
@@ -233,14 +238,18 @@ func (s *sim) outcome(e *simElement, old simValue, ok bool, now int64, says engi
 		}
 		return created, simValue{strconv.FormatInt(sum+e.delta, 10), old.deadline}
 	case engine.Merge:
-		switch {
-		case !ok:
+		if e.updates() {
+			break
+		}
+		if !ok {
 			return "1", simValue{text: e.value}
-		case old.text[0] != '"':
+		}
+		text, ok := appendedJSON(old.text, e.value)
+		if !ok {
 			return "7", old
 		}
 		s.reach("a text that is extended")
-		return "2", simValue{old.text[:len(old.text)-1] + e.value[1:], old.deadline}
+		return "2", simValue{text, old.deadline}
 	}
 	if !ok {
 		return "3", value
@@ -248,6 +257,14 @@ func (s *sim) outcome(e *simElement, old simValue, ok bool, now int64, says engi
 	switch e.kind {
 	case engine.Remove, engine.Take:
 		return "5", value
+	case engine.Merge:
+		text, ok := updatedJSON(old.text, e.value)
+		if !ok {
+			s.reach("a place that can't be set")
+			return "7", old
+		}
+		s.reach("places that are set")
+		return "2", simValue{text, old.deadline}
 	case engine.Expire:
 		return "2", simValue{old.text, value.deadline}
 	case engine.CompareSet, engine.CompareRemove:
@@ -275,7 +292,7 @@ func (s *sim) answer(c *simClient, e *simElement, st string, old, value simValue
 	switch {
 	case e.http:
 		c.answeredHTTP(e, st, old)
-	case strings.HasSuffix(e.name, "Q") && (st == "1" || st == "2"):
+	case strings.HasSuffix(e.name, "Q") && (st == "1" || st == "2" || st == "5"):
 	case e.kind == engine.Get && ok:
 		c.answered(`{"GET_RSP":{"st":0,"`, `}}`, e.key.text, `":`, old.text)
 	case e.kind == engine.Deadline && ok:
@@ -290,6 +307,8 @@ func (s *sim) answer(c *simClient, e *simElement, st string, old, value simValue
 		c.answered(`{"`, `}}`, e.name, `_RSP":{"st":`, st, `,"`, e.key.text, `":`, value.text)
 	case e.kind == engine.Rename:
 		c.answered(`{"RNM_KEY_RSP":{"`, `}}`, e.key.text, `":"`, e.to.text, `","st":`, st)
+	case st == "7" && e.updates():
+		c.answered(`{"`, `}}`, e.name, `_RSP":{"st":7,"k":"`, e.key.text, `","m":"`, noPlaceText, `"`)
 	case st == "7":
 		c.answered(`{"`, `}}`, e.name, `_RSP":{"st":7,"k":"`, e.key.text, `","m":"`, unlikeText, `"`)
 	default:
@@ -297,11 +316,15 @@ func (s *sim) answer(c *simClient, e *simElement, st string, old, value simValue
 	}
 }
 
-// What an answer with st 7 says of an element whose value is of the wrong type, and of an
-// APPEND to a value of another.
+// updates reports whether it is an element of an UPDATE.
+func (e *simElement) updates() bool { return strings.HasPrefix(e.name, "UPDATE") }
+
+// What an answer with st 7 says of an element whose value is of the wrong type, of an APPEND
+// to a value of another, and of an UPDATE of a place that can't be set.
 const (
 	mistypedText = "null, objects and arrays are values only with --values any"
 	unlikeText   = "strings are appended to strings, and with --values any arrays to arrays and objects to objects; the result has at most 16 MiB"
+	noPlaceText  = "places in an object or array are set, by JSON Pointers whose parents exist; the result has at most 16 MiB, and the length of the value times the places is at most 32 MiB"
 )
 
 // executedWhole is executed for COUNT, CLEAR, CLEAR_SET and SERVER_INFO, for which the store
