@@ -30,6 +30,7 @@ func init() {
 	if os.Getenv(filterEnv) != "" {
 		err := becomeServer()
 		_, _ = unix.Write(3, []byte(err.Error()))
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
@@ -55,7 +56,7 @@ func becomeServer() error {
 	if err := unix.Sendmsg(3, []byte{0}, unix.UnixRights(int(listener)), nil, 0); err != nil {
 		return err
 	}
-	_ = unix.Close(3)
+	unix.CloseOnExec(3)
 	return syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
 }
 
@@ -109,6 +110,9 @@ func behindFilter(t *testing.T, args ...string) (cmd *exec.Cmd, listener func() 
 	return cmd, func() (int, error) {
 		text, rights := make([]byte, 200), make([]byte, unix.CmsgSpace(4))
 		n, oob, _, _, err := unix.Recvmsg(pair[0], text, rights, unix.MSG_CMSG_CLOEXEC)
+		for err == unix.EINTR {
+			n, oob, _, _, err = unix.Recvmsg(pair[0], text, rights, unix.MSG_CMSG_CLOEXEC)
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -108,7 +108,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	p.ready, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		_ = p.Wait()
-		t.Fatalf("no ready line: %v\n%s", err, p.stderr)
+		t.Fatalf("no ready line: %v, %v\n%s", err, p.ProcessState, p.stderr)
 	}
 	if m := firstAddr.FindStringSubmatch(p.ready); m != nil {
 		p.addr = m[1]
