@@ -33,10 +33,10 @@ import (
 
 // What the environment says to such a process.
 const (
-	roleEnv = "KEYFRAME_BENCH_ROLE" // serve keyframe, serve crypto/tls, or storm
+	roleEnv = "KEYFRAME_BENCH_ROLE" // serve keyframe, serve crypto/tls, storm, or walk
 	certEnv = "KEYFRAME_BENCH_CERT"
 	keyEnv  = "KEYFRAME_BENCH_KEY"
-	addrEnv = "KEYFRAME_BENCH_ADDR" // that is stormed
+	addrEnv = "KEYFRAME_BENCH_ADDR" // that is stormed, or walked through
 	manyEnv = "KEYFRAME_BENCH_MANY" // clients of a storm
 )
 
@@ -53,6 +53,8 @@ func TestMain(m *testing.M) {
 		err = serveCryptoTLS()
 	case "storm":
 		err = storm()
+	case "walk":
+		err = walkForEver()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -190,7 +192,7 @@ func (p *tlsProcess) line(b *testing.B) string {
 	return strings.TrimSpace(line)
 }
 
-var serverCPU = flag.String("server-cpu", "", "the CPU that the servers of the benchmarks of TLS have (any)")
+var serverCPU = flag.String("server-cpu", "", "the CPU that servers which are processes of their own have (any)")
 
 // startTLSServer starts a server of its own certificate; role says which.
 func startTLSServer(b *testing.B, role string) *tlsProcess {

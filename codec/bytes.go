@@ -64,7 +64,12 @@ func HasChars(text []byte, n int) bool {
 
 // IsKey reports whether a key that is stored is one for JSON's commands, which a client of
 // Redis's protocol need not have kept to: UTF-8, with at least n characters.
-func IsKey(key []byte, n int) bool { return ValidUTF8(key) && !fewerChars(key, n) }
+func IsKey(key []byte, n int) bool {
+	if end, seen := scan(key, 0); end == len(key) && seen&highBits == 0 {
+		return len(key) >= n // it is ASCII
+	}
+	return ValidUTF8(key) && !fewerChars(key, n)
+}
 
 // MaxFloatText is how long a number may be that is added, or added to.
 const MaxFloatText = 64
