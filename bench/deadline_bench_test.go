@@ -88,15 +88,25 @@ func BenchmarkExpire(b *testing.B) {
 			sizes(b, func(b *testing.B, n int) {
 				dropFilled()
 				for b.Loop() {
-					expire(b, n, dies)
+					expire(b, n, 10_000_000/60, dies)
 				}
 			})
 		})
 	}
 }
 
-func expire(b *testing.B, n int, dies bool) {
-	const perSecond, living = 10_000_000 / 60, 100_000
+// BenchmarkExpireFast has a million keys die each second.
+func BenchmarkExpireFast(b *testing.B) {
+	sizes(b, func(b *testing.B, n int) {
+		dropFilled()
+		for b.Loop() {
+			expire(b, n, 1_000_000, true)
+		}
+	})
+}
+
+func expire(b *testing.B, n int, perSecond int64, dies bool) {
+	const living = 100_000
 	e, keys := newEngine(b, engine.Options{}), NewKeys(n+living)
 	defer e.Close()
 	value := Value(make([]byte, ValueBytes), 9)

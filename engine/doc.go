@@ -179,6 +179,11 @@
 // Len and Stats read one shard after another: under concurrent writes they are
 // a count of keys that existed at slightly different moments.
 //
+// The integers of Incr are kept as text. To read one of 5 digits and to write its successor
+// takes 35 ns, 50 of 10 digits and 65 of 19, where an integer in binary would take 4; of an Incr
+// of one of 1 M keys, 102 ns, that is a third. But every Get would have to write the text then, and Set,
+// CompareSet and a journal to know of the form; and text of up to 7 digits is the shorter one.
+//
 // A Merge, whose new value the caller makes, has the old one copied, lets [Options.Merge]
 // work on the copy without the lock, and stores what that has made if the value is the same
 // still; or it starts again. A Take or Swap may ask that it can tell what was there: then

@@ -193,7 +193,8 @@ func (s *shard) expireLocked(b *Batch, op *Op, slot *slot, rec *record, x expiry
 	return st
 }
 
-// incrLocked adds to the integer that a record has, or to 0 if there is no record.
+// incrLocked adds to the integer that a record has, or to 0 if there is no record. The integer
+// is text, as anybody reads it and compares it: see the package's documentation.
 func (s *shard) incrLocked(b *Batch, op *Op, h hash, slot *slot, rec *record, delta int64) Status {
 	from := len(b.scratch)
 	if rec == nil {
@@ -280,7 +281,9 @@ func (e *Engine) rename(b *Batch, h hash, from, to []byte, replace bool) Status 
 }
 
 // mergeAttempts is how often a Merge is tried, the last time under the lock. Others who have
-// changed the key twice while the new value was made would do it again.
+// changed the key twice while the new value was made would do it again. The lock is held then
+// for as long as Options.Merge takes: the server's takes 5 µs for an object of 1 KiB, 4 ms to
+// append to a string of 16 MiB, and some 120 ms where an UPDATE does most.
 const mergeAttempts = 3
 
 // mergeInto executes a Merge: it copies the value, has Options.Merge make another without
