@@ -130,6 +130,52 @@ func compare(ctx context.Context, s *session) error {
 	})
 }
 
+// commands: what is not SET, and SET in a small store, beside rivals of Redis's protocol.
+func commands(ctx context.Context, s *session) error {
+	type run struct {
+		keys, depth int
+		args        []string
+	}
+	counters := []string{"--mix", "incr", "--key-size", "17", "--value-type", "number", "--value-size", "8", "--fill"} // keys of their own
+	measure := func(space int, runs []run) error {
+		return s.against(ctx, space, func(list []contender) error {
+			list = slices.DeleteFunc(list, func(c contender) bool {
+				return c.name == "io-limit" || c.framing != nil || slices.Contains(c.clientArgs, "--memcached")
+			})
+			for round := range s.rounds {
+				for _, r := range runs {
+					if err := s.inTurn(ctx, round, list, append(s.closed(space, r.keys, r.depth), r.args...)); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	}
+	if err := measure(min(10_000, s.maxKeys), []run{{1, 64, nil}, {10, 16, nil}}); err != nil {
+		return err
+	}
+	return measure(min(1_000_000, s.maxKeys), []run{
+		{1, 64, nil}, {1, 64, []string{"--ttl", "1h"}}, {10, 16, []string{"--mix", "get"}}, {10, 16, []string{"--mix", "get=95,set=5"}}, {10, 16, counters},
+	})
+}
+
+// deadlines: keys that die beside a client, and evictions at the ceiling.
+func deadlines(ctx context.Context, s *session) error {
+	if err := s.goBenchmarks(ctx, 0, "-test.bench", "Evict$", "-test.benchtime", "0.4s", "-test.cpu", "1"); err != nil {
+		return err
+	}
+	return s.goBenchmarks(ctx, -1, "-test.bench", "Expire$/dies=true", "-test.benchtime", "1x", "-test.count", strconv.Itoa(min(s.count, 3)), "-test.cpu", "2")
+}
+
+// pages: walks through a store by KEYS, and what a client has beside one.
+func pages(ctx context.Context, s *session) error {
+	if err := s.goBenchmarks(ctx, 1, "-test.bench", "ServerScan$", "-test.benchtime", "1x", "-server-cpu", "0"); err != nil {
+		return err
+	}
+	return s.goBenchmarks(ctx, 1, "-test.bench", "ServerBesideScan$", "-test.benchtime", "40000x", "-test.count", strconv.Itoa(min(s.count, 3)), "-server-cpu", "0")
+}
+
 // perCommand are the numbers of keys in a command that are measured.
 var perCommand = []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
 

@@ -1,6 +1,9 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // target is a row of BENCHMARKS.md's section "Targets": a figure of the raw files and what
 // it is meant to be.
@@ -27,6 +30,18 @@ func againstRedis(framing, shape string) func(*raw) (float64, bool) {
 	return func(r *raw) (float64, bool) {
 		return divide(r.load("compare", contender{"keyframe", framing}, shapeLabels(shape)...),
 			r.load("compare", contender{"redis", "resp"}, shapeLabels(shape)...), "keys/s")
+	}
+}
+
+// commandAgainstRedis is ours, as lines, ÷ Redis of a command in one of the shapes.
+func commandAgainstRedis(mix, shape, store string, labels ...string) func(*raw) (float64, bool) {
+	if len(labels) == 0 {
+		labels = []string{"ttl", ""}
+	}
+	labels = append(labels, append(shapeLabels(shape), "mix", mix, "store", store)...)
+	return func(r *raw) (float64, bool) {
+		return divide(r.load("commands", contender{"keyframe", "lines"}, slices.Clone(labels)...),
+			r.load("commands", contender{"redis", "resp"}, slices.Clone(labels)...), "keys/s")
 	}
 }
 
@@ -121,6 +136,7 @@ var allTargets = func() []target {
 		target{"memory at 10 M keys, whole process, bytes a key", 56, false, func(r *raw) (float64, bool) {
 			return r.find("memory", "Memory", "impl", "keyframe", "store", million10).median("bytes/key")
 		}, "memory"},
+		target{"memory at 10 M keys, the engine alone, bytes a key", 52, false, func(r *raw) (float64, bool) { return memoryOf(r).median("bytes/key") }, "engine"},
 		target{"values grown, 10 M keys: memory ÷ a fresh store's", 1.3, false, churned("grown"), "engine"},
 		target{"nine tenths removed of 10 M keys: memory ÷ a fresh store's", 1.3, false, churned("thinned"), "engine"},
 		target{"forced GC beside 10 M keys, ms", 1, false, func(r *raw) (float64, bool) {
@@ -136,6 +152,31 @@ var allTargets = func() []target {
 			one, two := r.goroutines(million)
 			return divide(two, one, "keys/s")
 		}, "scaling"},
+		target{"SET of 1, 64 in flight, 10 k keys ÷ Redis SET", 3, true, commandAgainstRedis("set", "1×64", "10000"), "commands"},
+		target{"SET of 10, 16 in flight, 10 k keys ÷ Redis MSET", 3, true, commandAgainstRedis("set", "10×16", "10000"), "commands"},
+		target{"SETEX of 1, 64 in flight ÷ Redis SET … PX", 4, true, commandAgainstRedis("set", "1×64", million, "ttl", "1h0m0s"), "commands"},
+		target{"INCR of 10, 16 in flight ÷ Redis INCR", 4, true, commandAgainstRedis("incr", "10×16", million), "commands"},
+		target{"GET of 10, 16 in flight ÷ Redis MGET", 4.5, true, commandAgainstRedis("get", "10×16", million), "commands"},
+		target{"95 GETs and 5 SETs of 10, 16 in flight ÷ Redis", 4.5, true, commandAgainstRedis("set5+get95", "10×16", million), "commands"},
+		target{"10 M keys die in a minute: slowest batch of another client, ms", 2, false, func(r *raw) (float64, bool) {
+			ns, ok := r.find("deadlines", "Expire", "keys", million10).median("max-ns")
+			return ns / 1e6, ok
+		}, "deadlines"},
+		target{"the same: memory back after the last deadline, s", 2, false, func(r *raw) (float64, bool) {
+			ms, ok := r.find("deadlines", "Expire", "keys", million10).median("back-ms")
+			return ms / 1000, ok
+		}, "deadlines"},
+		target{"zipf 1.0, a tenth fits: throughput at the ceiling ÷ without one", 0.7, true, func(r *raw) (float64, bool) {
+			return divide(r.find("deadlines", "Evict", "evict", "none"), r.find("deadlines", "Evict", "evict", "all"), "ns/key")
+		}, "deadlines"},
+		target{"KEYS with values, 10 M keys, M keys/s", 5, true, func(r *raw) (float64, bool) {
+			rate, ok := r.find("pages", "ServerScan", "keys", million10, "mode", "values").median("keys/s")
+			return rate / 1e6, ok
+		}, "pages"},
+		target{"a SET beside KEYS with values over 10 M keys, p99, ms", 1, false, func(r *raw) (float64, bool) {
+			ns, ok := r.find("pages", "ServerBesideScan", "keys", million10, "beside", "values").median("p99-ns")
+			return ns / 1e6, ok
+		}, "pages"},
 	)
 }()
 
