@@ -35,9 +35,6 @@ func againstRedis(framing, shape string) func(*raw) (float64, bool) {
 
 // commandAgainstRedis is ours, as lines, ÷ Redis of a command in one of the shapes.
 func commandAgainstRedis(mix, shape, store string, labels ...string) func(*raw) (float64, bool) {
-	if len(labels) == 0 {
-		labels = []string{"ttl", ""}
-	}
 	labels = append(labels, append(shapeLabels(shape), "mix", mix, "store", store)...)
 	return func(r *raw) (float64, bool) {
 		return divide(r.load("commands", contender{"keyframe", "lines"}, slices.Clone(labels)...),
