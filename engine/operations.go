@@ -283,7 +283,8 @@ func (e *Engine) rename(b *Batch, h hash, from, to []byte, replace bool) Status 
 // mergeAttempts is how often a Merge is tried, the last time under the lock. Others who have
 // changed the key twice while the new value was made would do it again. The lock is held then
 // for as long as Options.Merge takes: the server's takes 5 µs for an object of 1 KiB, 4 ms to
-// append to a string of 16 MiB, and some 120 ms where an UPDATE does most.
+// append to a string of 16 MiB, and by its parts, not measured as a whole, some 120 ms for the
+// UPDATE that does most.
 const mergeAttempts = 3
 
 // mergeInto executes a Merge: it copies the value, has Options.Merge make another without
