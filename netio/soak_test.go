@@ -74,7 +74,7 @@ func TestSoak(t *testing.T) {
 	network := startBadNetwork(t, s.tcp, soak.seed)
 	sealedNetwork := startBadNetwork(t, s.tls, soak.seed)
 
-	files := openFiles(t) - filesIn(t, dir)
+	files := filesOutside(t, dir)
 
 	var cancel context.CancelFunc
 	soak.ctx, cancel = context.WithTimeout(context.Background(), duration)
@@ -126,7 +126,7 @@ func TestSoak(t *testing.T) {
 	network.close()
 	sealedNetwork.close()
 	waitFor(t, "all connections to be forgotten", func() bool { return s.Stats().Conns == 0 })
-	waitFor(t, "the descriptors to be closed", func() bool { return openFiles(t)-filesIn(t, dir) <= files-2 }) // the networks' listeners are closed too
+	waitFor(t, "the descriptors to be closed", func() bool { return filesOutside(t, dir) <= files-2 }) // the networks' listeners are closed too
 	st := s.Stats()
 	kept := keptBy(t, s)
 	if err := errors.Join(s.stop(), log.Close()); err != nil {
