@@ -42,7 +42,7 @@ func (b *beside) do(work func() (more bool)) {
 	}
 	b.last = (b.last + 1) % len(loops)
 	l := loops[b.last]
-	l.execute(func() { l.beside.job = job })
+	l.execute(func() { l.takeBeside(job) })
 	looked := make(chan bool, 1) // what besideIfIdle has returned
 	looking := false
 	look := func() {
@@ -111,6 +111,16 @@ type besideTurns struct {
 	asked time.Time // when the turn was asked for that is to come; zero: none was
 }
 
+// takeBeside takes work. If the loop had none for a while, what it was like then says nothing.
+func (l *loop) takeBeside(job *besideJob) {
+	b := &l.beside
+	b.job = job
+	if now := time.Now(); now.Sub(b.meter.at) > mostRest {
+		b.pace = besidePace{}
+		b.meter.read(now, &l.count)
+	}
+}
+
 // askBesideTurn has a turn follow at the end of the loop's wake-up, if there may be one.
 func (l *loop) askBesideTurn() {
 	b := &l.beside
@@ -137,7 +147,7 @@ func (l *loop) besideIfIdle() (again bool) {
 	b := &l.beside
 	now := time.Now()
 	idle := b.meter.nothing(&l.count)
-	if b.job == nil || !idle && now.Sub(b.meter.at) < besideTick {
+	if b.job == nil || !idle && (now.Before(b.next) || now.Sub(b.meter.at) < besideTick) {
 		return false
 	}
 	b.meter.read(now, &l.count)
