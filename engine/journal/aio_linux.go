@@ -55,7 +55,7 @@ func (a *aio) open() error {
 	if a.context != 0 {
 		return nil
 	}
-	if _, _, err := unix.RawSyscall(unix.SYS_IO_SETUP, 1, uintptr(unsafe.Pointer(&a.context)), 0); err != 0 {
+	if _, _, err := unix.Syscall(unix.SYS_IO_SETUP, 1, uintptr(unsafe.Pointer(&a.context)), 0); err != 0 {
 		return err
 	}
 	return nil

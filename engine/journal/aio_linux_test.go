@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -25,7 +27,7 @@ func openUncached(t *testing.T) *uncachedFile {
 	return f
 }
 
-// end waits for a write.
+// await waits for a write.
 func (f *uncachedFile) await() (int, error) {
 	for {
 		if n, ended, err := f.WriteEnded(); ended {
@@ -81,10 +83,10 @@ func TestStartWriteFails(t *testing.T) {
 	if _, err := f.await(); err != nil {
 		t.Fatal(err)
 	}
-	if f.StartWrite(page[:10], 0) {
-		if _, err := f.await(); !errors.Is(err, unix.EINVAL) {
-			t.Errorf("a write of 10 bytes: %v", err)
-		}
+	if !f.StartWrite(page[:10], 0) {
+		t.Error("the system refuses to begin a write of 10 bytes; it said so at its end")
+	} else if _, err := f.await(); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("a write of 10 bytes: %v", err)
 	}
 	read, err := os.Open(f.Name())
 	if err != nil {
@@ -99,6 +101,10 @@ func TestStartWriteFails(t *testing.T) {
 		if _, err := f.await(); !errors.Is(err, unix.EFBIG) {
 			t.Errorf("a write far away: %v", err)
 		}
+	}
+	f.reserved = 0
+	if f.StartWrite(page, 1<<61) {
+		t.Error("a file of 2 EiB is reserved")
 	}
 }
 
@@ -118,4 +124,80 @@ func TestAIOClose(t *testing.T) {
 	if f.StartWrite(page, 0) {
 		t.Error("a write is begun without a context")
 	}
+}
+
+// TestReserveFull: where there is room for a snapshot but not for what is reserved for it, it has
+// no more than it needs, and is whole. ext4 takes all the room that there is before it refuses.
+func TestReserveFull(t *testing.T) {
+	fs, err := Dir(mountSmall(t, 40), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill, err := fs.Create("fill")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(string(fs.(osDir)), &st); err != nil {
+		t.Fatal(err)
+	}
+	room := int64(st.Bfree) * st.Bsize
+	if err := errors.Join(fill.Reserve(room-16<<20, false), fill.Close()); err != nil {
+		t.Fatal(err)
+	}
+	file, err := fs.Create("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := file.(uncacher).uncached()
+	h, end := snapshotHeader{seqs: make([]uint64, 3)}, snapshotEnd{}
+	w := newSnapshotWriter(f, &h, &end, func() { time.Sleep(time.Millisecond) }, func() {})
+	for i := range 5000 {
+		w.add(&Change{Key: []byte{byte(i), byte(i >> 8)}, Value: make([]byte, 1000)})
+		if len(w.b) >= leastGathered {
+			if err := w.flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.appendEnd()
+	if err := errors.Join(w.flushAll(), f.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	if size, err := f.Size(); err != nil || size != w.at {
+		t.Errorf("%d bytes, want %d: %v", size, w.at, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := len(readKeys(t, fs, "f")); n < 5000*1000 {
+		t.Errorf("%d bytes of keys and values", n)
+	}
+	next, err := fs.Create("next")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	if err := next.Reserve(4<<20, false); err != nil {
+		t.Errorf("what was reserved did not come back: %v", err)
+	}
+}
+
+// mountSmall returns a directory of an ext4 of so many MiB, or skips the test.
+func mountSmall(t *testing.T, mib int) string {
+	t.Helper()
+	dir, image := t.TempDir(), filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, int64(mib)<<20); err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range [][]string{{"mkfs.ext4", "-q", "-m", "0", image}, {"mount", "-o", "loop", image, dir}} {
+		if out, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("no file system of its own can be mounted here: %s: %v: %s", cmd[0], err, out)
+		}
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, 0) })
+	return dir
 }

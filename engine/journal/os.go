@@ -142,3 +142,6 @@ func (f *osFile) Reserve(size int64, zeroed bool) error {
 func isFull(err error) bool {
 	return errors.Is(err, ErrFull) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, io.ErrShortWrite)
 }
+
+// isBroken reports whether an error is the disk's. What it is about is not tried again.
+func isBroken(err error) bool { return errors.Is(err, unix.EIO) }

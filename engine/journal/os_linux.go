@@ -63,17 +63,24 @@ func (f *uncachedFile) StartWrite(b []byte, at int64) bool {
 		return false
 	}
 	end := at + int64(len(b))
-	if end > f.reserved {
-		if f.allocate(end+reserveStep) != nil {
-			return false // if it is for want of room, the write says so
-		}
-		f.reserved = end + reserveStep
+	if end > f.reserved && !f.reserve(end+reserveStep) {
+		return false // if it is for want of room, the write says so
 	}
 	if f.aio.start(f.Fd(), b, at) != nil {
 		return false
 	}
 	f.end = end
 	return true
+}
+
+// reserve makes the file so long. What fails for want of room may have taken all that there was,
+// and made the file longer: that is given back.
+func (f *uncachedFile) reserve(size int64) bool {
+	err := f.allocate(size)
+	if f.reserved = size; err != nil && f.Truncate(f.end) == nil {
+		f.reserved = 0
+	}
+	return err == nil
 }
 
 func (f *uncachedFile) WriteEnded() (n int, ended bool, err error) { return f.aio.ended() }

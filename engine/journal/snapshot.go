@@ -254,6 +254,12 @@ func (j *Journal) writeSnapshot(h *snapshotHeader, name string, gentle bool, wai
 	if err == nil {
 		err = f.Sync()
 	}
+	if err == nil {
+		var size int64
+		if size, err = f.Size(); err == nil && size != w.at { // a reader would find no end
+			err = fmt.Errorf("journal: the file of a snapshot of %d bytes has %d", w.at, size)
+		}
+	}
 	return end, err
 }
 

@@ -15,7 +15,8 @@ const (
 	blockHeaderBytes    = 16
 	snapshotKeyBytes    = 8 // before each key
 
-	// blockBytes is where a block of a snapshot ends, and so the least that a sum is for. Not yet measured beside others.
+	// blockBytes is where a block of a snapshot ends, and so the least that a sum is for. Not yet
+	// measured beside others.
 	blockBytes = 64 << 10
 	// mostBlockBytes is what the body of one comes to at most: one more key, as long as they
 	// get, when it has almost come to its end.
@@ -24,6 +25,9 @@ const (
 	// if the one before has not ended.
 	leastGathered = 1 << 20
 	mostGathered  = 2 << 20
+	// mostBegun is what is begun to be written at once, which the kernel must take hold of before
+	// anybody goes on. A value may be longer.
+	mostBegun = 8 << 20
 	// writeUnit is what positions and lengths of writes are multiples of, except for the last
 	// one: what a file needs whose writes go past the system's cache.
 	writeUnit = 4 << 10
@@ -207,7 +211,11 @@ func (w *snapshotWriter) write(length int) error {
 	if err := w.settleAll(); err != nil {
 		return err
 	}
-	if w.async != nil && length > 0 {
+	switch {
+	case w.async == nil || length == 0:
+	case length > mostBegun:
+		w.waits()
+	default:
 		if w.async.StartWrite(w.b[:length], w.at) {
 			w.at += int64(length)
 			w.started = length
@@ -235,16 +243,21 @@ func (w *snapshotWriter) giveUpAsync() {
 	}
 }
 
-// settle finds out whether what was begun is written.
+// settle finds out whether what was begun is written. A write that the system refuses when it is
+// under way, such as one that is not aligned as the file system wants it, is written as others.
 func (w *snapshotWriter) settle() (ended bool, err error) {
 	n, ended, err := w.async.WriteEnded()
 	if !ended {
 		return false, nil
 	}
-	if err == nil && n < w.started {
+	length := w.started
+	if w.started = 0; err != nil && !isBroken(err) {
+		w.giveUpAsync()
+		n, err = w.f.WriteAt(w.other[:length], w.at-int64(length))
+	}
+	if err == nil && n < length {
 		err = ErrFull
 	}
-	w.started = 0
 	return true, err
 }
 

@@ -31,8 +31,8 @@ func TestUncached(t *testing.T) {
 			continue
 		}
 		defer os.Remove(file.Name())
-		defer file.Close()
 		d := &direct{uncachedFile: (&osFile{file}).uncached().(*uncachedFile)}
+		defer d.Close()
 		can := d.direct
 		if flags, err := unix.FcntlInt(file.Fd(), unix.F_GETFL, 0); err != nil || (flags&unix.O_DIRECT != 0) != can {
 			t.Errorf("%s: flags %#x, want O_DIRECT in them %v: %v", dir, flags, can, err)

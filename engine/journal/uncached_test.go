@@ -8,6 +8,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // pieces is a file that notes the writes to it.
@@ -133,10 +135,11 @@ func (f *later) WriteAt(b []byte, at int64) (int, error) {
 }
 
 // TestWritesBegun: a file whose writes are begun has the same keys, also if one can't be; only
-// what is waited for needs a processor. A write that fails, or is short, is an error.
+// what is waited for needs a processor. A write that fails, or is short, is an error; one that is
+// refused when it is under way is written without.
 func TestWritesBegun(t *testing.T) {
 	seed := newRand(t).Uint64()
-	failed := errors.New("failed")
+	failed, refused := error(unix.EIO), error(unix.EINVAL)
 	fs := newMemFS()
 	want, err := fs.Create("want")
 	if err != nil {
@@ -149,7 +152,7 @@ func TestWritesBegun(t *testing.T) {
 	for _, c := range []struct {
 		refuses, ends int
 		err, want     error
-	}{{}, {refuses: 1}, {refuses: 2}, {refuses: 5}, {ends: 1, want: ErrFull}, {ends: 3, want: ErrFull}, {ends: 2, err: failed, want: failed}} {
+	}{{}, {refuses: 1}, {refuses: 2}, {refuses: 5}, {ends: 1, want: ErrFull}, {ends: 3, want: ErrFull}, {ends: 2, err: failed, want: failed}, {ends: 1, err: refused}, {ends: 4, err: refused}} {
 		file, err := fs.Create("f")
 		if err != nil {
 			t.Fatal(err)
