@@ -23,7 +23,7 @@ const (
 	// no less than leastRest nor more than mostRest. Not yet measured beside others, but for
 	// rests of 50 µs beside turns of 60, by which a loop at half of what it can do fell behind.
 	restParts = 4
-	leastRest = 50 * time.Microsecond
+	leastRest = 80 * time.Microsecond
 	mostRest  = 20 * time.Millisecond
 
 	// A loop is taken for one that is always busy if it lets turns wait for more than busyBeside
