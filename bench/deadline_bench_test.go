@@ -156,13 +156,10 @@ func expire(b *testing.B, n int, perSecond int64, dies bool) {
 	}
 	stopped.Store(true)
 	client.Wait()
-	slices.Sort(took)
+	reportTimes(b, took)
 	slow, _ := slices.BinarySearch(took, time.Millisecond)
 	b.ReportMetric(float64(len(took)), "batches")
 	b.ReportMetric(float64(len(took)-slow), "over-1ms")
-	for name, q := range map[string]float64{"p50-ns": 0.5, "p99-ns": 0.99, "p9999-ns": 0.9999, "max-ns": 1} {
-		b.ReportMetric(float64(took[int(q*float64(len(took)-1))].Nanoseconds()), name)
-	}
 	b.ReportMetric(float64(full.ReservedBytes)/float64(n), "bytes/key")
 	b.ReportMetric(float64(full.CalendarBytes)/float64(n), "calendar-bytes/key")
 }

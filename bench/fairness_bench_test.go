@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -62,11 +61,7 @@ func benchmarkBesideFlood(b *testing.B, kind *floodKind, floods int) {
 	}
 	seconds := time.Since(began).Seconds()
 	commandsAfter, bytesAfter := n.served()
-	slices.Sort(took)
-	at := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Nanoseconds()) }
-	b.ReportMetric(at(0.5), "p50-ns")
-	b.ReportMetric(at(0.99), "p99-ns")
-	b.ReportMetric(at(1), "max-ns")
+	reportTimes(b, took)
 	b.ReportMetric((commandsAfter-commands)/seconds, "commands/s")
 	b.ReportMetric((bytesAfter-bytes)/seconds/1e6, "MB/s")
 }

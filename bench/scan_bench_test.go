@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -184,10 +183,7 @@ func BenchmarkServerBesideScan(b *testing.B) {
 					ask.ask(command, `{"SET_RSP":{"st":`)
 					took = append(took, time.Since(start))
 				}
-				slices.Sort(took)
-				for name, q := range map[string]float64{"p50-ns": 0.5, "p99-ns": 0.99, "p999-ns": 0.999, "max-ns": 1} {
-					b.ReportMetric(float64(took[int(q*float64(len(took)-1))].Nanoseconds()), name)
-				}
+				reportTimes(b, took)
 			})
 		}
 	})

@@ -50,9 +50,12 @@ func ofLimit(framing, shape string) func(*raw) (float64, bool) {
 	}
 }
 
-// engineNs is the time of a Go benchmark of the engine.
-func engineNs(bench, unit string, labels ...string) func(*raw) (float64, bool) {
-	return func(r *raw) (float64, bool) { return r.find("engine", bench, labels...).median(unit) }
+// figure is what a Go benchmark of a section has measured, in the unit's parts.
+func figure(section, bench, unit string, parts float64, labels ...string) func(*raw) (float64, bool) {
+	return func(r *raw) (float64, bool) {
+		x, ok := r.find(section, bench, labels...).median(unit)
+		return x / parts, ok
+	}
 }
 
 // quotient of two figures.
@@ -82,15 +85,13 @@ var allTargets = func() []target {
 		)
 	}
 	engineKeys := func(bench, batch, keys string) func(*raw) (float64, bool) {
-		return engineNs(bench, "ns/key", "batch", batch, "keys", keys)
+		return figure("engine", bench, "ns/key", 1, "batch", batch, "keys", keys)
 	}
 	overwrite := func(batch, keys string) func(*raw) (float64, bool) { return engineKeys("SetOverwrite", batch, keys) }
-	goMap := engineNs("BaselineOverwrite", "ns/key", "impl", "map-unlocked", "keys", "10000")
+	goMap := figure("engine", "BaselineOverwrite", "ns/key", 1, "impl", "map-unlocked", "keys", "10000")
 	const million, million10 = "1000000", "10000000"
-	growth := func(unit, presized string) func(*raw) (float64, bool) {
-		return func(r *raw) (float64, bool) {
-			return r.find("growth", "SetInsert", "keys", million10, "presized", presized).median(unit)
-		}
+	growth := func(unit string, parts float64, presized string) func(*raw) (float64, bool) {
+		return figure("growth", "SetInsert", unit, parts, "keys", million10, "presized", presized)
 	}
 	t = append(t,
 		target{"engine, 10 M keys: batches of 32 ÷ one at a time", 0.4, false, quotient(overwrite("32", million10), overwrite("1", million10)), "engine"},
@@ -101,14 +102,11 @@ var allTargets = func() []target {
 	for _, keys := range []string{million, million10} {
 		t = append(t, target{"engine, " + count(keys) + " keys, batches of 32: GET ÷ SET", 1, false, quotient(engineKeys("GetHit", "32", keys), overwrite("32", keys)), "engine"})
 	}
-	memoryOf := func(r *raw) *point { return r.find("engine", "Memory", "keys", million10) }
 	churned := func(how string) func(*raw) (float64, bool) {
-		return func(r *raw) (float64, bool) { return memoryOf(r).churned(how) }
+		return func(r *raw) (float64, bool) { return r.find("engine", "Memory", "keys", million10).churned(how) }
 	}
 	decode := func(form, keys, impl string) func(*raw) (float64, bool) {
-		return func(r *raw) (float64, bool) {
-			return r.find("codec", "Decode", "form", form, "keys", keys, "impl", impl).median("ns/key")
-		}
+		return figure("codec", "Decode", "ns/key", 1, "form", form, "keys", keys, "impl", impl)
 	}
 	plain := decode("plain", "10", "keyframe")
 	t = append(t, target{"decode 10 keys: ast.Preorder ÷ ours", 2.2, true, quotient(decode("plain", "10", "preorder"), plain), "codec"})
@@ -124,27 +122,15 @@ var allTargets = func() []target {
 			ns, ok := decode("kib", "10", "keyframe")(r)
 			return 1024 / ns, ok // bytes a nanosecond
 		}, "codec"},
-		target{"decode 10 keys: GET ÷ SET", 1.2, false, quotient(func(r *raw) (float64, bool) {
-			return r.find("codec", "DecodeGet", "keys", "10", "impl", "keyframe").median("ns/key")
-		}, plain), "codec"},
-		target{"append a response, ns", 10, false, func(r *raw) (float64, bool) {
-			return r.find("codec", "Respond", "form", "plain", "kind", "status").median("ns/op")
-		}, "codec"},
-		target{"memory at 10 M keys, whole process, bytes a key", 56, false, func(r *raw) (float64, bool) {
-			return r.find("memory", "Memory", "impl", "keyframe", "store", million10).median("bytes/key")
-		}, "memory"},
-		target{"memory at 10 M keys, the engine alone, bytes a key", 52, false, func(r *raw) (float64, bool) { return memoryOf(r).median("bytes/key") }, "engine"},
+		target{"decode 10 keys: GET ÷ SET", 1.2, false, quotient(figure("codec", "DecodeGet", "ns/key", 1, "keys", "10", "impl", "keyframe"), plain), "codec"},
+		target{"append a response, ns", 10, false, figure("codec", "Respond", "ns/op", 1, "form", "plain", "kind", "status"), "codec"},
+		target{"memory at 10 M keys, whole process, bytes a key", 56, false, figure("memory", "Memory", "bytes/key", 1, "impl", "keyframe", "store", million10), "memory"},
+		target{"memory at 10 M keys, the engine alone, bytes a key", 52, false, figure("engine", "Memory", "bytes/key", 1, "keys", million10), "engine"},
 		target{"values grown, 10 M keys: memory ÷ a fresh store's", 1.3, false, churned("grown"), "engine"},
 		target{"nine tenths removed of 10 M keys: memory ÷ a fresh store's", 1.3, false, churned("thinned"), "engine"},
-		target{"forced GC beside 10 M keys, ms", 1, false, func(r *raw) (float64, bool) {
-			us, ok := memoryOf(r).median("gc-us")
-			return us / 1000, ok
-		}, "engine"},
-		target{"growing to 10 M keys, slowest batch of 32, ms", 2, false, func(r *raw) (float64, bool) {
-			us, ok := growth("slowest-us", "false")(r)
-			return us / 1000, ok
-		}, "growth"},
-		target{"inserting 10 M keys, ns a key: growing ÷ made to size", 2, false, quotient(growth("ns/key", "false"), growth("ns/key", "true")), "growth"},
+		target{"forced GC beside 10 M keys, ms", 1, false, figure("engine", "Memory", "gc-us", 1e3, "keys", million10), "engine"},
+		target{"growing to 10 M keys, slowest batch of 32, ms", 2, false, growth("slowest-us", 1e3, "false"), "growth"},
+		target{"inserting 10 M keys, ns a key: growing ÷ made to size", 2, false, quotient(growth("ns/key", 1, "false"), growth("ns/key", 1, "true")), "growth"},
 		target{"engine, two goroutines ÷ one, 1 M keys", 1.8, true, func(r *raw) (float64, bool) {
 			one, two := r.goroutines(million)
 			return divide(two, one, "keys/s")
@@ -155,25 +141,13 @@ var allTargets = func() []target {
 		target{"INCR of 10, 16 in flight ÷ Redis INCR", 4, true, commandAgainstRedis("incr", "10×16", million), "commands"},
 		target{"GET of 10, 16 in flight ÷ Redis MGET", 4.5, true, commandAgainstRedis("get", "10×16", million), "commands"},
 		target{"95 GETs and 5 SETs of 10, 16 in flight ÷ Redis", 4.5, true, commandAgainstRedis("set5+get95", "10×16", million), "commands"},
-		target{"10 M keys die in a minute: slowest batch of another client, ms", 2, false, func(r *raw) (float64, bool) {
-			ns, ok := r.find("deadlines", "Expire", "keys", million10).median("max-ns")
-			return ns / 1e6, ok
-		}, "deadlines"},
-		target{"the same: memory back after the last deadline, s", 2, false, func(r *raw) (float64, bool) {
-			ms, ok := r.find("deadlines", "Expire", "keys", million10).median("back-ms")
-			return ms / 1000, ok
-		}, "deadlines"},
+		target{"10 M keys die in a minute: slowest batch of another client, ms", 2, false, figure("deadlines", "Expire", "max-ns", 1e6, "keys", million10), "deadlines"},
+		target{"the same: memory back after the last deadline, s", 2, false, figure("deadlines", "Expire", "back-ms", 1e3, "keys", million10), "deadlines"},
 		target{"zipf 1.0, a tenth fits: throughput at the ceiling ÷ without one", 0.7, true, func(r *raw) (float64, bool) {
 			return divide(r.find("deadlines", "Evict", "evict", "none"), r.find("deadlines", "Evict", "evict", "all"), "ns/key")
 		}, "deadlines"},
-		target{"KEYS with values, 10 M keys, M keys/s", 5, true, func(r *raw) (float64, bool) {
-			rate, ok := r.find("pages", "ServerScan", "keys", million10, "mode", "values").median("keys/s")
-			return rate / 1e6, ok
-		}, "pages"},
-		target{"a SET beside KEYS with values over 10 M keys, p99, ms", 1, false, func(r *raw) (float64, bool) {
-			ns, ok := r.find("pages", "ServerBesideScan", "keys", million10, "beside", "values").median("p99-ns")
-			return ns / 1e6, ok
-		}, "pages"},
+		target{"KEYS with values, 10 M keys, M keys/s", 5, true, figure("pages", "ServerScan", "keys/s", 1e6, "keys", million10, "mode", "values"), "pages"},
+		target{"a SET beside KEYS with values over 10 M keys, p99, ms", 1, false, figure("pages", "ServerBesideScan", "p99-ns", 1e6, "keys", million10, "beside", "values"), "pages"},
 	)
 }()
 
