@@ -15,13 +15,15 @@ const madePart = 16
 
 // MakeRoom is for what is refused while a store is loaded. The first call has the store exceed
 // Options.MaxBytes by a quarter until [Engine.EndLoad]; later ones evict what may be evicted, a
-// sixteenth of that, from all shards, and gather what is free, which may take seconds. Any
-// goroutine may call it.
-func (e *Engine) MakeRoom() {
-	if !e.pool.exceed() {
-		e.evictShares(e.maxBytes / madePart)
-		e.maintainer.gather()
+// sixteenth of that, from all shards, and gather what is free, which may take seconds. It
+// reports whether it has evicted any. Any goroutine may call it.
+func (e *Engine) MakeRoom() (evicted bool) {
+	if e.pool.exceed() {
+		return false
 	}
+	evicted = e.evictShares(e.maxBytes / madePart)
+	e.maintainer.gather()
+	return evicted
 }
 
 // Evict applies a batch of Removes, each of which counts as an eviction, whether the key was

@@ -194,13 +194,10 @@ const loadBatch = 512
 // loads are those of recoveries.
 var loads = sync.Pool{New: func() any { return new(load) }}
 
-// placeTries is how many times room is made for what is loaded; the first is without work. Where
-// keys with a deadline may go, and each time a sixteenth of the ceiling does, it is until they
-// are gone: of some thousand starts of TestRecoverVolatile one had no room after three times.
-const (
-	placeTries    = 3
-	volatileTries = 16
-)
+// placeTries is how many times room is made at least for what is loaded; the first is without
+// work. As long as keys are evicted for it, it goes on: of some thousand starts of
+// TestRecoverVolatile one had no room after three times.
+const placeTries = 3
 
 // errNoRoom ends a recovery into a store that is too small.
 var errNoRoom = errors.New("netio: what is on disk takes more than the store's memory may be (--max-memory)")
@@ -285,11 +282,7 @@ func (l *load) byShard(e *engine.Engine, changes []journal.Change) []uint32 {
 // once: what the key had before must not stay. What can't be evicted is tried again, a few
 // times: there was room for it in a store of this size, if it wasn't a larger one.
 func (s journalStore) placeUnstored(b *engine.Batch) error {
-	tries := placeTries
-	if s.evict == engine.EvictVolatile {
-		tries = volatileTries
-	}
-	for try := 0; ; try++ {
+	for try, made := 0, false; ; try++ {
 		var again, evicted engine.Batch
 		for i := range b.Ops {
 			op, args := &b.Ops[i], b.Args(i) // it has some if it has a deadline
@@ -310,10 +303,10 @@ func (s journalStore) placeUnstored(b *engine.Batch) error {
 		if len(again.Ops) == 0 {
 			return nil
 		}
-		if try == tries {
+		if try >= placeTries && !made {
 			return errNoRoom
 		}
-		s.MakeRoom()
+		made = s.MakeRoom()
 		s.Engine.Apply(&again)
 		b = &again
 	}
