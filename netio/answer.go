@@ -243,11 +243,16 @@ func (p *pipeline) answerCount(opcode codec.Opcode, extra *codec.Extra, n int) {
 
 // answerText appends an answer as it is, with the command's id if it has one.
 func (p *pipeline) answerText(text []byte, extra *codec.Extra) {
-	if extra != nil && extra.ID != nil {
-		text = codec.AppendID(text, 0, extra.ID)
-	}
-	p.text = text
+	p.text = withID(text, extra)
 	p.out = p.appendText(p.out)
+}
+
+// withID is an answer with the command's id, if it has one.
+func withID(text []byte, extra *codec.Extra) []byte {
+	if extra == nil || extra.ID == nil {
+		return text
+	}
+	return codec.AppendID(text, 0, extra.ID)
 }
 
 // maxKeptText is how much of the memory that a response needed is left for the next.

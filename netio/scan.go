@@ -108,10 +108,7 @@ func (p *pipeline) answerScan(at int, cmd codec.Command) bool {
 		cursor = p.appendCursor(nil, s.cursor)
 	}
 	p.countStoreCommand(cmd.Op)
-	s.page = codec.AppendPageClose(s.page, q.Values, cursor)
-	if cmd.Extra.ID != nil {
-		s.page = codec.AppendID(s.page, 0, cmd.Extra.ID)
-	}
+	s.page = withID(codec.AppendPageClose(s.page, q.Values, cursor), cmd.Extra)
 	p.out = p.framing.appendText(p.out, s.page)
 	if s.query = nil; cap(s.page) <= maxKeptPage {
 		pages.Put(s)
