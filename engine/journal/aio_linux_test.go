@@ -142,7 +142,7 @@ func TestReserveFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	room := int64(st.Bfree) * st.Bsize
-	if err := errors.Join(fill.Reserve(room-16<<20, false), fill.Close()); err != nil {
+	if err := errors.Join(fill.Reserve(room-20<<20, false), fill.Close()); err != nil {
 		t.Fatal(err)
 	}
 	file, err := fs.Create("f")
@@ -150,23 +150,7 @@ func TestReserveFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := file.(uncacher).uncached()
-	h, end := snapshotHeader{seqs: make([]uint64, 3)}, snapshotEnd{}
-	w := newSnapshotWriter(f, &h, &end, func() { time.Sleep(time.Millisecond) }, func() {})
-	for i := range 5000 {
-		w.add(&Change{Key: []byte{byte(i), byte(i >> 8)}, Value: make([]byte, 1000)})
-		if len(w.b) >= leastGathered {
-			if err := w.flush(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	w.appendEnd()
-	if err := errors.Join(w.flushAll(), f.Sync()); err != nil {
-		t.Fatal(err)
-	}
-	if size, err := f.Size(); err != nil || size != w.at {
-		t.Errorf("%d bytes, want %d: %v", size, w.at, err)
-	}
+	mustWriteKeys(t, f, newRand(t).Uint64(), func() { time.Sleep(time.Millisecond) })
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}

@@ -235,9 +235,6 @@ func (j *Journal) writeSnapshot(h *snapshotHeader, name string, gentle bool, wai
 			err = ErrClosed
 		}
 	}
-	if err == nil {
-		err = w.settleAll()
-	}
 	waits()
 	if err == nil {
 		// What it has seen may be newer than its beginning. The log must have it, too.
