@@ -43,7 +43,7 @@ func TestPowerCuts(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	for _, what := range []string{"power cut", "kill", "in a recovery", "torn tail", "snapshot", "from a snapshot", "acknowledged", "lost, not acknowledged", "clear and set"} {
+	for _, what := range []string{"power cut", "kill", "in a recovery", "torn tail", "snapshot", "from a snapshot", "acknowledged", "lost, not acknowledged", "clear and set", "begun write", "begun write waited for", "snapshot failed", "batch beside a snapshot"} {
 		if seen[what] == 0 && *seeds >= 300 {
 			t.Errorf("there was no %s", what)
 		}
@@ -100,7 +100,7 @@ func (l *life) run() {
 // store is an engine as source and sink.
 type store struct {
 	*engine.Engine
-	t *testing.T
+	beside func() (leave bool) // is called after each turn of a snapshot
 }
 
 func (s store) Apply(changes []journal.Change) error {
@@ -128,8 +128,10 @@ func (s store) Some(cursor uint64, f func(*journal.Change)) (uint64, bool) {
 	return uint64(next), done
 }
 
+// Beside leaves early, which no server's does: what there is then is written, and a small store
+// in some writes too.
 func (s store) Beside(work func() bool) {
-	for work() {
+	for work() && !s.beside() {
 	}
 }
 
@@ -152,7 +154,7 @@ func (l *life) newStore() store {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return store{e, l.t}
+	return store{e, func() bool { return false }}
 }
 
 // server recovers, is compared, works, and loses its power, or is killed: then all that it
@@ -160,9 +162,14 @@ func (l *life) newStore() store {
 func (l *life) server() {
 	cut := &outage{disk: l.disk, r: rand.New(rand.NewPCG(l.r.Uint64(), 3))}
 	cut.left.Store(1 + l.r.Int64N(1<<(4+l.r.IntN(6))))
-	s := l.newStore()
+	w := &work{life: l, s: l.newStore()}
+	if l.r.IntN(2) == 0 {
+		w.begun = &begunWrites{t: l.t, r: rand.New(rand.NewPCG(l.r.Uint64(), 4)), seen: l.seen}
+		w.s.beside = w.besideSnapshot
+	}
+	s := w.s
 	defer s.Close()
-	j, err := journal.Open(l.disk.on(cut), l.options())
+	j, err := journal.Open(l.disk.on(cut, w.begun), l.options())
 	if err != nil {
 		l.t.Errorf("open: %v", err)
 		return
@@ -177,6 +184,9 @@ func (l *life) server() {
 	}
 	if report.Snapshot != "" {
 		l.seen["from a snapshot"]++
+	}
+	for _, fault := range report.Skipped { // it has its name, and so it was on disk
+		l.t.Errorf("a snapshot is damaged: %v", fault)
 	}
 	found := s.content()
 	l.compare(found)
@@ -199,7 +209,7 @@ func (l *life) server() {
 			l.shards[s.Shard([]byte(key))].base[key] = value
 		}
 	}
-	w := &work{life: l, j: j, s: s}
+	w.j = j
 	for i := range w.lanes {
 		w.lanes[i] = j.NewLane(func(uint64, error) {})
 	}
@@ -301,6 +311,7 @@ type work struct {
 	j     *journal.Journal
 	s     store
 	lanes [3]*journal.Lane
+	begun *begunWrites // nil: snapshots are written at once
 }
 
 // round is batches of some goroutines, each on keys of its own, and then some of what goes
@@ -334,10 +345,7 @@ func (w *work) round(cut *outage) {
 	}
 	switch w.r.IntN(6) {
 	case 0:
-		if _, err := w.j.Snapshot(false); err != nil {
-			w.t.Errorf("snapshot: %v", err)
-		}
-		w.seen["snapshot"]++
+		w.snapshot()
 	case 1:
 		return // nothing is on disk
 	default:
@@ -352,6 +360,37 @@ func (w *work) round(cut *outage) {
 		}
 		w.seen["acknowledged"]++
 	}
+}
+
+// snapshot makes one, which fails if a write that was begun does.
+func (w *work) snapshot() {
+	w.seen["snapshot"]++
+	if w.begun == nil {
+		if _, err := w.j.Snapshot(false); err != nil {
+			w.t.Errorf("snapshot: %v", err)
+		}
+		return
+	}
+	w.begun.failed = false
+	_, err := w.j.Snapshot(true)
+	if (err != nil) != w.begun.failed {
+		w.t.Errorf("a snapshot of which a write has failed, %t: %v", w.begun.failed, err)
+	}
+	if err != nil {
+		w.seen["snapshot failed"]++
+		w.j.Maintain() // it may not have come to the sync of the log
+	}
+}
+
+// besideSnapshot is what comes between two turns of a snapshot.
+func (w *work) besideSnapshot() (leave bool) {
+	if r := w.begun.r; r.IntN(3) == 0 {
+		g := r.IntN(len(w.lanes))
+		w.note(w.batch(r, w.lanes[g], g))
+		_, _ = w.lanes[g].Done(w.j.Position())
+		w.seen["batch beside a snapshot"]++
+	}
+	return w.begun.r.IntN(2) == 0
 }
 
 // change is what a key has become.
@@ -406,7 +445,11 @@ func (w *work) clear(b *engine.Batch) {
 
 // set adds an operation with a value that nothing else has.
 func (w *work) set(r *rand.Rand, b *engine.Batch, kind engine.Kind, key []byte) {
-	value, form := fmt.Appendf(nil, "%x-%0*d", r.Uint64(), r.IntN(60), 0), engine.Form(r.IntN(4))
+	most := 60
+	if w.begun != nil {
+		most = 2000 // they need a snapshot of some units
+	}
+	value, form := fmt.Appendf(nil, "%x-%0*d", r.Uint64(), r.IntN(most), 0), engine.Form(r.IntN(4))
 	if r.IntN(3) == 0 {
 		b.AddArgs(kind, key, value, form, engine.Args{Deadline: 1<<46 + r.Int64N(1<<46)})
 	} else {

@@ -3,6 +3,7 @@ package crashtest
 import (
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -62,29 +63,31 @@ func (o *outage) String() string { return "outage" }
 
 // fileSystem is journal.FS over one of pebble's.
 type fileSystem struct {
-	fs   vfs.FS
-	boot uint64
+	fs    vfs.FS
+	boot  uint64
+	begun *begunWrites // nil: no write can be begun
 }
 
-// on returns the disk's directory, in which o happens if it isn't nil.
-func (d *disk) on(o *outage) journal.FS {
-	if o == nil {
-		return &fileSystem{d.mem, d.boot}
-	}
-	return &fileSystem{errorfs.Wrap(d.mem, o), d.boot}
+// on returns the disk's directory, in which o happens.
+func (d *disk) on(o *outage, begun *begunWrites) journal.FS {
+	return &fileSystem{errorfs.Wrap(d.mem, o), d.boot, begun}
 }
 
 func (f *fileSystem) path(name string) string { return f.fs.PathJoin(dir, name) }
 
 func (f *fileSystem) Create(name string) (journal.File, error) {
-	file, err := f.fs.Create(f.path(name), vfs.WriteCategoryUnspecified)
+	made, err := f.fs.Create(f.path(name), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, err
 	}
-	if err := file.Close(); err != nil { // a file that is created can't be read
+	if err := made.Close(); err != nil { // a file that is created can't be read
 		return nil, err
 	}
-	return f.Reuse(name)
+	again, err := f.Reuse(name)
+	if err == nil && f.begun != nil && strings.HasPrefix(name, "snapshot-") {
+		again = &begunFile{file: again.(file), writes: f.begun}
+	}
+	return again, err
 }
 
 func (f *fileSystem) Open(name string) (journal.File, error) {
