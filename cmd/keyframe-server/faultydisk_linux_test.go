@@ -20,7 +20,8 @@ import (
 )
 
 // This file is a disk that fails under the real server. A seccomp filter, for which nobody need
-// be root, has the kernel ask the test what becomes of each write in place and each sync.
+// be root, has the kernel ask the test what becomes of each write in place, each sync, and each
+// write that is only begun.
 
 // filterEnv has the test binary become the server, behind a filter whose listener it hands to
 // the socket that is its descriptor 3.
@@ -39,8 +40,10 @@ func init() {
 func becomeServer() error {
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the call's number
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 2, K: unix.SYS_PWRITE64},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: unix.SYS_FDATASYNC},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 4, K: unix.SYS_PWRITE64},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 3, K: unix.SYS_FDATASYNC},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 2, K: unix.SYS_IO_SETUP},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: unix.SYS_IO_SUBMIT},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF},
 	}
@@ -60,11 +63,12 @@ func becomeServer() error {
 	return syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
 }
 
-// diskCall is a write or a sync that the server asks for.
+// diskCall is a write or a sync that the server asks for, or what begins a write.
 type diskCall struct {
 	sync  bool
 	file  string
 	bytes uint64
+	begin int32 // SYS_IO_SETUP or SYS_IO_SUBMIT, which are of no file; 0: it is none of them
 }
 
 // faultyDisk decides what becomes of the server's calls: 0 has the system do one. It may take
@@ -175,9 +179,15 @@ func (d faultyDisk) serve(listener int) {
 			continue // a signal has taken the call back
 		}
 		go func() {
-			name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0]))
+			var c diskCall
+			if n.nr == unix.SYS_IO_SETUP || n.nr == unix.SYS_IO_SUBMIT {
+				c.begin = n.nr
+			} else {
+				name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0]))
+				c = diskCall{sync: n.nr == unix.SYS_FDATASYNC, file: filepath.Base(name), bytes: n.args[2]}
+			}
 			is := decision{id: n.id, flags: letContinue}
-			if errno := d(diskCall{n.nr == unix.SYS_FDATASYNC, filepath.Base(name), n.args[2]}); errno != 0 {
+			if errno := d(c); errno != 0 {
 				is.error, is.flags = -int32(errno), 0
 			}
 			_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&is))) // the process may be gone
@@ -343,6 +353,82 @@ func TestSnapshotFails(t *testing.T) {
 		armed.Store(false)
 		if got := mustAsk(t, p.addr, `{"SAVE":{}}`); !strings.HasPrefix(got, `{"SAVE_RSP":{"st":0,"keys":1,`) {
 			t.Errorf("SAVE on a disk that has come back: %s", got)
+		}
+	}
+}
+
+// TestNoBegunWrites: where the system lets no write be begun, or no more of them, a snapshot is
+// written as other files are: SAVE works, and what it has made is whole.
+func TestNoBegunWrites(t *testing.T) {
+	needFilters(t)
+	const keys = 3000 // of 1 KB: some writes
+	key := func(i int) string { return fmt.Sprintf("large-key-%d", i) }
+	value := func(i int) string { return strings.Repeat(fmt.Sprint(i%10), 1000) }
+	for _, c := range []struct {
+		call  int32
+		fault syscall.Errno
+		after int64 // calls
+	}{
+		{unix.SYS_IO_SETUP, unix.ENOSYS, 0}, {unix.SYS_IO_SETUP, unix.EAGAIN, 0},
+		{unix.SYS_IO_SUBMIT, unix.ENOSYS, 0}, {unix.SYS_IO_SUBMIT, unix.EAGAIN, 0}, {unix.SYS_IO_SUBMIT, unix.EAGAIN, 1},
+	} {
+		name := fmt.Sprintf("call %d, %v after %d", c.call, c.fault, c.after)
+		var calls, written atomic.Int64
+		dir := t.TempDir()
+		p := startOnFaulty(t, func(d diskCall) syscall.Errno {
+			if strings.HasPrefix(d.file, "snapshot-") && !d.sync {
+				written.Add(int64(d.bytes))
+			}
+			if d.begin == c.call && calls.Add(1) > c.after {
+				return c.fault
+			}
+			return 0
+		}, dir, "--values", "any")
+		askAll(t, p.addr, keys, func(i int) (line, answer string) {
+			return fmt.Sprintf(`{"SET":{%q:%q}}`, key(i), value(i)), fmt.Sprintf(`{"SET_RSP":{"st":1,"k":%q}}`, key(i))
+		})
+		for range 2 {
+			if got := mustAsk(t, p.addr, `{"SAVE":{}}`); !strings.HasPrefix(got, fmt.Sprintf(`{"SAVE_RSP":{"st":0,"keys":%d,`, keys)) {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+		if calls.Load() == 0 {
+			t.Skip("nothing tries to begin a write here: no O_DIRECT in this file system")
+		}
+		if least := int64(2*keys*1000 - c.after<<21); written.Load() < least {
+			t.Errorf("%s: %d bytes are written, want %d", name, written.Load(), least)
+		}
+		_ = p.Process.Kill()
+		_ = p.Wait()
+		if status, out, stderr := runToEnd(t, "check", dir); status != 0 || strings.Contains(out, "damaged") || !strings.Contains(out, fmt.Sprintf(": %d keys, of ", keys)) {
+			t.Errorf("%s: check: %d, %s%s", name, status, out, stderr)
+		}
+		p = startOn(t, dir, "--values", "any")
+		askAll(t, p.addr, keys, func(i int) (line, answer string) {
+			return fmt.Sprintf(`{"GET":[%q]}`, key(i)), fmt.Sprintf(`{"GET_RSP":{"st":0,%q:%q}}`, key(i), value(i))
+		})
+	}
+}
+
+// askAll sends n lines, many at a time, and wants their answers.
+func askAll(t *testing.T, addr string, n int, exchange func(i int) (line, answer string)) {
+	t.Helper()
+	s, err := dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for from := 0; from < n; from += 100 {
+		var out, want strings.Builder
+		for i := from; i < min(from+100, n); i++ {
+			line, answer := exchange(i)
+			out.WriteString(line + "\n")
+			want.WriteString(answer + "\n")
+		}
+		go func() { _, _ = io.WriteString(s, out.String()) }() // if it fails there is no answer
+		got := make([]byte, want.Len())
+		if _, err := io.ReadFull(s.in, got); err != nil || string(got) != want.String() {
+			t.Fatalf("from %d on: %.200s, %v", from, got, err)
 		}
 	}
 }
