@@ -59,7 +59,7 @@ var simRare = []string{
 	"the store is full", "the system refuses memory", "a compaction", "a compaction reverts", "a compaction is postponed",
 	"a command in the middle of a compaction", "CLEAR in the middle of a compaction",
 	"a batch that waits to be applied", "answers that were held",
-	"a snapshot", "a command in the middle of a snapshot", "a crash", "a crash in an operation of the disk", "a crash in the middle of a snapshot", "a power cut", "a crash that undoes something", "a crash that undoes nothing",
+	"a snapshot", "a command in the middle of a snapshot", "a crash", "a crash in an operation of the disk", "a write that is on disk when it ends", "a crash in the middle of a snapshot", "a power cut", "a crash that undoes something", "a crash that undoes nothing",
 	"the server stops with input pending", "the server stops with a connection parked", "input for a server that stops",
 }
 

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -33,6 +34,7 @@ type simDisk struct {
 	safe  map[string]*simFile // as the directory was when it was synced
 	moves []simMove           // what has been done to it since
 	boot  uint64
+	block int // of durable writes; 0: there are none
 
 	// What the server has done since its start, as the model has it.
 	notes     []simNote
@@ -77,6 +79,7 @@ func newSimDisk(s *sim) *simDisk {
 		opts: journal.Options{
 			Mode: journal.Mode(r.IntN(3)), SegmentBytes: 8 << 10 << r.IntN(6), GroupBytes: 100 << r.IntN(8), Manual: true,
 		},
+		block: r.IntN(2) * simBlock,
 	}
 }
 
@@ -358,6 +361,17 @@ func (d *simDisk) Open(name string) (journal.File, error) {
 
 func (d *simDisk) Reuse(name string) (journal.File, error) { return d.Open(name) }
 
+func (d *simDisk) Durable(name string) (journal.DurableFile, int, error) {
+	if d.block == 0 {
+		return nil, 0, errors.ErrUnsupported
+	}
+	f, err := d.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	return f.(*simHandle), d.block, nil
+}
+
 func (d *simDisk) Rename(from, to string) error {
 	f := d.files[from]
 	if f == nil {
@@ -412,6 +426,18 @@ func (h *simHandle) WriteAt(p []byte, at int64) (int, error) {
 	return len(p), nil
 }
 
+// WriteDurable has the server crash before it, in it, or when it is on disk.
+func (h *simHandle) WriteDurable(p []byte, at int64) (int, error) {
+	n, err := h.WriteAt(p, at)
+	if err != nil {
+		return n, err
+	}
+	h.d.s.reach("a write that is on disk when it ends")
+	h.keep(func(block int) bool { return block*simBlock >= int(at) && block*simBlock < int(at)+len(p) })
+	h.d.happens(h.name)
+	return n, nil
+}
+
 func (f *simFile) put(p []byte, at int64) {
 	f.grow(at + int64(len(p)))
 	copy(f.data[at:], p)
@@ -437,13 +463,19 @@ func (h *simHandle) StartSync(_, _ int64) error { return nil }
 
 func (h *simHandle) Sync() error {
 	h.d.happens(h.name)
-	h.safe = append(h.safe, make([]byte, max(0, len(h.data)-len(h.safe)))...)
-	for block := range h.dirty {
-		from := block * simBlock
-		copy(h.safe[from:], h.data[from:min(from+simBlock, len(h.data))])
-	}
-	clear(h.dirty)
+	h.keep(func(int) bool { return true })
 	return nil
+}
+
+// keep has some of what is dirty be on disk.
+func (f *simFile) keep(is func(block int) bool) {
+	f.safe = append(f.safe, make([]byte, max(0, len(f.data)-len(f.safe)))...)
+	for block := range f.dirty {
+		if from := block * simBlock; is(block) {
+			copy(f.safe[from:], f.data[from:min(from+simBlock, len(f.data))])
+			delete(f.dirty, block)
+		}
+	}
 }
 
 func (h *simHandle) Close() error { return nil }

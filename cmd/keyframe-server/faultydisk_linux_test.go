@@ -40,7 +40,8 @@ func init() {
 func becomeServer() error {
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the call's number
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 4, K: unix.SYS_PWRITE64},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 5, K: unix.SYS_PWRITE64},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 4, K: unix.SYS_PWRITEV2},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 3, K: unix.SYS_FDATASYNC},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 2, K: unix.SYS_IO_SETUP},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: unix.SYS_IO_SUBMIT},
@@ -65,10 +66,11 @@ func becomeServer() error {
 
 // diskCall is a write or a sync that the server asks for, or what begins a write.
 type diskCall struct {
-	sync  bool
-	file  string
-	bytes uint64
-	begin int32 // SYS_IO_SETUP or SYS_IO_SUBMIT, which are of no file; 0: it is none of them
+	sync    bool
+	durable bool // a write that ends when it is on disk
+	file    string
+	bytes   uint64 // 0 with durable
+	begin   int32  // SYS_IO_SETUP or SYS_IO_SUBMIT, which are of no file; 0: it is none of them
 }
 
 // faultyDisk decides what becomes of the server's calls: 0 has the system do one. It may take
@@ -184,7 +186,10 @@ func (d faultyDisk) serve(listener int) {
 				c.begin = n.nr
 			} else {
 				name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0]))
-				c = diskCall{sync: n.nr == unix.SYS_FDATASYNC, file: filepath.Base(name), bytes: n.args[2]}
+				c = diskCall{sync: n.nr == unix.SYS_FDATASYNC, durable: n.nr == unix.SYS_PWRITEV2, file: filepath.Base(name), bytes: n.args[2]}
+				if c.durable {
+					c.bytes = 0 // they are in a vector of the process
+				}
 			}
 			is := decision{id: n.id, flags: letContinue}
 			if errno := d(c); errno != 0 {
@@ -195,11 +200,20 @@ func (d faultyDisk) serve(listener int) {
 	}
 }
 
-// faults are the disks that end a server: what fails, and under which mode.
-var faults = []struct {
+// fault is a disk that ends a server: what fails, and under which mode; plain says that it knows
+// no writes that end when they are on disk.
+type fault struct {
 	mode  string
 	syncs bool
-}{{"always", true}, {"always", false}, {"everysec", true}, {"everysec", false}, {"no", false}}
+	plain bool
+}
+
+var faults = []fault{{mode: "always"}, {"always", true, true}, {"always", false, true}, {mode: "everysec", syncs: true}, {mode: "everysec"}, {mode: "no"}}
+
+func (f fault) String() string { return fmt.Sprintf("%s/syncs=%t/plain=%t", f.mode, f.syncs, f.plain) }
+
+// refuses reports whether the disk doesn't know such a call.
+func (f fault) refuses(c diskCall) bool { return f.plain && c.durable }
 
 // TestDiskFails: under load, with two loops, all writes or all syncs begin to fail. The server
 // exits with status 3, and what the next one finds is what was acknowledged, and perhaps some of
@@ -210,7 +224,6 @@ func TestDiskFails(t *testing.T) {
 	dir := t.TempDir()
 	clients := newModelled(4)
 	for _, fault := range faults {
-		name := fmt.Sprintf("%s/syncs=%t", fault.mode, fault.syncs)
 		after := int64(r.IntN(200)) // calls
 		if fault.syncs && fault.mode == "everysec" {
 			after = int64(r.IntN(2))
@@ -218,6 +231,9 @@ func TestDiskFails(t *testing.T) {
 		var armed atomic.Bool
 		var calls atomic.Int64
 		p := startOnFaulty(t, func(c diskCall) syscall.Errno {
+			if fault.refuses(c) {
+				return unix.EOPNOTSUPP
+			}
 			if armed.Load() && c.sync == fault.syncs && calls.Add(1) > after {
 				return unix.EIO
 			}
@@ -234,7 +250,7 @@ func TestDiskFails(t *testing.T) {
 			wg.Go(func() { c.run(t, p.addr, cr) })
 		}
 		if status := p.wait(t); status != 3 || strings.Count(p.stderr.String(), "the journal has failed: nothing more is acknowledged") != 1 {
-			t.Errorf("%s: exit status %d\n%s", name, status, p.stderr)
+			t.Errorf("%s: exit status %d\n%s", fault, status, p.stderr)
 		}
 		wg.Wait()
 		if t.Failed() {
@@ -260,12 +276,15 @@ func TestFailedDiskAnswersNothing(t *testing.T) {
 		if fault.syncs && fault.mode == "everysec" {
 			continue // nobody waits for those
 		}
-		t.Run(fmt.Sprintf("%s/syncs=%t", fault.mode, fault.syncs), func(t *testing.T) {
+		t.Run(fault.String(), func(t *testing.T) {
 			var armed atomic.Bool
 			var current atomic.Value // the segment that has the last group
 			saving, stalled := make(chan bool, 100), make(chan bool, 100)
 			fail, goOn := make(chan bool), make(chan bool)
 			disk := func(c diskCall) syscall.Errno {
+				if fault.refuses(c) {
+					return unix.EOPNOTSUPP
+				}
 				isGroup := strings.HasPrefix(c.file, "segment-") && !c.sync && c.bytes < 1<<20 // the next one is filled with so much at once
 				if isGroup {
 					current.Store(c.file)

@@ -50,9 +50,12 @@ func Copy(from, to FS) (Report, error) {
 		}
 		names, listErr := from.List()
 		damage := (*DamageError)(nil)
+		behind := err == nil && report.Cut != nil && report.Cut.Groups > 0 // see look: of a segment that is full it may be that its last group was under way
 		switch changed := c.gone || newestSnapshot(names) != c.newest; {
 		case listErr != nil:
 			err = fmt.Errorf("journal: %w", listErr)
+		case !changed && behind && try < copyTries:
+			err = nil
 		case !changed && (err == nil || errors.As(err, &damage)):
 			return report, err // it is so in the directory itself
 		case changed && try < copyTries:
@@ -172,8 +175,8 @@ func readServed(fs FS, name string, number uint64) ([]byte, error) {
 		case !followed:
 			return b[:end], nil
 		case end <= before:
-			// What follows was there before this was read, and so was then all that the
-			// server has ever written before it.
+			// What follows was there before this was read, and says that so was then all that
+			// comes before it.
 			return b, nil
 		}
 		before = end
@@ -202,12 +205,28 @@ func validPart(b []byte, number uint64) (end int, followed bool, err error) {
 		return 0, followed, nil
 	}
 	for end = segmentHeaderBytes; ; {
+		end = min(int(h.fill(int64(end))), len(b))
 		g, ok := readGroup(b[end:], number, h.begin+uint64(end-segmentHeaderBytes))
 		if !ok {
-			_, _, followed = nextGroup(b, end+1, &h)
-			return end, followed, nil
+			return end, isFollowed(b, end, &h), nil
 		}
 		end += g.bytes
+	}
+}
+
+// isFollowed reports whether groups past a place say that there should be one. Where several are
+// written at once one that is under way has others behind it that are done.
+func isFollowed(b []byte, at int, h *segmentHeader) bool {
+	position := h.begin + uint64(at-segmentHeaderBytes)
+	for next := at + 1; ; {
+		g, found, ok := nextGroup(b, next, h)
+		if !ok {
+			return false
+		}
+		if h.block == 0 || g.synced > position {
+			return true
+		}
+		next = found + g.bytes
 	}
 }
 

@@ -13,20 +13,37 @@ import (
 type logged struct {
 	fs     *memFS
 	states []map[string]string
-	ends   []int // where each group ends in the segment
+	begins []int // where each group begins in the segment
+	ends   []int // and ends
+}
+
+// isFilling reports whether a byte only fills up the group, or the header, before it.
+func (l *logged) isFilling(at int) bool {
+	i, exact := slices.BinarySearch(l.begins, at)
+	if exact || i == len(l.begins) {
+		return false
+	}
+	end := segmentHeaderBytes
+	if i > 0 {
+		end = l.ends[i-1]
+	}
+	return at >= end
 }
 
 // logGroups logs n groups, each synced when the next one is written, into one segment.
-func logGroups(t *testing.T, n int) logged {
+func logGroups(t *testing.T, n int, mode fsMode) logged {
 	r := newRand(t)
-	l := logged{fs: newMemFS()}
+	l := logged{fs: mode.newFS()}
 	opts := small(Always)
 	opts.SegmentBytes = 1 << 10
 	o := open(t, l.fs, 2, opts)
 	lane := o.NewLane(func(uint64, error) {})
+	begin := int(o.current.fill(segmentHeaderBytes))
 	note := func() {
 		l.states = append(l.states, o.store.content())
-		l.ends = append(l.ends, int(o.current.end))
+		l.begins = append(l.begins, begin)
+		l.ends = append(l.ends, begin+int(le.Uint32(l.fs.files[segmentName(1)].data[begin+4:])))
+		begin = int(o.current.end)
 	}
 	note()
 	for range n {
@@ -50,7 +67,12 @@ func (l *logged) is(got map[string]string, i int) bool {
 // TestFlips: every byte of a segment, another one each time. Never is there a state that
 // wasn't; a place that was on disk is damage; the last group is a torn tail.
 func TestFlips(t *testing.T) {
-	l := logGroups(t, 12)
+	for _, mode := range everyMode[1:3] {
+		t.Run(mode.String(), func(t *testing.T) { testFlips(t, logGroups(t, 12, mode)) })
+	}
+}
+
+func testFlips(t *testing.T, l logged) {
 	name := segmentName(1)
 	whole := l.fs.files[name].data
 	last := len(l.states) - 1
@@ -65,7 +87,7 @@ func TestFlips(t *testing.T) {
 			got, report, err := recovered(fs, 4, Options{})
 			var damage *DamageError
 			switch {
-			case at >= l.ends[last]: // not used yet
+			case at >= l.ends[last] || l.isFilling(at): // not used yet, or never
 				if err != nil || report.Cut != nil || !l.is(got, last) {
 					t.Fatalf("%s: %d keys, %v, %v", where, len(got), report.Cut, err)
 				}
@@ -77,11 +99,7 @@ func TestFlips(t *testing.T) {
 				t.Fatalf("%s: %d keys, %v", where, len(got), err)
 			case at >= segmentHeaderBytes:
 				i, _ := slices.BinarySearch(l.ends, at+1) // the group that it is in
-				begins := segmentHeaderBytes
-				if i > 0 {
-					begins = l.ends[i-1]
-				}
-				if damage.Offset != int64(begins) || damage.Groups != last-i || !damage.CanTruncate {
+				if damage.Offset != int64(l.begins[i]) || damage.Groups != last-i || !damage.CanTruncate {
 					t.Fatalf("%s: %v", where, err)
 				}
 				got, report, err := recovered(fs, 4, Options{Truncate: true})
@@ -96,7 +114,12 @@ func TestFlips(t *testing.T) {
 // TestCuts: a segment that ends after each of its bytes, as a copy or a file system may
 // leave it, has the groups before.
 func TestCuts(t *testing.T) {
-	l := logGroups(t, 12)
+	for _, mode := range everyMode[1:3] {
+		t.Run(mode.String(), func(t *testing.T) { testCuts(t, logGroups(t, 12, mode)) })
+	}
+}
+
+func testCuts(t *testing.T, l logged) {
 	name := segmentName(1)
 	whole := l.fs.files[name].data
 	for n := range whole {
@@ -418,7 +441,7 @@ func TestBlockLength(t *testing.T) {
 
 // TestNewerFormat: what a later version has written is left alone.
 func TestNewerFormat(t *testing.T) {
-	l := logGroups(t, 2)
+	l := logGroups(t, 2, everyMode[1])
 	name := segmentName(1)
 	b := l.fs.files[name].data
 	b[8] = version + 1
@@ -437,16 +460,19 @@ func FuzzSegment(f *testing.F) {
 	f.Add(group[groupHeaderBytes:], uint8(0))
 	f.Add(AppendClearSet(group, []uint64{3, 2}, 1)[groupHeaderBytes:], uint8(3))
 	f.Fuzz(func(t *testing.T, body []byte, cut uint8) {
-		h := segmentHeader{shards: 2, number: 1, run: 1}
-		data := h.append(nil)
-		g := append(make([]byte, groupHeaderBytes), body...)
-		sealGroup(g, 1, 0, 0)
-		data = append(data, g...)
-		fs := newMemFS()
-		fs.files[segmentName(1)] = &memFile{data: data}
-		_, _, _ = recovered(fs, 2, Options{})
-		fs.files[segmentName(1)].data = data[:max(0, len(data)-int(cut))]
-		_, _, _ = recovered(fs, 2, Options{})
+		for _, block := range []int{0, 64} {
+			h := segmentHeader{shards: 2, number: 1, run: 1, block: block}
+			data := h.append(nil)
+			data = append(data, make([]byte, h.fill(segmentHeaderBytes)-segmentHeaderBytes)...)
+			g := append(make([]byte, groupHeaderBytes), body...)
+			sealGroup(g, 1, h.next(0), 0)
+			data = append(data, g...)
+			fs := newMemFS()
+			fs.files[segmentName(1)] = &memFile{data: data}
+			_, _, _ = recovered(fs, 2, Options{})
+			fs.files[segmentName(1)].data = data[:max(0, len(data)-int(cut))]
+			_, _, _ = recovered(fs, 2, Options{})
+		}
 	})
 }
 

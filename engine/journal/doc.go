@@ -24,7 +24,8 @@
 //	Journal.Position ─► the group that answers made now have to wait for
 //	Lane.Done ─► all lanes' records become one group: gate alone, for a few swaps
 //	               everysec, no: written by the loop itself, and answers leave
-//	               always: written and synced by a goroutine, while the next group gathers
+//	               always: written and synced by goroutines, two groups at once where that
+//	                 can be done, while the next one gathers
 //
 // A group is taken while no batch is being applied, from all lanes at once. So it is
 // closed: of every effect in it, all effects before it in its shard are in it or in a group
@@ -34,7 +35,9 @@
 //
 // One lock is held from the choice of a group's place to the end of its write. To reserve a
 // place and write later would leave holes: a memory-mapped log of that kind lost 40
-// acknowledged keys at a kill -9.
+// acknowledged keys at a kill -9. Only where several groups are written and synced at once (see
+// DurableFS) does each have its place first. There a group counts as written when it, and all
+// before it, are on disk: a hole is behind everything that anybody was told of.
 //
 // # Records
 //
@@ -68,7 +71,8 @@
 //	32     records
 //
 // The sum covers number and position, so that no group of a recycled segment is ever taken
-// for one of the log.
+// for one of the log. Where groups are written several at once, each is filled up to whole
+// blocks, since two must not write one block; what it is filled up with counts for the position.
 //
 // # Segments
 //
@@ -76,16 +80,17 @@
 // meaning.
 //
 //	 0  8  "KFSEGMNT"
-//	 8  4  version of the format: 1
+//	 8  4  version of the format: 1, or 2 if groups are filled up
 //	12  4  shards
 //	16  8  number
 //	24  8  number of the segment before in the log; 0: none
 //	32  8  run
-//	40  8  log position of the first group
+//	40  8  log position of the first group; if groups are filled up, that of the end of this
+//	       header, which is filled up too
 //	48  8  synced, as in a group
 //	56  8  start of the machine in which it was begun; 0: not known
 //	64  8  when, in ms since 1970
-//	72  4  0
+//	72  4  bytes of a block, a power of two; 0: groups are not filled up
 //	76  4  CRC-32C of these 76 bytes
 //
 // The next segment is made ready ahead: of its full size, with zeros where each write is
@@ -145,9 +150,11 @@
 //
 // That segment is being written. Whoever reads it in pieces may read one where the log ends,
 // and the next one after the server has gone on: a hole, with valid groups past it. A
-// recovery must take that for damage, since a server never leaves one. So Copy takes of each
-// segment the groups that are valid from the first one on. If more of them follow, it reads
-// again: what comes before them is there now, or is damaged. Damage is copied as it is.
+// recovery must take that for damage where one group is written after the other, since a server
+// never leaves one there. So Copy takes of each segment the groups that are valid from the first
+// one on. If more of them follow, and say that there should be some before them, it reads again:
+// they are there now, or are damaged. Damage is copied as it is. A hole at a segment's end with a
+// segment after it, of which nothing says that it was on disk, has Copy begin again.
 //
 // A copy that ends early is none to a recovery: a segment that it needs is missing, or there
 // are only files without their names.
@@ -162,7 +169,10 @@
 // A place without a valid group is the end of the log if no group follows it. If something
 // follows, it is a torn tail or damage. It is damage if what follows says that the place was
 // on disk before (synced), or if the machine has not been started since: without a power
-// cut nothing is written out of order. It is also damage if a snapshot needs what is
+// cut nothing is written out of order. Where several groups are written at once one is, by a
+// kill or a fault: there only what follows can say that the place was on disk, and if the last
+// groups of the log, as many as were under way together, are damaged they are taken for a torn
+// tail, as the last one is in any case. It is also damage if a snapshot needs what is
 // missing, unless a run that was begun since has judged that already; or if a later run has
 // begun after it. Otherwise the power was cut, and has taken
 // some of what was not synced: the log is cut there, and what follows goes with it. A torn

@@ -62,5 +62,20 @@ type asyncFile interface {
 	WriteEnded() (n int, ended bool, err error)
 }
 
+// DurableFS is a directory in whose files several writes can be on their way to the disk at once.
+type DurableFS interface {
+	FS
+	// Durable opens a file for that. Places, lengths and memory of what is written are
+	// multiples of block, a power of two. An error says that it can't be done here.
+	Durable(name string) (f DurableFile, block int, err error)
+}
+
+// DurableFile is an open file. Its methods may be called from any goroutine.
+type DurableFile interface {
+	// WriteDurable returns when b is on the disk, or an error, as WriteAt and Sync do.
+	WriteDurable(b []byte, at int64) (int, error)
+	Close() error
+}
+
 // ErrLocked is returned by Open for a directory that another process serves.
 var ErrLocked = errors.New("journal: the directory is in use")

@@ -11,8 +11,13 @@ import (
 // This file is the frame around records: the headers of segments, groups and snapshots.
 // doc.go has their bytes. All numbers are little-endian.
 
-// version is the format that is written. An older one is read; a newer one isn't known.
-const version = 1
+// version is the format that is written. An older one is read; a newer one isn't known. Segments
+// whose groups may be anywhere, and snapshots, are as they were in version 1, and say so.
+const (
+	version         = 2
+	versionUnfilled = 1
+	versionSnapshot = 1
+)
 
 const (
 	segmentMagic  = "KFSEGMNT"
@@ -22,6 +27,7 @@ const (
 	groupHeaderBytes   = 32
 
 	maxShards = 1 << 16
+	maxBlock  = 1 << 16
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -40,17 +46,37 @@ type segmentHeader struct {
 	synced   uint64 // the log was on disk up to there when it was begun
 	boot     uint64 // FS.BootID
 	created  int64  // ms since 1970
+	block    int    // groups begin at multiples of it; 0: anywhere
+}
+
+// fill returns where in the file the group begins that follows one that ends at a place, or the
+// header.
+func (h *segmentHeader) fill(at int64) int64 {
+	if h.block == 0 {
+		return at
+	}
+	return (at + int64(h.block) - 1) &^ (int64(h.block) - 1)
+}
+
+// next returns the position of the group that follows what ends at a position.
+func (h *segmentHeader) next(position uint64) uint64 {
+	at := int64(position-h.begin) + segmentHeaderBytes
+	return position + uint64(h.fill(at)-at)
 }
 
 func (h *segmentHeader) append(dst []byte) []byte {
 	from := len(dst)
 	dst = append(dst, segmentMagic...)
-	dst = le.AppendUint32(dst, version)
+	v := uint32(versionUnfilled)
+	if h.block > 0 {
+		v = version
+	}
+	dst = le.AppendUint32(dst, v)
 	dst = le.AppendUint32(dst, uint32(h.shards))
 	for _, n := range [...]uint64{h.number, h.previous, h.run, h.begin, h.synced, h.boot, uint64(h.created)} {
 		dst = le.AppendUint64(dst, n)
 	}
-	dst = le.AppendUint32(dst, 0) // spare
+	dst = le.AppendUint32(dst, uint32(h.block))
 	return le.AppendUint32(dst, sum(dst[from:]))
 }
 
@@ -59,16 +85,22 @@ func readSegmentHeader(b []byte) (h segmentHeader, ok bool, err error) {
 	if len(b) < segmentHeaderBytes || string(b[:8]) != segmentMagic {
 		return h, false, nil
 	}
-	if v := le.Uint32(b[8:]); le.Uint32(b[76:]) != sum(b[:76]) {
+	v := le.Uint32(b[8:])
+	if le.Uint32(b[76:]) != sum(b[:76]) {
 		return h, false, nil
-	} else if v != version {
+	} else if v != versionUnfilled && v != version {
 		return h, false, &VersionError{Version: int(v)}
+	}
+	valid := true
+	if v == version {
+		h.block = int(le.Uint32(b[72:]))
+		valid = h.block > 0 && h.block <= maxBlock && h.block&(h.block-1) == 0
 	}
 	h.shards = int(le.Uint32(b[12:]))
 	h.number, h.previous, h.run = le.Uint64(b[16:]), le.Uint64(b[24:]), le.Uint64(b[32:])
 	h.begin, h.synced, h.boot = le.Uint64(b[40:]), le.Uint64(b[48:]), le.Uint64(b[56:])
 	h.created = int64(le.Uint64(b[64:]))
-	return h, h.shards > 0 && h.shards <= maxShards, nil
+	return h, h.shards > 0 && h.shards <= maxShards && valid, nil
 }
 
 // VersionError is returned for a file of a format that a later version writes.

@@ -8,7 +8,9 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
+	"unsafe"
 )
 
 // memFS is a directory in memory, whose operations a test can make fail, or wait.
@@ -23,6 +25,10 @@ type memFS struct {
 	// short is called before each write, and returns how much of it is done; then there is
 	// no more room.
 	short func(name string, n int) int
+	// block is what durable writes are multiples of, 0: there are none; and durableFault is
+	// what they all come to.
+	block        int
+	durableFault error
 }
 
 // memFile has what was written as the system's cache has it, and what of it is on disk. What
@@ -52,10 +58,31 @@ func (f *memFile) sync(fault error) error {
 
 func newMemFS() *memFS { return &memFS{files: make(map[string]*memFile), boot: 1} }
 
+// fsMode is a mode, and the directory that its journal is in.
+type fsMode struct {
+	Mode
+	block int // of durable writes; 0: there are none
+}
+
+var everyMode = []fsMode{{EverySec, 0}, {Always, 0}, {Always, 32}, {No, 0}}
+
+func (m fsMode) String() string {
+	if m.block > 0 {
+		return m.Mode.String() + ", several at once"
+	}
+	return m.Mode.String()
+}
+
+func (m fsMode) newFS() *memFS {
+	fs := newMemFS()
+	fs.block = m.block
+	return fs
+}
+
 // copyOf is another directory with the same files, each its own bytes.
 func (fs *memFS) copyOf() *memFS {
 	to := newMemFS()
-	to.boot = fs.boot
+	to.boot, to.block = fs.boot, fs.block
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for name, f := range fs.files {
@@ -130,6 +157,17 @@ func (fs *memFS) Open(name string) (File, error) {
 	}
 	fs.open++
 	return &memHandle{fs, name, f}, nil
+}
+
+func (fs *memFS) Durable(name string) (DurableFile, int, error) {
+	if fs.block == 0 {
+		return nil, 0, errors.ErrUnsupported
+	}
+	f, err := fs.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	return f.(*memHandle), fs.block, nil
 }
 
 func (fs *memFS) Reuse(name string) (File, error) { return fs.Open(name) }
@@ -228,6 +266,30 @@ func (h *memHandle) WriteAt(p []byte, at int64) (int, error) {
 	if n < len(p) {
 		return n, io.ErrShortWrite
 	}
+	return n, nil
+}
+
+// WriteDurable knows no cache: what a fault leaves of it is in both or in none.
+func (h *memHandle) WriteDurable(p []byte, at int64) (int, error) {
+	if at%int64(h.fs.block) != 0 || len(p)%h.fs.block != 0 || uintptr(unsafe.Pointer(unsafe.SliceData(p)))%uintptr(h.fs.block) != 0 {
+		return 0, syscall.EINVAL
+	}
+	if h.fs.durableFault != nil {
+		return 0, h.fs.durableFault
+	}
+	n, err := h.WriteAt(p, at)
+	if err != nil {
+		return n, err
+	}
+	if err := h.fs.do("sync", h.name); err != nil {
+		return 0, err
+	}
+	h.f.mu.Lock()
+	defer h.f.mu.Unlock()
+	if grow := len(h.f.data) - len(h.f.disk); grow > 0 {
+		h.f.disk = append(h.f.disk, make([]byte, grow)...)
+	}
+	copy(h.f.disk[at:], p)
 	return n, nil
 }
 

@@ -117,7 +117,7 @@ var (
 // called once each, in this order; Close may follow any of them. The other methods may be
 // called from any goroutine, after Start.
 //
-// Lock order: snapshots, syncing, writer, gate. gate is held shared while a lane applies a
+// Lock order: snapshots, syncing, writer, gate, durable. gate is held shared while a lane applies a
 // batch and notes its effects, and alone while all that was noted is taken. So what is
 // taken at a time is closed: of every effect in it, those before it in its shard are in it
 // too, or have been taken before.
@@ -137,6 +137,7 @@ type Journal struct {
 	lanes     []*Lane       // gate
 
 	writer
+	durable     durable
 	syncing     sync.Mutex
 	written     atomic.Uint64             // the last group that is written
 	syncedGroup atomic.Uint64             // … and on disk
@@ -170,7 +171,7 @@ func Open(fs FS, opts Options) (*Journal, error) {
 	j := &Journal{
 		fs: fs, opts: opts, log: opts.Log, unlock: unlock,
 		failed: make(chan struct{}), quit: make(chan struct{}),
-		wake: make(chan struct{}, 1), wakeKeeper: make(chan struct{}, 1),
+		wake: make(chan struct{}, durableWriters), wakeKeeper: make(chan struct{}, 1),
 	}
 	j.gathering.Store(1 << 1)
 	if j.layout, err = scan(fs); err != nil {
@@ -251,13 +252,28 @@ func (j *Journal) Start(source Source) error {
 	switch j.opts.Mode {
 	case Always:
 		j.removeProcessor = j.addProcessor()
-		j.background.Go(j.syncAlways)
+		j.startWriters()
 	case EverySec:
 		j.background.Go(j.syncEverySec)
 	case No:
 		j.background.Go(j.syncLeft)
 	}
 	return nil
+}
+
+// startWriters starts what writes and syncs with Always: one goroutine, and more when the run has
+// begun where several can write at once.
+func (j *Journal) startWriters() {
+	j.background.Go(j.syncAlways)
+	if j.durable.on.Load() {
+		j.startOtherWriters()
+	}
+}
+
+func (j *Journal) startOtherWriters() {
+	for range durableWriters - 1 {
+		j.background.Go(j.syncAlways)
+	}
 }
 
 // Lane is how one goroutine logs what it does to the store. Its methods are for that
@@ -360,15 +376,33 @@ func (j *Journal) Kept() uint64 {
 
 // advance has a group written: at once, or by the goroutine that syncs.
 func (j *Journal) advance(position uint64) error {
-	if j.opts.Mode == Always {
-		wakeUp(j.wake)
-		return nil
+	if j.opts.Mode != Always {
+		return j.flush(position)
 	}
-	return j.flush(position)
+	if j.opts.Manual && j.durable.on.Load() {
+		return j.take(position) // so that Maintain has several to write
+	}
+	wakeUp(j.wake)
+	return nil
 }
 
 // flush writes what is gathered, unless the group at position has been written.
 func (j *Journal) flush(position uint64) error {
+	if !j.durable.on.Load() {
+		return j.take(position)
+	}
+	for j.writeOne() { // all that was taken must be under way before it is waited for
+	}
+	j.waitForRoom()
+	err := j.take(position)
+	for j.writeOne() {
+	}
+	wakeUp(j.wake) // others may wait for it
+	return err
+}
+
+// take has a group written, or, where several are at once, has it be the next to be.
+func (j *Journal) take(position uint64) error {
 	if j.written.Load() >= position {
 		return nil
 	}
@@ -386,7 +420,7 @@ func (j *Journal) takeLocked(seqs *[]uint64) error {
 	if err := j.Err(); err != nil {
 		return err
 	}
-	if j.stuck != nil {
+	if j.stuck != nil || j.durable.isFull() {
 		return ErrFull
 	}
 	taken := j.taken[:0]
@@ -407,6 +441,9 @@ func (j *Journal) takeLocked(seqs *[]uint64) error {
 	j.taken = taken
 	if len(taken) == 0 {
 		j.written.Store(number)
+		if j.durable.on.Load() {
+			j.publishNothing(number)
+		}
 		return nil
 	}
 	group := taken[0].spare

@@ -37,12 +37,12 @@ func work(r *rand.Rand, o *opened, l *Lane, n int) {
 // shards, in every mode, with snapshots at any time and without.
 func TestRestarts(t *testing.T) {
 	r := newRand(t)
-	for _, mode := range []Mode{EverySec, Always, No} {
+	for _, mode := range everyMode {
 		for range 30 {
-			fs := newMemFS()
+			fs := mode.newFS()
 			want := map[string]string{}
 			for run := range 1 + r.IntN(8) {
-				o, err := tryOpen(fs, 1<<r.IntN(5), small(mode))
+				o, err := tryOpen(fs, 1<<r.IntN(5), small(mode.Mode))
 				if err != nil {
 					t.Fatalf("%s, run %d: %v", mode, run, err)
 				}
@@ -116,10 +116,10 @@ func TestReadOnly(t *testing.T) {
 // before it.
 func TestConcurrent(t *testing.T) {
 	seed := newRand(t).Uint64()
-	for _, mode := range []Mode{EverySec, Always, No} {
+	for _, mode := range everyMode {
 		t.Run(mode.String(), func(t *testing.T) {
-			fs := newMemFS()
-			opts := small(mode)
+			fs := mode.newFS()
+			opts := small(mode.Mode)
 			opts.Manual = false
 			o := open(t, fs, 8, opts)
 			var mine [4]sync.Map // what each goroutine has been acknowledged, by its keys
@@ -286,9 +286,9 @@ func TestPosition(t *testing.T) {
 // TestUnsyncedAge: nothing that is on disk counts, and of what is not, nothing is younger than
 // it is said to be.
 func TestUnsyncedAge(t *testing.T) {
-	for _, mode := range []Mode{EverySec, Always, No} {
-		fs := newMemFS()
-		o := open(t, fs, 2, small(mode))
+	for _, mode := range everyMode {
+		fs := mode.newFS()
+		o := open(t, fs, 2, small(mode.Mode))
 		h := newHeld(o)
 		during := time.Duration(0)
 		fs.fail(func(op, name string) error {
@@ -307,17 +307,17 @@ func TestUnsyncedAge(t *testing.T) {
 			}
 			written := time.Now()
 			least := time.Since(written)
-			if age := o.Stats().UnsyncedAge; mode != Always && (age == 0 || age < least) {
+			if age := o.Stats().UnsyncedAge; mode.Mode != Always && (age == 0 || age < least) {
 				t.Fatalf("%s: what was written %s ago is %s old", mode, least, age)
 			}
 			during = 0
 			o.Maintain()
-			if during <= 0 || mode == Always && during > time.Since(began) {
+			if during <= 0 || mode.Mode == Always && during > time.Since(began) {
 				t.Fatalf("%s: during the sync it is %s old", mode, during)
 			}
 		}
 		// What is written during a sync is not on disk after it.
-		if mode != Always {
+		if mode.Mode != Always {
 			var written time.Time
 			fs.fail(func(op, name string) error {
 				if op == "sync" && written.IsZero() {
@@ -335,7 +335,7 @@ func TestUnsyncedAge(t *testing.T) {
 			o.writeAndSync()
 		}
 		// A segment that is left takes with it what is in it.
-		if mode == No {
+		if mode.Mode == No {
 			_, _ = h.set(o, "left", strings.Repeat("v", 200))
 			left := time.Now()
 			for segment := o.current.number; o.current.number == segment; {

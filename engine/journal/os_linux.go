@@ -142,3 +142,48 @@ func (osDir) BootID() uint64 {
 	_, _ = h.Write(id) // never fails
 	return h.Sum64()
 }
+
+// Durable opens a file whose writes go past the system's cache, and end when they are on disk.
+// On a virtual machine's disk, 512 bytes a write, so many a second and the median of what one
+// takes: 6,300 and 140 to 160 µs through the cache with fdatasync, 8,100 and 240 by two threads;
+// so, 6,200 and 150 by one, 11,000 to 14,000 and 140 to 175 by two, 13,000 and 210 by three.
+//
+// A file system has to say what such writes need, as ext4 and XFS do since Linux 6.1. Others may
+// take them through the cache all the same, as btrfs does with sums, and tell one of two writers
+// of a fault that was the other's; or leave it to another process what is on disk, as FUSE does.
+func (d osDir) Durable(name string) (_ DurableFile, block int, err error) {
+	var info unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, d.path(name), 0, unix.STATX_DIOALIGN, &info); err != nil {
+		return nil, 0, err
+	}
+	block = int(max(info.Dio_mem_align, info.Dio_offset_align, minBlock))
+	if info.Mask&unix.STATX_DIOALIGN == 0 || info.Dio_offset_align == 0 || block > maxBlock || block&(block-1) != 0 {
+		return nil, 0, errors.ErrUnsupported
+	}
+	f, err := d.open(name, unix.O_RDWR|unix.O_DIRECT)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &durableFile{f.(*osFile)}, block, nil
+}
+
+const minBlock = 512 // of every disk
+
+type durableFile struct{ *osFile }
+
+// WriteDurable goes on where the system has written a part, as os.File does.
+func (f *durableFile) WriteDurable(b []byte, at int64) (n int, err error) {
+	for n < len(b) {
+		m, err := unix.Pwritev2(int(f.Fd()), [][]byte{b[n:]}, at+int64(n), unix.RWF_DSYNC)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return n, err
+		case m == 0:
+			return n, nil
+		default:
+			n += m
+		}
+	}
+	return n, nil
+}

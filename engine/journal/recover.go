@@ -267,6 +267,8 @@ func (r *recovery) segments(list []segmentFile, o *order, out *applier, from *sn
 		r.end = *s
 		r.synced = max(r.synced, s.synced)
 		r.report.Segments++
+		position = s.next(position)
+		r.report.Position = position
 		limit, isLast := uint64(0), i == len(list)-1
 		if !isLast {
 			limit = list[i+1].begin
@@ -281,7 +283,7 @@ func (r *recovery) segments(list []segmentFile, o *order, out *applier, from *sn
 				return &DamageError{Name: s.name, Offset: int64(at), What: err.Error()}
 			}
 			r.synced = max(r.synced, g.synced)
-			position += uint64(g.bytes)
+			position = s.next(position + uint64(g.bytes))
 			r.report.Groups++
 			r.report.Bytes += int64(g.bytes)
 			r.report.Position = position
@@ -310,6 +312,8 @@ func (r *recovery) hole(list []segmentFile, i int, b []byte, at int, position, n
 		return h.damage("the log is damaged")
 	case h.vouched:
 		r.report.Cut = h.damage("the log was damaged, and is truncated")
+	case h.groups > 0 && list[i].block > 0:
+		r.report.Cut = h.damage("the log's last groups were being written when the server, or the machine, stopped, and not all of them are whole")
 	case h.torn || h.groups > 0:
 		r.report.Cut = h.damage("the log's last group was not whole: what was being written when the server, or the machine, stopped")
 	}

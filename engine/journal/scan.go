@@ -152,7 +152,7 @@ func (l *layout) dropCut() {
 	for _, s := range l.segments {
 		if n := len(keep); s.headless && n > 0 {
 			before := keep[n-1]
-			s.previous, s.shards, s.run, s.boot = before.number, before.shards, before.run, before.boot
+			s.previous, s.shards, s.run, s.boot, s.block = before.number, before.shards, before.run, before.boot, before.block
 		}
 		for len(keep) > 0 && keep[len(keep)-1].number > s.previous {
 			l.unused = append(l.unused, keep[len(keep)-1].name)
@@ -200,7 +200,7 @@ func look(fs FS, list []segmentFile, i int, b []byte, at int, position uint64) (
 	s := &list[i]
 	h := hole{name: s.name, offset: int64(at), position: position}
 	boot := fs.BootID()
-	sameBoot := boot != 0 && boot == s.boot
+	sameBoot := boot != 0 && boot == s.boot && s.block == 0
 	h.torn = at+groupHeaderBytes <= len(b) && le.Uint64(b[at+8:]) == s.number && le.Uint64(b[at+16:]) == position
 	vouch := func(synced uint64) { h.vouched = h.vouched || sameBoot || synced > position }
 	for first := i; ; {

@@ -179,7 +179,11 @@ func (j *Journal) cut() (h snapshotHeader, err error) {
 		if err := j.prepare(); err != nil {
 			return h, fmt.Errorf("journal: can't make a segment: %w", err)
 		}
-		if cut, err := j.tryCut(&h); cut || err != nil {
+		cut, err := j.tryCut(&h)
+		if j.durable.on.Load() {
+			wakeUp(j.wake) // the segment's header waits to be written
+		}
+		if cut || err != nil {
 			return h, err
 		}
 	}
@@ -199,7 +203,7 @@ func (j *Journal) tryCut(h *snapshotHeader) (cut bool, err error) {
 	if err := j.goOnLocked(j.current.number, j.current.shards); err != nil {
 		return false, err
 	}
-	h.run, h.segment, h.position = j.run, j.current.number, j.position
+	h.run, h.segment, h.position = j.run, j.current.number, j.current.begin
 	return true, nil
 }
 

@@ -51,7 +51,7 @@ type snapshotHeader struct {
 func (h *snapshotHeader) append(dst []byte) []byte {
 	from := len(dst)
 	dst = append(dst, snapshotMagic...)
-	dst = le.AppendUint32(dst, version)
+	dst = le.AppendUint32(dst, versionSnapshot)
 	dst = le.AppendUint32(dst, uint32(len(h.seqs)))
 	for _, n := range [...]uint64{h.run, h.segment, h.position, uint64(h.created), 0} {
 		dst = le.AppendUint64(dst, n)
@@ -322,7 +322,7 @@ func (r *snapshotReader) readHeader() error {
 	if end := len(all) - 4; sum(all[:end]) != le.Uint32(all[end:]) {
 		return r.damage(0, "the header of a snapshot is damaged")
 	}
-	if v := le.Uint32(all[8:]); v != version {
+	if v := le.Uint32(all[8:]); v != versionSnapshot {
 		return &VersionError{Name: r.name, Version: int(v)}
 	}
 	r.header = snapshotHeader{

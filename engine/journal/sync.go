@@ -23,6 +23,9 @@ func (j *Journal) Sync() error {
 	if err := j.Err(); err != nil {
 		return err
 	}
+	if j.durable.on.Load() {
+		return j.syncDurable()
+	}
 	began := time.Now()
 	j.syncBegan.Store(&began)
 	j.writer.Lock()
@@ -71,14 +74,20 @@ func (j *Journal) syncSegment(s *segment) error {
 	return s.f.Sync()
 }
 
-// syncAlways writes and syncs a group while the next one gathers.
+// syncAlways writes and syncs a group while the next one gathers. Where several can be written at
+// once, several goroutines do this.
 func (j *Journal) syncAlways() {
 	for {
 		select {
 		case <-j.quit:
 			return
 		case <-j.wake:
-			j.writeAndSync()
+			if j.durable.on.Load() {
+				for j.writeNext() && !j.isClosing() {
+				}
+			} else {
+				j.writeAndSync()
+			}
 		}
 	}
 }
@@ -187,8 +196,10 @@ func (j *Journal) keep() {
 func (j *Journal) keepUp() {
 	_ = j.prepare() // an error is logged, and tried again
 	j.writer.Lock()
-	wasStuck := j.stuck != nil
+	wasStuck := j.stuck != nil || j.durable.isFull()
+	j.writeFull()
 	err := j.retryLocked()
+	j.updateRefusingLocked()
 	j.writer.Unlock()
 	if wasStuck && err == nil {
 		if j.opts.Mode == Always {
@@ -284,11 +295,15 @@ func (j *Journal) Stats() Stats {
 }
 
 // unsyncedAgeLocked takes no note of each write: what is not on disk was written since the
-// last sync that came through has begun, or, with Always, since the one that is under way has.
+// last sync that came through has begun, or, with Always, since the one that is under way has, or
+// the oldest of those that are was taken.
 func (j *Journal) unsyncedAgeLocked() time.Duration {
 	since := j.syncedSince.Load()
 	if j.opts.Mode == Always {
 		since = j.syncBegan.Load()
+	}
+	if oldest := j.durable.oldest(); oldest != nil {
+		since = oldest
 	}
 	if since == nil || j.position == j.synced.Load() {
 		return 0

@@ -73,7 +73,7 @@ func listed(content map[string]string) string {
 func TestVersions(t *testing.T) {
 	name := fmt.Sprintf("testdata/version-%d", version)
 	if _, err := os.Stat(name); *writeVersion && os.IsNotExist(err) {
-		fs := newMemFS()
+		fs := everyMode[2].newFS()
 		want := versionContent(t, fs)
 		if err := os.MkdirAll(name, 0o755); err != nil {
 			t.Fatal(err)

@@ -11,7 +11,8 @@ import (
 // made ready before it is needed.
 
 // writer is the end of the log. Its lock guards what is in it; one goroutine at a time
-// decides where a group goes and writes it there, so that no hole can be left.
+// decides where a group goes and writes it there, so that no hole can be left; or, where several
+// are written at once, only decides, see durable.
 type writer struct {
 	sync.Mutex
 	taken []*Lane // scratch
@@ -46,8 +47,9 @@ type writer struct {
 type segment struct {
 	segmentHeader
 	f    File
-	size int64 // what is reserved
-	end  int64 // what is used
+	d    DurableFile // nil: it is written through f, and synced
+	size int64       // what is reserved
+	end  int64       // what is used
 
 	// unlisted is set while the file's name may not be on disk. Before Start, and then
 	// guarded by Journal.syncing.
@@ -93,6 +95,7 @@ func (j *Journal) begin() error {
 	if err := j.makeNext(); err != nil {
 		return fmt.Errorf("journal: can't make a segment: %w", err)
 	}
+	j.tryDurable(w.next)
 	w.Lock()
 	defer w.Unlock()
 	previous := uint64(0)
@@ -103,7 +106,8 @@ func (j *Journal) begin() error {
 		return err
 	}
 	group := appendStart(make([]byte, groupHeaderBytes), w.had)
-	if err := j.tryWriteLocked(group); err != nil {
+	if err := j.tryWriteLocked(group, j.written.Load()); err != nil {
+		w.position = w.current.begin
 		w.current, w.next = nil, w.current // the other way round when there is room
 		return err
 	}
@@ -154,7 +158,8 @@ func (j *Journal) writeAgain(s *segmentFile, from, to uint64) error {
 	if from > s.begin {
 		at = int64(from-s.begin) + segmentHeaderBytes
 	}
-	if err := copyBytes(f, f, at, int64(to-s.begin)+segmentHeaderBytes); err != nil {
+	end := min(int64(to-s.begin)+segmentHeaderBytes, s.size) // what fills up the last group may be missing
+	if err := copyBytes(f, f, at, end); err != nil {
 		return err
 	}
 	return f.Sync()
@@ -185,6 +190,9 @@ func (j *Journal) prepare() error {
 			return j.fail("begin", err)
 		}
 		j.log(false, "there is room for the journal again")
+		if j.durable.on.Load() && !j.opts.Manual {
+			j.startOtherWriters()
+		}
 	}
 	return j.makeNext()
 }
@@ -247,11 +255,22 @@ func (j *Journal) makeSegment(s *segment, old string) (err error) {
 	} else {
 		s.unlisted = true
 	}
+	if err == nil && j.durable.on.Load() {
+		s.d, _, err = j.fs.(DurableFS).Durable(name)
+	}
 	if err != nil {
 		_ = s.f.Close()
 		_ = j.fs.Remove(name) // if it stays, it is a spare to the next server
 	}
 	return err
+}
+
+// close closes a segment's files.
+func (s *segment) close() error {
+	if s.d != nil {
+		_ = s.d.Close() // nothing is written any more
+	}
+	return s.f.Close()
 }
 
 // goOnLocked goes on with the next segment.
@@ -260,16 +279,24 @@ func (j *Journal) goOnLocked(previous uint64, shards int) error {
 	s := w.next
 	s.shards, s.previous, s.run = shards, previous, w.run
 	s.begin, s.synced, s.boot = w.position, j.synced.Load(), j.fs.BootID()
-	s.created = time.Now().UnixMilli()
-	if err := j.writeAt(s, s.segmentHeader.append(nil), 0); err != nil {
+	s.created, s.block, s.end = time.Now().UnixMilli(), 0, 0
+	if s.d != nil {
+		s.block = j.durable.block
+	}
+	end := s.fill(segmentHeaderBytes)
+	position := w.position + uint64(end-segmentHeaderBytes)
+	if err := j.put(s, s.segmentHeader.append(nil), position, j.written.Load()); err != nil {
 		return err
 	}
-	s.end = segmentHeaderBytes
+	s.end, w.position = end, position
 	if w.current != nil {
 		w.retired = append(w.retired, w.current)
 		w.older = append(w.older, olderSegment{w.current.number, max(w.current.size, w.current.end)})
-		if j.opts.Mode == No {
+		switch {
+		case j.opts.Mode == No:
 			wakeUp(j.wake)
+		case s.d != nil:
+			j.durable.left.Store(true)
 		}
 	}
 	w.current, w.next, w.started = s, nil, 0
@@ -292,13 +319,13 @@ func (j *Journal) writeAt(s *segment, b []byte, at int64) error {
 
 // writeLocked writes the group of a number.
 func (j *Journal) writeLocked(group []byte, number uint64) error {
-	err := j.tryWriteLocked(group)
+	err := j.tryWriteLocked(group, number)
 	switch err {
 	case nil:
 		j.written.Store(number)
 		j.counts.countGroup(group)
 	case ErrFull:
-		// What was written of it is written over: the segment's end is where it was.
+		// What was written of it, if anything, is written over: the segment's end is where it was.
 		j.stuck, j.stuckGroup = append([]byte(nil), group...), number
 		j.counts.errors.Add(1)
 		j.log(true, "no room for a group of the journal: answers are held and writes refused until there is", "bytes", len(group))
@@ -307,24 +334,25 @@ func (j *Journal) writeLocked(group []byte, number uint64) error {
 	return err
 }
 
-func (j *Journal) tryWriteLocked(group []byte) error {
+func (j *Journal) tryWriteLocked(group []byte, number uint64) error {
 	w := &j.writer
 	s := w.current
 	if s == nil {
 		return ErrFull // the run has not begun
 	}
-	if s.end+int64(len(group)) > s.size && s.end > segmentHeaderBytes && w.next != nil {
+	if s.end+int64(len(group)) > s.size && s.end > s.fill(segmentHeaderBytes) && w.next != nil {
 		if err := j.goOnLocked(s.number, s.shards); err != nil {
 			return err
 		}
 		s = w.current
 	}
 	sealGroup(group, s.number, w.position, j.synced.Load())
-	if err := j.writeAt(s, group, s.end); err != nil {
+	end := s.fill(s.end + int64(len(group)))
+	position := w.position + uint64(end-s.end)
+	if err := j.put(s, group, position, number); err != nil {
 		return err
 	}
-	s.end += int64(len(group))
-	w.position += uint64(len(group))
+	s.end, w.position = end, position
 	return nil
 }
 
@@ -334,7 +362,7 @@ func (j *Journal) retryLocked() error {
 		return j.Err()
 	}
 	group := j.stuck
-	err := j.tryWriteLocked(group)
+	err := j.tryWriteLocked(group, j.stuckGroup)
 	if err == nil {
 		j.stuck = nil
 		j.written.Store(j.stuckGroup)
@@ -351,7 +379,7 @@ func (j *Journal) updateRefusingLocked() {
 	if j.Err() != nil {
 		return // for ever
 	}
-	refuse := w.stuck != nil || w.current == nil
+	refuse := w.stuck != nil || w.current == nil || j.durable.isFull()
 	if s := w.current; s != nil && w.nextFault != nil && w.next == nil {
 		// What is being done at this moment must still find room.
 		refuse = refuse || s.size-s.end < max(j.opts.SegmentBytes/8, int64(j.opts.GroupBytes))
@@ -389,11 +417,11 @@ func (j *Journal) closeFiles() (err error) {
 	w.Lock()
 	defer w.Unlock()
 	if w.current != nil {
-		err = w.current.f.Close()
+		err = w.current.close()
 		w.current = nil
 	}
 	if w.next != nil {
-		_ = w.next.f.Close()
+		_ = w.next.close()
 		w.next = nil
 	}
 	return err

@@ -43,7 +43,7 @@ func TestPowerCuts(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	for _, what := range []string{"power cut", "kill", "in a recovery", "torn tail", "snapshot", "from a snapshot", "acknowledged", "lost, not acknowledged", "clear and set", "begun write", "begun write waited for", "snapshot failed", "batch beside a snapshot"} {
+	for _, what := range []string{"power cut", "kill", "in a recovery", "torn tail", "snapshot", "from a snapshot", "acknowledged", "lost, not acknowledged", "clear and set", "several groups at once", "begun write", "begun write waited for", "snapshot failed", "batch beside a snapshot"} {
 		if seen[what] == 0 && *seeds >= 300 {
 			t.Errorf("there was no %s", what)
 		}
@@ -169,7 +169,11 @@ func (l *life) server() {
 	}
 	s := w.s
 	defer s.Close()
-	j, err := journal.Open(l.disk.on(cut, w.begun), l.options())
+	block := l.r.IntN(2) * 64
+	if block > 0 && l.mode == journal.Always {
+		l.seen["several groups at once"]++
+	}
+	j, err := journal.Open(l.disk.on(cut, w.begun, block), l.options())
 	if err != nil {
 		l.t.Errorf("open: %v", err)
 		return

@@ -1,6 +1,7 @@
 package crashtest
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -66,11 +67,12 @@ type fileSystem struct {
 	fs    vfs.FS
 	boot  uint64
 	begun *begunWrites // nil: no write can be begun
+	block int          // of durable writes; 0: there are none
 }
 
 // on returns the disk's directory, in which o happens.
-func (d *disk) on(o *outage, begun *begunWrites) journal.FS {
-	return &fileSystem{errorfs.Wrap(d.mem, o), d.boot, begun}
+func (d *disk) on(o *outage, begun *begunWrites, block int) journal.FS {
+	return &fileSystem{errorfs.Wrap(d.mem, o), d.boot, begun, block}
 }
 
 func (f *fileSystem) path(name string) string { return f.fs.PathJoin(dir, name) }
@@ -98,6 +100,17 @@ func (f *fileSystem) Open(name string) (journal.File, error) {
 func (f *fileSystem) Reuse(name string) (journal.File, error) {
 	file, err := f.fs.OpenReadWrite(f.path(name), vfs.WriteCategoryUnspecified)
 	return openFile(file, err)
+}
+
+func (f *fileSystem) Durable(name string) (journal.DurableFile, int, error) {
+	if f.block == 0 {
+		return nil, 0, errors.ErrUnsupported
+	}
+	opened, err := f.Reuse(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	return opened.(file), f.block, nil
 }
 
 func (f *fileSystem) Rename(from, to string) error { return f.fs.Rename(f.path(from), f.path(to)) }
@@ -140,6 +153,14 @@ func (f file) Reserve(size int64, _ bool) error {
 	}
 	_, err = f.WriteAt(make([]byte, size-now), now)
 	return err
+}
+
+func (f file) WriteDurable(b []byte, at int64) (int, error) {
+	n, err := f.WriteAt(b, at)
+	if err != nil {
+		return n, err
+	}
+	return n, f.Sync()
 }
 
 func (f file) StartSync(from, to int64) error { return nil }
