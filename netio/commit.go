@@ -58,6 +58,10 @@ type committer interface {
 	// answers depend on that have been made since it was last asked. They leave when the
 	// loop has been released up to there; see loop.release.
 	position() uint64
+
+	// isFull reports whether so much waits to be safe that a connection without answers
+	// has to wait as well.
+	isFull() bool
 }
 
 // waiting is a batch, or a CLEAR, that has been submitted, with what its answers are made
@@ -268,12 +272,13 @@ type held struct {
 }
 
 // hold keeps out back if the connection's answers have to wait, and reports whether it
-// does. With an error there is no memory for that.
+// does. With an error there is no memory for that. Without answers, as after SETQ, the connection
+// goes on as long as the committer isn't full: then it waits for its turn's position too.
 func (l *loop) hold(c *conn, out []byte) (bool, error) {
 	u := c.commit
 	if !u.held {
 		u.position = max(u.position, l.commit.position())
-		if u.position <= l.released || len(out) == 0 {
+		if u.position <= l.released || len(out) == 0 && !l.commit.isFull() {
 			return false, nil
 		}
 		u.held = true

@@ -77,6 +77,8 @@ func (c *testCommitter) submitClear(b *engine.Batch, cleared func(int)) {
 
 func (c *testCommitter) seesAll() {}
 
+func (c *testCommitter) isFull() bool { return false }
+
 func (c *testCommitter) position() uint64 {
 	if !c.holding {
 		return 0

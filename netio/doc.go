@@ -84,7 +84,8 @@
 // ready, one write has all that any loop has noted, and the answers leave. Whoever has seen
 // what is not written yet, by a read on any loop, waits for the same write. Where it is the
 // disk that is waited for, a read waits only if its key may have an effect that is not on it
-// (unsynced.go).
+// (unsynced.go). Clients that are not answered, as after SETQ, wait when a loop has gathered too
+// much for the disk (mostGathered).
 //
 // # Users
 //

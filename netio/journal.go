@@ -27,6 +27,7 @@ type journaled struct {
 	log      *journal.Journal
 	lane     *journal.Lane
 	settling bool     // settle is about to run
+	gathered int      // bytes of records that were to be written after the last batch
 	seqs     []uint64 // scratch
 
 	unsynced *unsynced // all loops'; nil: whoever reads waits for all that is not safe
@@ -67,6 +68,7 @@ func (c *journaled) apply(b *engine.Batch) (now bool) {
 	c.store.Apply(b)
 	to := c.lane.Records()
 	*to = appendEffects(*to, b)
+	c.gathered = len(*to)
 	c.lane.End()
 	c.settleSoon()
 	return true
@@ -139,6 +141,7 @@ func (c *journaled) clear(b *engine.Batch) (keys int, now bool) {
 		// Not as many as pairs: for some there may be no room, or others had to make it.
 		*to = appendEffects(journal.AppendClearSet(*to, c.seqs, b.NumEffects()), b)
 	}
+	c.gathered = len(*to)
 	c.lane.End()
 	c.settleSoon()
 	return keys, true
@@ -165,6 +168,13 @@ func (c *journaled) position() uint64 {
 	}
 	return at
 }
+
+// mostGathered is what a loop may gather while the disk takes its time before clients wait that
+// are not answered. A lane with a third more than that writes it itself, and with it the loop
+// would wait for the disk. With two thirds of it a client that only sends SETQ took 10 % longer.
+const mostGathered = 6 * journal.DefaultGroupBytes
+
+func (c *journaled) isFull() bool { return c.gathered >= mostGathered }
 
 // settleSoon has settle run at the end of the loop's wake-up: gnet runs what a loop is
 // given to execute when it has looked at all sockets that were ready.

@@ -91,7 +91,7 @@ type diskServer struct {
 }
 
 // startOnDisk starts a server on a directory, and has it load if load is set.
-func startOnDisk(t *testing.T, dir string, mode journal.Mode, loops int, load bool) *diskServer {
+func startOnDisk(t *testing.T, dir string, mode journal.Mode, loops int, load bool, change ...func(*netio.Options)) *diskServer {
 	t.Helper()
 	fs, err := journal.Dir(dir, false)
 	if err != nil {
@@ -104,8 +104,11 @@ func startOnDisk(t *testing.T, dir string, mode journal.Mode, loops int, load bo
 	if s.store, err = engine.New(engine.Options{Shards: 16, RecordEffects: true}); err != nil {
 		t.Fatal(err)
 	}
-	s.Server, err = netio.New(s.store, netio.Options{Listen: []string{"127.0.0.1:0"}, Loops: loops, Journal: s.log, Logger: slog.New(slog.NewTextHandler(&s.logs, nil))})
-	if err != nil {
+	opts := netio.Options{Listen: []string{"127.0.0.1:0"}, Loops: loops, Journal: s.log, Logger: slog.New(slog.NewTextHandler(&s.logs, nil))}
+	for _, c := range change {
+		c(&opts)
+	}
+	if s.Server, err = netio.New(s.store, opts); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Start(); err != nil {

@@ -94,6 +94,8 @@ func (c *simCommitter) wait(apply func()) {
 
 func (c *simCommitter) seesAll() {}
 
+func (c *simCommitter) isFull() bool { return false }
+
 func (c *simCommitter) position() uint64 { return c.applied }
 
 // step applies a batch that waits, or lets the answers of one connection go.
