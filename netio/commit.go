@@ -354,6 +354,9 @@ func (l *loop) release(upTo uint64, err error) {
 		}
 		out := c.commit.out
 		c.commit.held, c.commit.out = false, nil
+		if c.squeezed { // it could not get on until now
+			c.squeezedAt = l.srv.now().UnixNano()
+		}
 		if err != nil {
 			l.drop(c)
 			continue

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"keyframe/codec"
 	"keyframe/engine"
@@ -279,6 +280,35 @@ func TestCommitStalledBefore(t *testing.T) {
 	if got := string(h.finish()); !strings.HasPrefix(got, `{"SET_RSP":`) || !strings.Contains(got, "longer than") {
 		t.Errorf("it is answered %q", got)
 	}
+}
+
+// TestSqueezedWhileHeld: the time that a squeezed connection has to get on begins when its answers
+// are released: a disk that stands still for longer is not its fault.
+func TestSqueezedWhileHeld(t *testing.T) {
+	h := newHarness(t, Options{})
+	c := h.commitWith(false, true)
+	now := time.Now()
+	h.srv.now = func() time.Time { return now }
+	h.srv.budget.resize(1<<20, 0, 0, 0, 256<<10)
+	h.startDiscarding()
+	h.feed([]byte("{\"SET\":{\"abcdef\":1}}\n"))
+	h.feed(bytes.Repeat([]byte("["), 500<<10)) // it is in the middle of a command
+	if !h.conn.commit.held || !h.conn.squeezed {
+		t.Fatalf("held %t, squeezed %t", h.conn.commit.held, h.conn.squeezed)
+	}
+	now = now.Add(2 * squeezePatience)
+	h.loop.sweep()
+	h.loop.release(c.applied, nil)
+	h.loop.sweep()
+	if n := h.loop.count.CutOff; n != 0 || h.conn.commit.held || !h.conn.squeezed {
+		t.Errorf("held %t, squeezed %t, %d cut off", h.conn.commit.held, h.conn.squeezed, n)
+	}
+	now = now.Add(squeezePatience)
+	h.loop.sweep()
+	if n := h.loop.count.CutOff; n != 1 {
+		t.Errorf("%d are cut off when its time is over", n)
+	}
+	h.finish()
 }
 
 // TestCommitRefuses: writes are answered with the status, nothing of them is executed, and
