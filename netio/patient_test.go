@@ -193,6 +193,49 @@ func TestEndOfHandshake(t *testing.T) {
 	}
 }
 
+// silentConn is a connection whose client says nothing: a read ends when its deadline is one
+// that is over already.
+type silentConn struct {
+	scriptConn
+	reads chan struct{}
+	over  chan struct{}
+}
+
+func (c *silentConn) Read([]byte) (int, error) {
+	close(c.reads)
+	<-c.over
+	return 0, os.ErrDeadlineExceeded
+}
+
+func (c *silentConn) SetDeadline(t time.Time) error {
+	if t.Before(time.Now().Add(-time.Minute)) {
+		close(c.over)
+	}
+	return nil
+}
+
+// TestStopEndsHandshake: a stop does not wait for a client that has failed to shake hands, has
+// been told, and stays.
+func TestStopEndsHandshake(t *testing.T) {
+	s, _ := newShaking(nil)
+	nc := &silentConn{reads: make(chan struct{}), over: make(chan struct{})}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.endHandshake(nc, errCrowdedOut)
+	}()
+	<-nc.reads
+	s.stop()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("a stop waits for it")
+	}
+	if !nc.shut || !nc.closed {
+		t.Errorf("shut %t, closed %t", nc.shut, nc.closed)
+	}
+}
+
 // TestShakingTime: it is that of the options that hold now, and no more than tlsTimeout.
 func TestShakingTime(t *testing.T) {
 	h := newHarness(t, Options{HandshakeTimeout: time.Hour})

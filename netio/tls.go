@@ -253,8 +253,7 @@ func (s *Server) shakeHands(nc net.Conn) {
 func (s *Server) secure(nc net.Conn) (*tlsConn, error) {
 	timeout := s.shakingTime()
 	p := &patient{Conn: nc, srv: s, until: time.Now().Add(timeout), crowded: timeout / crowdedPart}
-	// A stop does not wait for clients.
-	defer context.AfterFunc(s.stopping, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })()
+	defer s.hurryAtStop(nc)()
 	_ = nc.SetDeadline(p.until)
 	if err := p.readFirst(); err != nil {
 		return nil, err
@@ -278,6 +277,11 @@ func (s *Server) secure(nc net.Conn) (*tlsConn, error) {
 	}
 	c.Detach()
 	return &tlsConn{Conn: c, peer: peerOf(state.VerifiedChains)}, nil
+}
+
+// hurryAtStop has a stop end what waits for a client, until the func that it returns is called.
+func (s *Server) hurryAtStop(nc net.Conn) (end func() bool) {
+	return context.AfterFunc(s.stopping, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 }
 
 // shakingTime is how long a client may take to shake hands.
@@ -305,6 +309,7 @@ func (s *Server) endHandshake(nc net.Conn, err error) {
 	if !ok || s.stopping.Err() != nil || errors.Is(err, io.EOF) {
 		return
 	}
+	defer s.hurryAtStop(nc)()
 	_ = half.CloseWrite() // it may have gone
 	_, _ = io.CopyN(io.Discard, nc, http1.MaxHeadBytes)
 }
