@@ -156,7 +156,7 @@ type sim struct {
 type simSpare struct {
 	bytes    [][]byte
 	elements [][]simElement
-	tls      *simTLSConfigs
+	tls      *tlsConfigs
 }
 
 func (m *simSpare) take() (b []byte) {

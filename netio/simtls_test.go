@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"testing"
 
 	"keyframe/netio/seal"
 )
@@ -35,20 +36,21 @@ type simTLS struct {
 // simMark is where a record ends, in bytes of records and in those of its client.
 type simMark struct{ wire, plain int }
 
-// simTLSConfigs are those of all ends of a run.
-type simTLSConfigs struct{ server, client *tls.Config }
+// tlsConfigs are those of two ends: all of a run have the same.
+type tlsConfigs struct{ server, client *tls.Config }
 
-func newSimTLSConfigs(s *sim) *simTLSConfigs {
+func newTLSConfigs(t testing.TB) *tlsConfigs {
+	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
-		s.fatalf("%v", err)
+		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		s.fatalf("%v", err)
+		t.Fatal(err)
 	}
-	return &simTLSConfigs{
+	return &tlsConfigs{
 		server: &tls.Config{
 			Certificates:           []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}},
 			SessionTicketsDisabled: true, DynamicRecordSizingDisabled: true, CurvePreferences: []tls.CurveID{tls.X25519},
@@ -57,23 +59,30 @@ func newSimTLSConfigs(s *sim) *simTLSConfigs {
 	}
 }
 
+// shakenHands returns two ends that have, up to a version.
+func (tt *tlsConfigs) shakenHands(t testing.TB, version uint16) (server, client *seal.Conn) {
+	t.Helper()
+	config := tt.client.Clone()
+	config.MaxVersion = version
+	near, far := net.Pipe()
+	server, client = seal.Server(near, tt.server, nil), seal.Client(far, config)
+	done := make(chan error, 1)
+	go func() { done <- server.Handshake() }()
+	if err := errors.Join(client.Handshake(), <-done); err != nil {
+		t.Fatalf("a handshake: %v", err)
+	}
+	server.Detach()
+	client.Detach()
+	return server, client
+}
+
 // secure gives a client TLS, and the server's connection the other end.
 func (s *sim) secure(c *simClient) {
 	if s.spare.tls == nil {
-		s.spare.tls = newSimTLSConfigs(s)
+		s.spare.tls = newTLSConfigs(s.t)
 	}
-	client := s.spare.tls.client.Clone()
-	client.MaxVersion = tls.VersionTLS12 + uint16(s.rng.IntN(2))
-	near, far := net.Pipe()
-	server := seal.Server(near, s.spare.tls.server, nil)
-	c.tls = &simTLS{end: seal.Client(far, client)}
-	done := make(chan error, 1)
-	go func() { done <- server.Handshake() }()
-	if err := errors.Join(c.tls.end.Handshake(), <-done); err != nil {
-		s.fatalf("a handshake: %v", err)
-	}
-	server.Detach()
-	c.tls.end.Detach()
+	server, client := s.spare.tls.shakenHands(s.t, tls.VersionTLS12+uint16(s.rng.IntN(2)))
+	c.tls = &simTLS{end: client}
 	c.conn.tls = &tlsConn{Conn: server}
 	s.reach("a connection over TLS")
 }
