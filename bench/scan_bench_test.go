@@ -92,7 +92,7 @@ func walkForEver() error {
 }
 
 // startFilled starts a server with so many keys.
-func startFilled(b *testing.B, n int) *tlsProcess {
+func startFilled(b *testing.B, n int) *process {
 	p := startTLSServer(b, "serve keyframe")
 	c, err := p.dial(false)
 	if err != nil {

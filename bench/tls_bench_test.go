@@ -145,8 +145,8 @@ func askOnce(c net.Conn) error {
 	return err
 }
 
-// tlsProcess is another process, which ends with the benchmark.
-type tlsProcess struct {
+// process is another process, which ends with the benchmark.
+type process struct {
 	cmd  *exec.Cmd
 	in   io.Writer
 	out  *bufio.Reader
@@ -156,14 +156,14 @@ type tlsProcess struct {
 }
 
 // startProcess starts one, with prefix before its command, and waits for its first line.
-func startProcess(b *testing.B, prefix []string, role string, environ ...string) *tlsProcess {
+func startProcess(b *testing.B, prefix []string, role string, environ ...string) *process {
 	b.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
 	args := append(prefix, self)
-	p := &tlsProcess{cmd: exec.Command(args[0], args[1:]...)}
+	p := &process{cmd: exec.Command(args[0], args[1:]...)}
 	p.cmd.Env = append(append(os.Environ(), roleEnv+"="+role), environ...)
 	p.cmd.Stderr = os.Stderr
 	in, err1 := p.cmd.StdinPipe()
@@ -183,7 +183,7 @@ func startProcess(b *testing.B, prefix []string, role string, environ ...string)
 	return p
 }
 
-func (p *tlsProcess) line(b *testing.B) string {
+func (p *process) line(b *testing.B) string {
 	b.Helper()
 	line, err := p.out.ReadString('\n')
 	if err != nil {
@@ -195,7 +195,7 @@ func (p *tlsProcess) line(b *testing.B) string {
 var serverCPU = flag.String("server-cpu", "", "the CPU that servers which are processes of their own have (any)")
 
 // startTLSServer starts a server of its own certificate; role says which.
-func startTLSServer(b *testing.B, role string) *tlsProcess {
+func startTLSServer(b *testing.B, role string) *process {
 	b.Helper()
 	ca := netiotest.NewCA(b)
 	cert, key := ca.Server("server")
@@ -209,7 +209,7 @@ func startTLSServer(b *testing.B, role string) *tlsProcess {
 }
 
 // cpu is the CPU time that it has had, 0 where that is not to be had.
-func (p *tlsProcess) cpu() time.Duration {
+func (p *process) cpu() time.Duration {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	_, rest, _ := strings.Cut(string(text), ") ")
 	fields := strings.Fields(rest)
@@ -321,7 +321,7 @@ func BenchmarkIdleConnections(b *testing.B) {
 	}
 }
 
-func (p *tlsProcess) dial(secure bool) (net.Conn, error) {
+func (p *process) dial(secure bool) (net.Conn, error) {
 	if secure {
 		return tls.Dial("tcp", p.said[0], p.client)
 	}
@@ -329,7 +329,7 @@ func (p *tlsProcess) dial(secure bool) (net.Conn, error) {
 }
 
 // memory is a server's, after a collection.
-func (p *tlsProcess) memory(b *testing.B) int {
+func (p *process) memory(b *testing.B) int {
 	b.Helper()
 	if _, err := io.WriteString(p.in, "memory\n"); err != nil {
 		b.Fatal(err)
