@@ -108,9 +108,11 @@ func (p *pool) initEvictors(policy Evict, shards int, recorded bool) {
 	}
 	p.shareBytes = (p.maxChunks*chunkPages - p.filterPages - p.reserve - p.loan) * pageBytes / shards
 	for i := range p.evictors {
-		p.evictors[i] = evictor{policy: policy, recorded: recorded, filter: filter{
-			mem: p.mem, base: base + wordsOf(each*i), bytes: each,
-		}}
+		ev := &p.evictors[i]
+		ev.policy, ev.recorded = policy, recorded
+		if each > 0 {
+			ev.filter = makeFilter(p.mem.at(base+wordsOf(each*i)), each)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ func (ev *evictor) firstState(h hash) state {
 	if ev.policy != EvictAll {
 		return newcomer
 	}
-	if !ev.full || ev.filter.recall(h.position(), h.tag()) || ev.filter.newcomers == ev.filter.ringSize() {
+	if !ev.full || ev.filter.recall(h.position(), h.tag()) || ev.filter.newcomers == ev.filter.size {
 		return mainFirst
 	}
 	return newcomer

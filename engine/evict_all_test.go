@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 
@@ -49,5 +50,39 @@ func TestEvictGhostGrows(t *testing.T) {
 	}
 	if keys := e.Len(); keys < 4*long || e.GhostRoom() < keys/shards/2 {
 		t.Errorf("%d keys were there, and room for %d in a shard; now %d and %d", long, room, keys, e.GhostRoom())
+	}
+}
+
+// TestGhost: a bucket remembers the fingerprints of the five keys that were evicted last, and
+// forgets one that it is asked for.
+func TestGhost(t *testing.T) {
+	r := newRand(t)
+	g := engine.NewGhost()
+	var kept []uint64 // the newest first
+	keys := make([]uint64, 12)
+	for i := range rounds(100_000) {
+		if i%500 == 0 {
+			for k := range keys {
+				// Prints that differ in their lowest bits are those that a match may take for another.
+				for keys[k] = r.Uint64(); g.Print(keys[k]) > 16; {
+					keys[k] = r.Uint64()
+				}
+			}
+		}
+		key := keys[r.IntN(len(keys))]
+		print := g.Print(key)
+		if r.IntN(2) == 0 {
+			g.Remember(key)
+			kept = append([]uint64{print}, kept...)
+			kept = kept[:min(len(kept), 5)]
+			continue
+		}
+		at := slices.Index(kept, print)
+		if got := g.Recall(key); got != (at >= 0) {
+			t.Fatalf("round %d: print %#x recalled: %v, of %#x", i, print, got, kept)
+		}
+		if at >= 0 {
+			kept = slices.Delete(kept, at, at+1)
+		}
 	}
 }

@@ -200,6 +200,27 @@ func (e *Engine) AllocUpTo(most int) (page uint64, pages int, ok bool) {
 // GhostRoom is how many evicted keys the first shard remembers at most.
 func (e *Engine) GhostRoom() int { return e.shards[0].evictor().filter.buckets * ghostWays }
 
+// Ghost is what one bucket knows of evicted keys.
+type Ghost struct {
+	f      filter
+	bucket uint64
+}
+
+func NewGhost() *Ghost {
+	g := &Ghost{}
+	g.f = filter{ghost: ptr(&g.bucket), most: 1, buckets: 1}
+	return g
+}
+
+func (g *Ghost) Remember(key uint64)    { g.f.remember(position(key>>tagBits&posMask), tag(key)) }
+func (g *Ghost) Recall(key uint64) bool { return g.f.recall(position(key>>tagBits&posMask), tag(key)) }
+
+// Print is a key's fingerprint.
+func (g *Ghost) Print(key uint64) uint64 {
+	_, print := g.f.printOf(position(key>>tagBits&posMask), tag(key))
+	return print
+}
+
 // WakeWhenFree has the maintainer woken once n pages are free. Woken reports whether that
 // has happened since it was last called; RetryPostponed is what the maintainer does then.
 func (e *Engine) WakeWhenFree(n int) { e.pool.wakeWhenFree(n) }

@@ -7,14 +7,16 @@ import "math/bits"
 // Both are parts of a fixed run of bytes, of which as much is used as the keys that the
 // shard has are worth. The shard's lock guards it.
 type filter struct {
-	mem   memory // a copy
-	base  ref
-	bytes int
+	ring  ptr // arrivals
+	size  int // how many newcomers it holds at most
+	ghost ptr // buckets
+	most  int // how many there is room for
 
 	// newcomers is how many arrivals there are in a ring. A key that has gone meanwhile, or is
 	// no newcomer any more, is still in it.
 	oldest, newcomers int
-	// ghost is buckets of five fingerprints of 12 bits, the newest lowest.
+	// buckets is how many of the ghost's are in use: of five fingerprints of 12 bits, the newest
+	// lowest.
 	buckets int
 }
 
@@ -23,29 +25,29 @@ const (
 	ghostWays      = 5
 	ghostPrintBits = 12
 	ghostBits      = ghostWays * ghostPrintBits
+	ghostOnes      = 1 | 1<<ghostPrintBits | 1<<(2*ghostPrintBits) | 1<<(3*ghostPrintBits) | 1<<(4*ghostPrintBits)
+	ghostHighs     = ghostOnes << (ghostPrintBits - 1)
 )
 
-// ringSize is how many newcomers the ring holds at most.
-func (f *filter) ringSize() int { return f.bytes / ringPart / 4 }
+// makeFilter makes one of a run of bytes, a multiple of 8.
+func makeFilter(run ptr, bytes int) filter {
+	size := bytes / ringPart / 4
+	ring := (size*4 + 7) &^ 7
+	return filter{ring: run, size: size, ghost: add(run, uint64(ring)), most: (bytes - ring) / 8}
+}
 
 // mostNewcomers is how many newcomers there may be beside a number of keys: a part of them, or
 // what leaves the ring room for another. Records of a few bytes are more than it is long for.
-func (f *filter) mostNewcomers(keys int) int { return min(keys/newcomersPart, f.ringSize()-1) }
-
-// mostBuckets is how many buckets there is room for.
-func (f *filter) mostBuckets() int { return (f.bytes - f.ringBytes()) / 8 }
-func (f *filter) ringBytes() int   { return (f.ringSize()*4 + 7) &^ 7 }
+func (f *filter) mostNewcomers(keys int) int { return min(keys/newcomersPart, f.size-1) }
 
 func (f *filter) at(i int) *uint32 {
-	if size := f.ringSize(); i >= size {
-		i -= size
+	if i >= f.size {
+		i -= f.size
 	}
-	return half(add(f.mem.at(f.base), uint64(i*4)))
+	return half(add(f.ring, uint64(i*4)))
 }
 
-func (f *filter) bucket(i uint64) *uint64 {
-	return word(add(f.mem.at(f.base), uint64(f.ringBytes())+i*8))
-}
+func (f *filter) bucket(i uint64) *uint64 { return word(add(f.ghost, i*8)) }
 
 // reset forgets everything, and sets the ghost's length for a number of keys: as many are
 // remembered as there are, if there is room.
@@ -56,7 +58,7 @@ func (f *filter) reset(keys int) {
 
 // resizeGhost forgets the evicted keys if their number doesn't suit that of the keys.
 func (f *filter) resizeGhost(keys int) {
-	want := min(max(keys/ghostWays, 1), f.mostBuckets())
+	want := min(max(keys/ghostWays, 1), f.most)
 	if d := want - f.buckets; d*4 <= f.buckets && d*4 >= -f.buckets && f.buckets > 0 {
 		return
 	}
@@ -97,7 +99,7 @@ func (f *filter) peekNewcomer(i int) arrival { return arrival(*f.at(f.oldest + i
 // popNewcomer returns the one that has come first.
 func (f *filter) popNewcomer() arrival {
 	a := f.peekNewcomer(0)
-	if f.oldest++; f.oldest == f.ringSize() {
+	if f.oldest++; f.oldest == f.size {
 		f.oldest = 0
 	}
 	f.newcomers--
@@ -118,14 +120,16 @@ func (f *filter) recall(p position, t tag) bool {
 		return false
 	}
 	b, print := f.printOf(p, t)
-	for i := uint(0); i < ghostBits; i += ghostPrintBits {
-		if *b>>i&(1<<ghostPrintBits-1) == print {
-			newer := *b & (1<<i - 1)
-			*b = *b>>(i+ghostPrintBits)<<i | newer
-			return true
-		}
+	// As control.match does it: a loop that ends where the print is costs more than all of this.
+	x := *b ^ print*ghostOnes
+	found := (x - ghostOnes) &^ x & ghostHighs
+	if found == 0 {
+		return false
 	}
-	return false
+	i := uint(bits.TrailingZeros64(found)) - (ghostPrintBits - 1)
+	newer := *b & (1<<i - 1)
+	*b = *b>>(i+ghostPrintBits)<<i | newer
+	return true
 }
 
 // printOf returns the bucket of a key and its fingerprint, which isn't 0.
