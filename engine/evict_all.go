@@ -138,62 +138,51 @@ func (s *shard) moveHand(ev *evictor) {
 	}
 }
 
-// walk goes through groups from the hand on, at most so many, until look returns false. The
-// hand is after the slot that look is shown.
-func (s *shard) walk(ev *evictor, groups int, look func(*group, uint64) bool) {
-	for ; groups > 0; groups-- {
-		if g := s.groupAt(&ev.hand); g != nil {
-			for m := g.control.from(ev.hand.slot); m != 0; m = m.rest() {
-				n := m.first()
-				if ev.hand.slot = n + 1; !look(g, n) {
-					return
-				}
-			}
-		}
-		s.moveHand(ev)
-	}
-}
-
 // from returns the slots in use from one on.
 func (c control) from(i uint64) bitset { return c.occupied() &^ (1<<(i*8) - 1) }
 
 // sweep returns the first main key from the hand on whose state is the lowest, after it has
 // lowered those of the others. If there is none near, it returns the last key that it
-// has seen.
-func (s *shard) sweep(ev *evictor, keep *slot) (last *slot) {
-	s.walk(ev, maxSwept, func(g *group, n uint64) bool {
-		at := g.slot(n)
-		if at == keep {
-			return true
-		}
-		last = at
-		switch at.state() {
-		case newcomer:
-		case mainFirst:
-			s.hintSwept(ev, g)
-			return false
-		default:
-			*at -= 1 << stateShift
-		}
-		return true
-	})
-	return last
+// has seen. The hand goes on to the next such key at once, which the next sweep begins with.
+func (s *shard) sweep(ev *evictor, keep *slot) *slot {
+	g, at := s.seek(ev, maxSwept, keep)
+	if g == nil {
+		return at
+	}
+	ev.hand.slot++
+	if g, _ := s.seek(ev, hintedGroups, nil); g != nil && OffHeap {
+		// After a segment's last group there is another's, or something else: harmless.
+		s.hintVictim(&ev.filter, g, ev.hand.slot, (*group)(add(ptr(g), groupBytes)))
+	}
+	return at
 }
 
-// hintSwept asks for what the eviction of the key will need that the hand is to find next, if
-// it is in its group, and for the group after that.
-func (s *shard) hintSwept(ev *evictor, g *group) {
-	if !OffHeap {
-		return
-	}
-	far := (*group)(add(ptr(g), groupBytes)) // after a segment's last it is another's: harmless
-	for m := g.control.from(ev.hand.slot); m != 0; m = m.rest() {
-		if n := m.first(); g.slot(n).state() == mainFirst {
-			s.hintVictim(&ev.filter, g, n, far)
-			return
+// hintedGroups is how many groups the hand goes through at most to the next key: those that it
+// has asked for.
+const hintedGroups = 2
+
+// seek moves the hand to the first main key whose state is the lowest, and lowers those of the
+// others on its way. It returns the key's group and slot; if there is none in so many groups, no
+// group, and the last key that it has seen.
+func (s *shard) seek(ev *evictor, groups int, keep *slot) (g *group, last *slot) {
+	h := &ev.hand
+	for ; groups > 0; groups-- {
+		if g := s.groupAt(h); g != nil {
+			for m := g.control.from(h.slot); m != 0; m = m.rest() {
+				h.slot = m.first()
+				at := g.slot(h.slot)
+				if at == keep {
+					continue
+				}
+				last = at
+				if st := at.state(); st == mainFirst {
+					return g, at
+				} else if st > mainFirst {
+					*at -= 1 << stateShift
+				}
+			}
 		}
+		s.moveHand(ev)
 	}
-	var at [strideOps]uintptr
-	at[0] = addrOf(ptr(far))
-	prefetch(&at, 1)
+	return nil, last
 }

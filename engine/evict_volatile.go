@@ -29,6 +29,22 @@ func (s *shard) soonest(ev *evictor, keep *slot) (found *slot) {
 	return found
 }
 
+// walk goes through groups from the hand on, at most so many, until look returns false. The
+// hand is after the slot that look is shown.
+func (s *shard) walk(ev *evictor, groups int, look func(*group, uint64) bool) {
+	for ; groups > 0; groups-- {
+		if g := s.groupAt(&ev.hand); g != nil {
+			for m := g.control.from(ev.hand.slot); m != 0; m = m.rest() {
+				n := m.first()
+				if ev.hand.slot = n + 1; !look(g, n) {
+					return
+				}
+			}
+		}
+		s.moveHand(ev)
+	}
+}
+
 // soonestReminded looks at the last ones of the first bands of the calendar. On its way it takes reminders out that are left over; sheets stay, since one may
 // have been made sure of for a reminder to come.
 func (s *shard) soonestReminded(keep *slot) (found *slot) {
