@@ -112,6 +112,9 @@ func (a *allocator) spare() int {
 
 // newBlock gets a block with room for size bytes.
 func (a *allocator) newBlock(size int) bool {
+	if a.pool.isFull(a.spare()) {
+		return false
+	}
 	b, ok := a.newRun(size)
 	if !ok {
 		return false

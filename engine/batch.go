@@ -225,9 +225,10 @@ func (b *Batch) deadlineOf(op *Op) int64 {
 	return b.args[op.args-1].Deadline
 }
 
-// contentOf is what an operation stores.
-func (b *Batch) contentOf(op *Op) content {
-	return content{op.Value, op.Form, expiryOf(b.deadlineOf(op))}
+// contentOf makes c what an operation stores. Field by field: one that is returned is built
+// aside, and the copy, in larger pieces, waits for its stores.
+func (b *Batch) contentOf(op *Op, c *content) {
+	c.value, c.form, c.expiry = op.Value, op.Form, expiryOf(b.deadlineOf(op))
 }
 
 // Executed returns how many operations, from the first on, have been executed.

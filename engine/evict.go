@@ -238,11 +238,11 @@ func (s *shard) payLocked(ev *evictor, keep *slot) {
 
 // isSmall and isLarge compare what a shard holds with the same part for each.
 func (s *shard) isSmall() bool {
-	return (s.blockBytes+s.largeBytes+s.table.bytes)/3*4 < s.pool.shareBytes
+	return (s.blockBytes+s.largeBytes+s.table.bytes)*4 < s.pool.shareBytes*3
 }
 
 func (s *shard) isLarge() bool {
-	return (s.blockBytes+s.largeBytes+s.table.bytes-s.freeBytes)/9*8 > s.pool.shareBytes
+	return (s.blockBytes+s.largeBytes+s.table.bytes-s.freeBytes)*8 > s.pool.shareBytes*9
 }
 
 // checkLent has the shard compacted for less than otherwise while memory is lent.

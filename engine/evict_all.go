@@ -97,15 +97,12 @@ func (s *shard) hintNewcomers(f *filter) {
 // hintVictim asks for what the eviction of a slot's key will need, which need not be in use,
 // and for a group.
 func (s *shard) hintVictim(f *filter, g *group, slot uint64, far *group) {
-	var at [strideOps]uintptr
-	at[0], at[1] = addrOf(s.table.mem.at(g.slot(slot).ref())), addrOf(ptr(far))
-	n := 2
+	bucket := ptr(far)
 	if f.buckets > 0 {
-		bucket, _ := f.printOf(g.slot(slot).position(), g.control.tag(slot))
-		at[2] = addrOf(ptr(bucket))
-		n = 3
+		b, _ := f.printOf(g.slot(slot).position(), g.control.tag(slot))
+		bucket = ptr(b)
 	}
-	prefetch2(&at, n)
+	prefetchVictim(s.table.mem.at(g.slot(slot).ref()), ptr(far), bucket)
 }
 
 // hand is how far the walk has come that looks for a victim: a directory position, a group of

@@ -101,7 +101,8 @@ func (e *Engine) operateLocked(s *shard, b *Batch, op *Op, h hash) Status {
 			op.Value, op.Form = old, form
 			return Exists
 		}
-		c := b.contentOf(op)
+		var c content
+		b.contentOf(op, &c)
 		if args.Keep {
 			c.expiry = rec.expiry()
 		}

@@ -211,6 +211,9 @@ func (p *pool) tryUpTo(most, spare int) (r run, ok bool) {
 	return run{page, 1 + more}, true
 }
 
+// isFull reports whether there is no page to be had. At the ceiling every insert asks.
+func (p *pool) isFull(spare int) bool { return p.left() <= spare && !p.releaseCleared() }
+
 // left is how many pages there are below the ceiling, the reserve included. Without the
 // pool's lock it is how many there were a moment ago.
 func (p *pool) left() int { return int(p.leftPages.Load()) }

@@ -15,3 +15,8 @@ func prefetch2(at *[strideOps]uintptr, n int)
 //
 //go:noescape
 func prefetchWrite(at *[strideOps]uintptr, n int)
+
+// prefetchVictim asks for the line of a record and the one 39 bytes further on, and for two others.
+//
+//go:noescape
+func prefetchVictim(record, line, other ptr)

@@ -27,6 +27,17 @@ loop2:
 done2:
 	RET
 
+// func prefetchVictim(record, line, other unsafe.Pointer)
+TEXT ·prefetchVictim(SB), NOSPLIT, $0-24
+	MOVQ record+0(FP), AX
+	MOVQ line+8(FP), CX
+	MOVQ other+16(FP), DX
+	PREFETCHT0 (AX)
+	PREFETCHT0 39(AX)
+	PREFETCHT0 (CX)
+	PREFETCHT0 (DX)
+	RET
+
 // func prefetchWrite(at *[8]uintptr, n int)
 TEXT ·prefetchWrite(SB), NOSPLIT, $0-16
 	MOVQ at+0(FP), AX

@@ -14,5 +14,9 @@ func prefetch(at *[strideOps]uintptr, n int) {
 
 func prefetch2(at *[strideOps]uintptr, n int) { prefetch(at, n) }
 
+func prefetchVictim(record, line, other ptr) {
+	sink.Store(*word(record) + *word(line) + *word(other))
+}
+
 // prefetchWrite would take the lines from other cores only to read them.
 func prefetchWrite(*[strideOps]uintptr, int) {}

@@ -61,7 +61,8 @@ func (s *shard) ifAlive(slot *slot, rec *record, now int64) *record {
 // same length and form Apply copies over the old one, of a key without deadline or with one
 // that doesn't come nearer.
 func (s *shard) setLocked(slot *slot, rec *record, h hash, b *Batch, op *Op) Status {
-	c := b.contentOf(op)
+	var c content
+	b.contentOf(op, &c)
 	if rec != nil && rec.head.expires() {
 		rec = s.ifAlive(slot, rec, b.Now)
 	}
@@ -214,7 +215,8 @@ func (s *shard) addLocked(h hash, b *Batch, op *Op) Status {
 	if _, rec := s.lookup(h, op.Key, b.Now); rec != nil {
 		return Exists
 	}
-	c := b.contentOf(op)
+	var c content
+	b.contentOf(op, &c)
 	return s.insertLocked(h, op.Key, &c)
 }
 
@@ -304,6 +306,9 @@ func moveLocked(b *Batch, src, dst *shard, fromHash, toHash hash, from, to []byt
 // checkGarbage wakes the maintainer when there is too much; or once when there is more
 // than a store at rest should have, so that it comes by when the store is.
 func (s *shard) checkGarbage() {
+	if s.garbage(false) <= resting.leastGarbage && s.keys.Load() > 0 {
+		return // no effort asks for so little
+	}
 	switch {
 	case s.oldBlocks != 0:
 	case s.hasGarbage(&churned):
