@@ -53,7 +53,14 @@ const maxKeptScratch = 1 << 20
 // Reset gives up the scratch and the payload. Keys of arguments decoded before are not
 // valid after it.
 func (d *Decoder) Reset() {
-	d.spare, d.extra = Arg{}, Extra{} // they may alias a whole frame
+	// They may alias a whole frame. Mostly there is nothing in them, and to look costs less than
+	// to write them, by three nanoseconds.
+	if d.spare.Key != nil || d.spare.Value != nil {
+		d.spare = Arg{}
+	}
+	if e := &d.extra; e.ID != nil || e.Query != nil || e.Credentials != nil || e.State != nil {
+		*e = Extra{}
+	}
 	d.scratch = d.scratch[:0]
 	if cap(d.scratch) > maxKeptScratch {
 		d.scratch = nil
@@ -164,20 +171,62 @@ func usual(w uint64) (Opcode, Shape, int) {
 	return 0, 0, 0
 }
 
+// What follows the name where nothing is written that could be left out: the brace or bracket,
+// and the quote of the first key. A SET or a GET is told by both together, the eight bytes after
+// its own brace: to go from one to the next takes six nanoseconds longer.
+const (
+	firstPair = '{'<<48 | '"'<<56
+	firstKey  = '['<<48 | '"'<<56
+
+	firstAt = len(`{"SET":{`)
+)
+
 // payload decodes all of it.
 func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusal) {
+	// refusal is what is wrong with the command, if its text turns out to be right.
+	var refusal, fault *Refusal
+	i, w := 0, uint64(0)
+	if len(b) > firstAt && b[0] == '{' {
+		w = uncheckedLoad64(b, 1)
+	}
+	switch w {
+	case nameSet | firstPair:
+		op = OpSet
+		args, i, fault = d.pairs(b, firstAt, args)
+	case nameGet | firstKey:
+		op = OpGet
+		args, i, fault = d.keys(b, firstAt, args)
+	default:
+		args, i, op, refusal, fault = d.argument(b, args)
+	}
+	if fault != nil {
+		return args, op, fault
+	}
+	i = skipSpace(b, i)
+	if i+1 == len(b) && b[i] == '}' {
+		return args, op, refusal
+	}
+	if i < len(b) && b[i] == ',' {
+		return args, op, d.members(b, i, refusal)
+	}
+	if i >= len(b) || b[i] != '}' {
+		return args, op, syntaxAt(b, i, "',' or '}'")
+	}
+	return args, op, atEnd(b, i+1, refusal)
+}
+
+// argument decodes the name of a command and its argument, and returns the index after it.
+func (d *Decoder) argument(b []byte, args []Arg) (_ []Arg, end int, op Opcode, refusal, fault *Refusal) {
 	i, s, n := 0, Shape(0), 0
 	if len(b) >= 2+nameBytes && b[0] == '{' {
 		if i = skipSpace(b, 1); i+8 <= len(b) {
 			op, s, n = usual(uncheckedLoad64(b, i))
 		}
 	}
-	// refusal is what is wrong with the command, if its text turns out to be right.
-	var refusal, fault *Refusal
 	if op != 0 {
 		i = skipSpace(b, i+n)
-	} else if i, op, err = d.name(b); err != nil {
-		return args, op, err
+	} else if i, op, fault = d.name(b); fault != nil {
+		return args, 0, op, nil, fault
 	} else {
 		s = op.Shape()
 	}
@@ -206,20 +255,7 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 			args, i, fault = d.elements(b, first, args, s)
 		}
 	}
-	if fault != nil {
-		return args, op, fault
-	}
-	i = skipSpace(b, i)
-	if i+1 == len(b) && b[i] == '}' {
-		return args, op, refusal
-	}
-	if i < len(b) && b[i] == ',' {
-		return args, op, d.members(b, i, refusal)
-	}
-	if i >= len(b) || b[i] != '}' {
-		return args, op, syntaxAt(b, i, "',' or '}'")
-	}
-	return args, op, atEnd(b, i+1, refusal)
+	return args, i, op, refusal, fault
 }
 
 // name decodes the beginning of any payload: the brace, an id if there is one, the

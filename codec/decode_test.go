@@ -304,3 +304,32 @@ func TestResetGivesBigScratchBack(t *testing.T) {
 		t.Errorf("Reset keeps %d bytes", kept)
 	}
 }
+
+// TestResetLetsGo: after Reset nothing keeps the payload of a command alive that had more than
+// elements, or more of them than were asked for.
+func TestResetLetsGo(t *testing.T) {
+	d := newDecoder(t, codec.Options{})
+	for payload, want := range map[string]string{
+		`{"GET":["abcdef","bcdefg"]}`:                       "an argument past the limit",
+		`{"GET":["abcdef","bcdefg"],"#":1}`:                 "an argument past the limit",
+		`{"SET":{"abcdef":"v"},"#":"id"}`:                   "an id",
+		`{"KEYS":{"prefix":"abc"}}`:                         "a question",
+		`{"AUTH":{"user":"someone","password":"a secret"}}`: "credentials",
+		`{"SETEX":{"ttl":1,"pairs":{"abcdef":1}}}`:          "the caller's state",
+	} {
+		_, cmd, err := d.Decode([]byte(payload), nil, 1)
+		if err != nil {
+			t.Fatalf("%s: %v", payload, err)
+		}
+		if want == "the caller's state" {
+			cmd.Extra.State = d
+		}
+		if kept := codec.KeptForTesting(d); kept != want {
+			t.Errorf("%s: the decoder keeps %q, want %q", payload, kept, want)
+		}
+		d.Reset()
+		if kept := codec.KeptForTesting(d); kept != "" {
+			t.Errorf("%s: Reset keeps %s", payload, kept)
+		}
+	}
+}

@@ -84,6 +84,23 @@ func AddRowForTesting(t testing.TB, name string, like Opcode, quiet bool, answer
 	return opSpare
 }
 
+// KeptForTesting says what of a payload's a decoder refers to beside its arguments.
+func KeptForTesting(d *Decoder) string {
+	switch e := &d.extra; {
+	case d.spare.Key != nil || d.spare.Value != nil:
+		return "an argument past the limit"
+	case e.ID != nil:
+		return "an id"
+	case e.Query != nil:
+		return "a question"
+	case e.Credentials != nil:
+		return "credentials"
+	case e.State != nil:
+		return "the caller's state"
+	}
+	return ""
+}
+
 // UsualForTesting is usual for the first bytes of b, which has eight or more.
 func UsualForTesting(b []byte) (Opcode, Shape) {
 	if len(b) < 8 {

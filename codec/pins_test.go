@@ -37,10 +37,10 @@ var inlined = []struct{ callee, caller string }{
 	{"uncheckedLoad64", "scan"},                      // every eight bytes where nothing is marked
 	{"uncheckedLoad64", "unquoteShort"},
 	{"stops", "scan"},
-	{"usual", "(*Decoder).payload"},
+	{"usual", "(*Decoder).argument"},
 	{"hashName", "Lookup"}, // the other names
-	{"Shape.opening", "(*Decoder).payload"},
-	{"Shape.closing", "(*Decoder).payload"},
+	{"Shape.opening", "(*Decoder).argument"},
+	{"Shape.closing", "(*Decoder).argument"},
 	{"isDigit", "(*Decoder).scanScalar"},
 	{"(*Decoder).begin", "(*Decoder).Decode"},
 	{"(*Decoder).command", "(*Decoder).Decode"},
