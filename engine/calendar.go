@@ -324,8 +324,9 @@ func (s *shard) touchReminded(reminders []*reminder) {
 func (t *table) slotsOf(p position) iter.Seq[*slot] {
 	return func(yield func(*slot) bool) {
 		seg := t.segment(t.entryOf(p))
-		for i, at := uint64(0), seg.home(p); i <= seg.mask; i, at = i+1, seg.after(at) {
-			g := seg.group(at)
+		home := seg.home(p)
+		for i := range seg.groups() {
+			g := seg.group(seg.probe(home, i))
 			for set := g.control.occupied(); set != 0; set = set.rest() {
 				if slot := g.slot(set.first()); slot.position() == p && !yield(slot) {
 					return

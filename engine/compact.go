@@ -343,7 +343,7 @@ func (s *shard) compactLocked(at uint64, all bool, old blockSet) (next uint64, o
 	next = in.next()
 	if !s.shrinkLocked(in, keys) && all {
 		log := s.table.entry(in.dir, in.lo).log()
-		s.table.rebuild(&s.allocator, in.lo, in.hi, in.hi, log)
+		s.table.rebuild(&s.allocator, in.lo, in.hi, log)
 	}
 	return next, true
 }
@@ -374,7 +374,7 @@ func (s *shard) shrinkLocked(in span, keys int) bool {
 		before := t.spanOf(in.dir, in.lo-1)
 		e := *t.entry(in.dir, before.lo)
 		if e.log() == splitSegLog && keys+t.segment(e).countKeys() <= groupSlots<<splitSegLog*3/4 {
-			return t.rebuild(&s.allocator, before.lo, in.hi, in.hi, splitSegLog)
+			return t.rebuild(&s.allocator, before.lo, in.hi, splitSegLog)
 		}
 	}
 	if in.lo > 0 || in.hi < in.dir.size() {
@@ -384,7 +384,7 @@ func (s *shard) shrinkLocked(in span, keys int) bool {
 	for small > minSegLog && keys <= groupSlots<<(small-1)*3/4 {
 		small--
 	}
-	return small < log && t.rebuild(&s.allocator, in.lo, in.hi, in.hi, small)
+	return small < log && t.rebuild(&s.allocator, in.lo, in.hi, small)
 }
 
 // revertLocked moves the records of the segment at a directory position that are in

@@ -144,13 +144,13 @@ func (s *shard) insertEvicting(h hash, key []byte, c *content, keep *slot) Statu
 	rec.write(class, key, c)
 	index := s.table.bytes
 	s.borrowing = ev.full // the index grows seldom, and for all
-	ok, crowded := s.table.insert(&s.allocator, int(s.stagger), h, st, r)
+	ok, crowded := s.table.insert(&s.allocator, int(s.stagger), int(s.keys.Load()), h, st, r)
 	s.borrowing = false
 	if crowded {
 		// A segment that can't grow must not become full: every lookup would go through it.
 		s.evictNear(ev, h.position(), r, keep)
 		if !ok {
-			ok, _ = s.table.insert(&s.allocator, int(s.stagger), h, st, r)
+			ok, _ = s.table.insert(&s.allocator, int(s.stagger), int(s.keys.Load()), h, st, r)
 		}
 	}
 	if !ok {
@@ -301,8 +301,9 @@ func (s *shard) evictLocked(ev *evictor, keep *slot) (room int) {
 // position, or in the groups after it, except the keys of a record and of a slot.
 func (s *shard) evictNear(ev *evictor, p position, r ref, keep *slot) {
 	seg := s.table.segment(s.table.entryOf(p))
-	group := seg.home(p)
-	for range min(seg.groups(), maxNear) {
+	home := seg.home(p)
+	for i := range min(seg.groups(), maxNear) {
+		group := seg.probe(home, i)
 		var lowest *slot
 		for from := range seg.slots(group, group+1) {
 			if from.slot == keep || from.ref() == r || ev.policy == EvictVolatile && !s.table.record(*from.slot).head.expires() {
@@ -316,7 +317,6 @@ func (s *shard) evictNear(ev *evictor, p position, r ref, keep *slot) {
 			s.evictSlot(ev, lowest)
 			return
 		}
-		group = seg.after(group)
 	}
 }
 

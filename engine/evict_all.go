@@ -57,9 +57,9 @@ func (s *shard) oldestNewcomer(ev *evictor, keep *slot) *slot {
 func (t *table) findNewcomer(came arrival) *slot {
 	p := came.position()
 	seg := t.segment(t.entryOf(p))
-	group := seg.home(p)
-	for range seg.groups() {
-		g := seg.group(group)
+	home := seg.home(p)
+	for i := range seg.groups() {
+		g := seg.group(seg.probe(home, i))
 		for m := came.matchedBy(g.control); m != 0; m = m.rest() {
 			if at := g.slot(m.first()); at.position() == p && at.state() == newcomer {
 				return at
@@ -68,7 +68,6 @@ func (t *table) findNewcomer(came arrival) *slot {
 		if g.control < onePassed {
 			return nil
 		}
-		group = seg.after(group)
 	}
 	return nil
 }

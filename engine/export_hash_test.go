@@ -122,8 +122,8 @@ func (e *Engine) Work(key []byte) (groups, compared int) {
 	defer s.mu.Unlock()
 	pos := h.position()
 	seg := s.table.segment(s.table.entryOf(pos))
-	for group := seg.home(pos); groups <= int(seg.mask); group = seg.after(group) {
-		g := seg.group(group)
+	for groups <= int(seg.mask) {
+		g := seg.group(seg.probe(seg.home(pos), uint64(groups)))
 		groups++
 		for m := g.control.match(h.tags()); m != 0; m = m.rest() {
 			slot := *g.slot(m.first())

@@ -89,7 +89,7 @@ func (e *Engine) Miscount(n int) {
 	s := &e.shards[0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.table.segments += n
+	s.table.segments += int32(n)
 }
 
 // Compact compacts the first shard, whether or not it needs it.
@@ -331,3 +331,7 @@ func (e *Engine) DirectoryAt() (page uint64, unit int) {
 	r := e.shards[0].table.directory().ref()
 	return r.page(), int(r-pageRef(r.page())) / int(wordsOf(1<<pieceShift))
 }
+
+// PairFrom has segments grow in pairs from a number of keys a shard on. Nothing else may use e
+// meanwhile.
+func (e *Engine) PairFrom(keys int) { e.pool.pairedFrom = keys }

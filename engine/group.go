@@ -125,9 +125,13 @@ type segment struct {
 func (seg segment) group(i uint64) *group { return (*group)(add(seg.base, i*groupBytes)) }
 func (seg segment) groups() uint64        { return seg.mask + 1 }
 
-// home is the group that is a position's own; after is the one to go to if it is full.
+// home is the group that is a position's own.
 func (seg segment) home(p position) uint64 { return uint64(p) & seg.mask }
-func (seg segment) after(i uint64) uint64  { return (i + 1) & seg.mask }
+
+// probe returns the i-th group that is asked for a key whose own is home, which is the 0th;
+// distance is its inverse.
+func (seg segment) probe(home, i uint64) uint64     { return (home + i) & seg.mask }
+func (seg segment) distance(home, at uint64) uint64 { return (at - home) & seg.mask }
 
 // occupiedSlot is a slot in use: its group, its tag, and the slot itself.
 type occupiedSlot struct {
@@ -161,19 +165,24 @@ func (seg segment) countKeys() int {
 	return n
 }
 
-// crowded reports whether a segment had better grow.
-func (seg segment) crowded() bool {
-	return seg.countKeys()*16 >= int(seg.groups())*groupSlots*crowdedPart
+// put writes a slot into the group, if it has room.
+func (g *group) put(s slot, t tag) bool {
+	empty := g.control.empty()
+	if empty == 0 {
+		return false
+	}
+	n := empty.first()
+	*g.slot(n) = s
+	g.control = g.control.with(n, t)
+	return true
 }
 
 // place writes a slot into the first group with room, which there must be.
 func (seg segment) place(s slot, t tag) {
-	for i := seg.home(s.position()); ; i = seg.after(i) {
-		g := seg.group(i)
-		if empty := g.control.empty(); empty != 0 {
-			n := empty.first()
-			*g.slot(n) = s
-			g.control = g.control.with(n, t)
+	home := seg.home(s.position())
+	for i := uint64(0); ; i++ {
+		g := seg.group(seg.probe(home, i))
+		if g.put(s, t) {
 			return
 		}
 		g.control = g.control.onePast()
@@ -186,8 +195,12 @@ func (seg segment) erase(slot *slot) {
 	g, n := groupOf(slot)
 	*slot = 0
 	g.control = g.control.without(n)
-	for i := seg.home(p); seg.group(i) != g; i = seg.after(i) {
-		passed := seg.group(i)
+	home := seg.home(p)
+	for i := uint64(0); ; i++ {
+		passed := seg.group(seg.probe(home, i))
+		if passed == g {
+			return
+		}
 		passed.control = passed.control.oneLessPast()
 	}
 }

@@ -71,8 +71,9 @@ func (e *Engine) checkShardLocked(s *shard) (pages, small int, err error) {
 			if i := pos.dirIndex(size); i < in.lo || i >= in.hi {
 				return 0, 0, fmt.Errorf("a slot of entry %d lies in the segment of %d to %d", i, in.lo, in.hi)
 			}
-			for g := seg.home(pos); g != at.group; g = seg.after(g) {
-				passed[g]++
+			home := seg.home(pos)
+			for i := range seg.distance(home, at.group) {
+				passed[seg.probe(home, i)]++
 			}
 			rec := t.record(*at.slot)
 			key := rec.key()
@@ -107,7 +108,7 @@ func (e *Engine) checkShardLocked(s *shard) (pages, small int, err error) {
 		}
 		i = in.hi
 	}
-	if keys != int(s.keys.Load()) || segments != t.segments || live != s.liveBytes {
+	if keys != int(s.keys.Load()) || segments != int(t.segments) || live != s.liveBytes {
 		return 0, 0, fmt.Errorf("%d keys, %d segments, %d live bytes; counted %d, %d, %d",
 			s.keys.Load(), t.segments, s.liveBytes, keys, segments, live)
 	}

@@ -54,6 +54,7 @@ type pool struct {
 
 	expired atomic.Uint64 // records that were dropped because they were dead
 
+	pairedFrom  int          // keys of a shard from which on its segments grow in pairs
 	evictors    []evictor    // of the shards; nil: nothing is evicted
 	filterPages int          // what their filters have
 	shareBytes  int          // of the ceiling, for each shard
@@ -82,6 +83,9 @@ type pool struct {
 func (p *pool) init(maxBytes, shards int) error {
 	if err := p.mem.reserve(); err != nil {
 		return err
+	}
+	if !invariants {
+		p.pairedFrom = pairedFrom / shards
 	}
 	p.maxChunks = p.mem.chunks()
 	p.untidyAt = chunkPages

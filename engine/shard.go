@@ -87,7 +87,7 @@ func (s *shard) insertLocked(h hash, key []byte, c *content) Status {
 	}
 	rec := s.recordAt(r)
 	rec.write(class, key, c)
-	if ok, _ := s.table.insert(&s.allocator, int(s.stagger), h, newcomer, r); !ok {
+	if ok, _ := s.table.insert(&s.allocator, int(s.stagger), int(s.keys.Load()), h, newcomer, r); !ok {
 		s.release(r, rec)
 		return s.refuse()
 	}
@@ -373,7 +373,7 @@ func (s *shard) clearLocked() (*detached, int) {
 	d.table.mem, d.table.segments, d.table.bytes = s.table.mem, s.table.segments, s.table.bytes
 	d.table.setDir(s.table.directory())
 	s.table.setDir(emptyDir)
-	s.table.segments, s.table.bytes = 0, 0
+	s.table.segments, s.table.paired, s.table.bytes = 0, false, 0
 	s.allocator, s.calendar = allocator{pool: s.pool}, nil
 	s.keys.Store(0)
 	s.epoch++

@@ -57,7 +57,7 @@ func (e *Engine) Stats() Stats {
 		st.BlockBytes += s.blockBytes
 		st.LargeBytes += s.largeBytes
 		st.IndexBytes += s.table.bytes
-		st.Segments += s.table.segments
+		st.Segments += int(s.table.segments)
 		if c := s.calendar; c != nil {
 			st.Expiring += c.records
 			st.CalendarBytes += c.bytes
@@ -83,10 +83,10 @@ func (e *Engine) Stats() Stats {
 }
 
 // eachFar calls fn for each key of the table's first segment, or of its first 128
-// groups, with the number of groups that lie between the key's own and its slot.
+// groups, with the number of groups that a lookup passes before its slot's.
 func (t *table) eachFar(fn func(groups uint64)) {
 	seg, _ := t.segmentAt(0)
 	for at := range seg.slots(0, min(seg.groups(), 1<<splitSegLog)) {
-		fn((at.group - seg.home(at.position())) & seg.mask)
+		fn(seg.distance(seg.home(at.position()), at.group))
 	}
 }

@@ -2,23 +2,28 @@ package engine
 
 import "sync/atomic"
 
-// Sizes of a segment, in binary logarithms of groups. A segment of 128 groups
-// (8 KiB) is split in two: 2.5 µs in cache, the longest that growing holds a
-// lock. Smaller ones are doubled; larger ones exist only for keys that share
-// the hash bits that splitting goes by.
+// Sizes of a segment, in binary logarithms of groups. One of 128 groups (8 KiB) is split, or
+// grows with its neighbours, see grow.go. Smaller ones are doubled; larger ones exist only for
+// keys that share the hash bits that splitting goes by.
 const (
 	minSegLog   = 3
 	splitSegLog = groupBits
 	maxSegLog   = chunkShift - 6
 )
 
-// A key that must go this many groups from its own asks whether its segment is
-// crowded, which a segment is from 13/16 of its slots on. In between, longer
-// walks are cheaper than an early split.
+// A key that must go more than farGroups from its own asks whether its segment is crowded:
+// whether it has, by its share of the shard's keys, 26/32 of its slots in use, or 27/32 where
+// segments pair. In between, longer walks are cheaper than early growth. One that must go more
+// than veryFar has the segment's own keys counted.
 const (
-	farGroups   = 2
-	crowdedPart = 13
+	farGroups   = 4
+	veryFar     = 12
+	crowdedPart = 26
+	pairedPart  = 27
 )
+
+// leastDir is the fewest entries that a directory begins with.
+const leastDir = 8
 
 // table is the index of one shard: an extendible hash table. The directory is
 // an array; a hash's directory bits, scaled to its size, pick an entry, and the
@@ -33,8 +38,9 @@ type table struct {
 	dir       atomic.Uint64
 	soleEntry atomic.Uint64 // the entry, if all of the directory's are the same; or 0
 	mem       memory        // a copy, so that its base is at hand
-	segments  int
-	bytes     int // of directory and segments
+	segments  int32
+	paired    bool // see pairedSpan
+	bytes     int  // of directory and segments
 }
 
 // directory is the reference of an array of entries, above dirSizeBits bits of its size.
@@ -45,6 +51,11 @@ const dirSizeBits = 64 - refBits
 func makeDirectory(r ref, size uint64) directory { return directory(r)<<dirSizeBits | directory(size) }
 func (d directory) ref() ref                     { return ref(d >> dirSizeBits) }
 func (d directory) size() uint64                 { return uint64(d & (1<<dirSizeBits - 1)) }
+
+// first is the first position of an entry.
+func (d directory) first(i uint64) position {
+	return position((i<<dirBits+d.size()-1)/d.size()) << groupBits
+}
 
 // The empty table is one group and a directory of one entry in page 0, the same
 // for all shards and never written to. Reference 8 is the group's.
@@ -114,19 +125,22 @@ func (t *table) find(h hash, key []byte) (*slot, *record) {
 // insert adds a slot for a key that isn't there. It reports !ok if there is neither a free
 // slot nor memory for more, and crowded if there was a slot, but no memory for a segment
 // that had better grow.
-func (t *table) insert(a *allocator, stagger int, h hash, st state, r ref) (ok, crowded bool) {
+func (t *table) insert(a *allocator, stagger, keys int, h hash, st state, r ref) (ok, crowded bool) {
 	pos := h.position()
 	if t.directory() == emptyDir && !t.start(a, stagger, 0) {
 		return false, false
 	}
 	for {
 		seg := t.segment(t.entryOf(pos))
-		far := uint64(0)
-		for g := seg.home(pos); far <= seg.mask && seg.group(g).control.empty() == 0; far++ {
-			g = seg.after(g)
+		home, far := seg.home(pos), uint64(0)
+		if seg.group(home).put(makeSlot(pos, st, r), h.tag()) {
+			return true, false
 		}
-		if far > seg.mask || far > farGroups && seg.crowded() {
-			if t.grow(a, pos) {
+		for far <= seg.mask && seg.group(seg.probe(home, far)).control.empty() == 0 {
+			far++
+		}
+		if far > seg.mask || far > farGroups && t.crowded(pos, seg, far, keys) {
+			if t.grow(a, pos, keys) {
 				continue
 			}
 			if far > seg.mask {
@@ -142,22 +156,22 @@ func (t *table) insert(a *allocator, stagger int, h hash, st state, r ref) (ok, 
 // erase empties a slot.
 func (t *table) erase(slot *slot) { t.segment(t.entryOf(slot.position())).erase(slot) }
 
-// start makes the first directory and segments, with room for keys. Directories
-// of different shards begin with different sizes, 16 to 31, and so their
-// segments, all growing at the same pace, don't all split at the same time:
-// memory and time go up evenly.
+// start makes the first directory and segments, with room for keys: segments that are three
+// quarters full when it has them. Directories that begin with one segment have 8 to 15
+// entries, different shards different numbers, and so their segments, all growing at the same
+// pace, don't all split at the same time: memory and time go up evenly.
 func (t *table) start(a *allocator, stagger, keys int) bool {
-	size := uint64(16 + stagger*11&15)
+	size := uint64(leastDir + stagger*3&(leastDir-1))
 	log, segments := uint64(minSegLog), uint64(1)
 	for log < splitSegLog && keys*4 > groupSlots*3<<log {
 		log++
 	}
-	if keys*4 > groupSlots*3<<log {
-		segments = uint64(keys)*4/(groupSlots*3<<log) + 1
-		for size < segments && size*2 <= maxDirSize {
-			size *= 2
+	if n := uint64(keys)*4/(groupSlots*3<<log) + 1; n > 1 {
+		segments = min(n, maxDirSize/pairedSpan)
+		size = segments * max(1, (leastDir+segments-1)/segments)
+		if t.paired = segments > 1 && a.pool.pairs(keys); t.paired {
+			size = segments * pairedSpan
 		}
-		segments = size
 	}
 	d, ok := t.newDir(a, size)
 	if !ok {
@@ -227,46 +241,6 @@ func (t *table) setDir(d directory) {
 	t.dir.Store(uint64(d))
 }
 
-// grow makes room around a position: it doubles a small segment, or splits one.
-func (t *table) grow(a *allocator, pos position) bool {
-	d := t.directory()
-	in := t.spanOf(d, pos.dirIndex(d.size()))
-	log := t.entry(d, in.lo).log()
-	if log < splitSegLog {
-		return t.rebuild(a, in.lo, in.hi, in.hi, log+1)
-	}
-	lo, hi := in.lo, in.hi
-	if log == splitSegLog && hi-lo == 1 {
-		// The bound holds for hashes that differ in their directory bits; for
-		// others, a directory that doubles with each split would fill memory.
-		if size := d.size() * 2; size <= maxDirSize && size <= uint64(8*t.segments+64) {
-			if !t.doubleDir(a) {
-				return false
-			}
-			lo, hi = lo*2, hi*2
-		}
-	}
-	if hi-lo > 1 && log == splitSegLog {
-		return t.rebuild(a, lo, (lo+hi)/2, hi, log)
-	}
-	// Splitting doesn't help.
-	return log < maxSegLog && t.rebuild(a, lo, hi, hi, log+1)
-}
-
-func (t *table) doubleDir(a *allocator) bool {
-	old := t.directory()
-	d, ok := t.newDir(a, old.size()*2)
-	if !ok {
-		return false
-	}
-	for i := range old.size() {
-		t.setEntries(d, 2*i, 2*i+2, *t.entry(old, i))
-	}
-	t.setDir(d)
-	t.freeDir(a, old)
-	return true
-}
-
 // lowerDir moves the directory to where there is room below it, unless it has more bytes
 // than most.
 func (t *table) lowerDir(a *allocator, most int) {
@@ -287,53 +261,6 @@ func (t *table) lowerDir(a *allocator, most int) {
 	}
 	t.setDir(d)
 	t.freeDir(a, old)
-}
-
-// rebuild moves all slots of the segments of the entries [lo, hi), which must be
-// whole segments, into new ones of 1<<log groups: one for [lo, mid) and, unless
-// mid is hi, one for [mid, hi). It reports false if there is no memory.
-func (t *table) rebuild(a *allocator, lo, mid, hi, log uint64) bool {
-	d := t.directory()
-	size := d.size()
-	left, ok := t.newSegment(a, log)
-	if !ok {
-		return false
-	}
-	right := left
-	if mid < hi {
-		if right, ok = t.newSegment(a, log); !ok {
-			t.freeSegment(a, left)
-			return false
-		}
-	}
-	leftSeg, rightSeg := t.segment(left), t.segment(right)
-	for i := lo; i < hi; i = t.spanOf(d, i).hi {
-		seg := t.segment(*t.entry(d, i))
-		for from := range seg.slots(0, seg.groups()) {
-			s := *from.slot
-			to := leftSeg
-			if s.position().dirIndex(size) >= mid {
-				to = rightSeg
-			}
-			to.place(s, from.tag)
-		}
-	}
-	for i := lo; i < hi; {
-		end := t.spanOf(d, i).hi
-		e := *t.entry(d, i)
-		if i < mid && end > mid {
-			t.setEntries(d, i, mid, left)
-			t.setEntries(d, mid, end, right)
-		} else if i < mid {
-			t.setEntries(d, i, end, left)
-		} else {
-			t.setEntries(d, i, end, right)
-		}
-		t.freeSegment(a, e)
-		i = end
-	}
-	t.setDir(d)
-	return true
 }
 
 // newSegment returns the entry of an empty segment.
