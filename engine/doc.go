@@ -84,17 +84,20 @@
 //
 // # Growth
 //
-// No operation waits for more than three segments to be gone through. A segment doubles
-// from 8 to 128 groups, which are 8 KiB and 896 slots, and then splits in two: half of the
-// slots go to a new one. What the slots keep suffices for that: growing reads no record. A
+// No operation waits for more than three segments to be gone through, or a directory. A
+// segment doubles from 8 to 128 groups, which are 8 KiB and 896 slots, and then splits in two:
+// half of the slots go to a new one. What the slots keep suffices for that: growing reads no record. A
 // segment grows when a key must go more than four groups from its own and, by the number of
 // the shard's keys, 26/32 of its slots are in use: its own keys are counted only for those
 // that must go further. When one entry of the directory is all that a segment has, the
-// directory doubles; at 100 M keys it has some ten thousand entries per shard.
+// directory doubles. It is the larger, the fewer shards there are: with 49,152 entries, of a shard
+// of 10 M keys, that takes .4 ms. It doesn't become smaller when keys go.
 //
 // All segments of a shard grow at the same pace, so they split at nearly the same
 // time, and right after that half of the slots are empty. In a store of 2 M keys or more two
-// neighbours become three instead, and these four, see grow.go. And directories begin with
+// neighbours become three instead, and these four, see grow.go. (Those that were merged when
+// many keys had gone mostly have unequal shares, and split: after nine tenths have gone and
+// come again the index has 15.4 bytes a key, and 16.0 without pairs.) And directories begin with
 // 8 to 15 entries, differently for each shard. So at any time some shards have just grown
 // and others are about to: between 8 M and 16 M keys 69 % of all slots are in use, and 57 %
 // where segments split. Going through three of them takes some 13 µs if they aren't cached,

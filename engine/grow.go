@@ -21,16 +21,23 @@ func (p *pool) pairs(keys int) bool { return keys >= p.pairedFrom }
 
 // crowded reports whether a segment had better grow, of a table that has so many keys, when a
 // key must go so far. To count a segment's keys is to read all of it, and one of 20 to 30
-// inserts did; so it is taken to have its entries' share of all.
+// inserts did; so it is taken to have its entries' share of all. Where many keys have gone it may
+// have so many entries that it is quicker to count its keys.
 func (t *table) crowded(pos position, seg segment, far uint64, keys int) bool {
 	d := t.directory()
-	in := t.spanOf(d, pos.dirIndex(d.size()))
 	most := int(seg.groups()) * groupSlots * crowdedPart / 32
 	if t.paired {
 		most = int(seg.groups()) * groupSlots * pairedPart / 32
 	}
+	if d.size() > mostEntries*uint64(t.segments) {
+		return seg.countKeys() >= most
+	}
+	in := t.spanOf(d, pos.dirIndex(d.size()))
 	return keys*int(in.hi-in.lo) >= most*int(d.size()) || far > veryFar && seg.countKeys() >= most
 }
+
+// mostEntries is how many entries a segment may have, on average, for its share to be asked.
+const mostEntries = 32
 
 // gang is neighbouring segments of the same span, which become one more.
 type gang struct {

@@ -117,4 +117,14 @@ func TestMadeToSizeHasLessIndex(t *testing.T) {
 			t.Errorf("%d bytes of index for %d keys", st.IndexBytes, keys)
 		}
 	}
+	for keys := 42; keys <= 42<<4; keys *= 2 { // three quarters of a segment's slots
+		var bytes [2]int
+		for i := range bytes {
+			e := newEngine(t, engine.Options{Shards: 1, InitialCapacity: keys - i, Simulation: &engine.Simulation{Seed: 1}})
+			bytes[i] = e.Stats().IndexBytes
+		}
+		if bytes[0] != bytes[1] {
+			t.Errorf("%d bytes of index for %d keys, and %d for one less", bytes[0], keys, bytes[1])
+		}
+	}
 }

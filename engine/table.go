@@ -162,14 +162,15 @@ func (t *table) erase(slot *slot) { t.segment(t.entryOf(slot.position())).erase(
 // pace, don't all split at the same time: memory and time go up evenly.
 func (t *table) start(a *allocator, stagger, keys int) bool {
 	size := uint64(leastDir + stagger*3&(leastDir-1))
-	log, segments := uint64(minSegLog), uint64(1)
+	log, segments, paired := uint64(minSegLog), uint64(1), false
 	for log < splitSegLog && keys*4 > groupSlots*3<<log {
 		log++
 	}
-	if n := uint64(keys)*4/(groupSlots*3<<log) + 1; n > 1 {
+	full := uint64(groupSlots*3) << log // a segment's keys, times 4
+	if n := (uint64(keys)*4 + full - 1) / full; n > 1 {
 		segments = min(n, maxDirSize/pairedSpan)
 		size = segments * max(1, (leastDir+segments-1)/segments)
-		if t.paired = segments > 1 && a.pool.pairs(keys); t.paired {
+		if paired = a.pool.pairs(keys); paired {
 			size = segments * pairedSpan
 		}
 	}
@@ -189,6 +190,7 @@ func (t *table) start(a *allocator, stagger, keys int) bool {
 		}
 		t.setEntries(d, s*size/segments, (s+1)*size/segments, e)
 	}
+	t.paired = paired
 	t.setDir(d)
 	return true
 }
