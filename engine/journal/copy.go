@@ -50,16 +50,15 @@ func Copy(from, to FS) (Report, error) {
 		}
 		names, listErr := from.List()
 		damage := (*DamageError)(nil)
-		behind := err == nil && report.Cut != nil && report.Cut.Groups > 0 // see look: of a segment that is full it may be that its last group was under way
+		// The last group of a segment that is full may have been under way; see look.
+		behind := err == nil && report.Cut != nil && report.Cut.Groups > 0
 		switch changed := c.gone || newestSnapshot(names) != c.newest; {
 		case listErr != nil:
 			err = fmt.Errorf("journal: %w", listErr)
-		case !changed && behind && try < copyTries:
+		case (changed || behind) && try < copyTries:
 			err = nil
 		case !changed && (err == nil || errors.As(err, &damage)):
 			return report, err // it is so in the directory itself
-		case changed && try < copyTries:
-			err = nil
 		case changed:
 			err = fmt.Errorf("journal: %d copies have each taken longer than the time between two snapshots; the last came to this: %w", try, err)
 		}

@@ -78,19 +78,30 @@ func (j *Journal) tryDurable(s *segment) {
 	j.log(false, "groups of the journal are synced one after the other here", "error", err)
 }
 
-// put adds a group, or a header, at a segment's end. With it the log is on disk up to a position,
-// and a group. The writer's lock is held.
-func (j *Journal) put(s *segment, b []byte, position, group uint64) error {
+// put adds a group, or a header, at a segment's end, where the log ends then. With it the log has
+// groups up to a number. The writer's lock is held.
+func (j *Journal) put(s *segment, b []byte, group uint64) error {
+	end := s.fill(s.end + int64(len(b)))
+	position := s.begin + uint64(end-segmentHeaderBytes)
+	var err error
 	if s.d == nil || !j.begun {
-		return j.writeAt(s, b, s.end)
+		err = j.writeAt(s, b, s.end)
+	} else {
+		err = j.durable.add(s, b, int(end-s.end), position, group)
 	}
-	d := &j.durable
+	if err == nil {
+		s.end, j.position = end, position
+	}
+	return err
+}
+
+// add has a group, or a header, be written next, filled up to a size.
+func (d *durable) add(s *segment, b []byte, size int, position, group uint64) error {
 	d.Lock()
 	defer d.Unlock()
 	if d.full {
 		return ErrFull
 	}
-	size := int(s.fill(s.end+int64(len(b))) - s.end)
 	if n := len(d.todo); n > 0 && s.end > 0 && d.todo[n-1].s == s && d.todo[n-1].at == 0 && int64(len(d.todo[n-1].bytes)) == s.end {
 		g := d.todo[n-1] // the header
 		head := g.bytes

@@ -283,12 +283,9 @@ func (j *Journal) goOnLocked(previous uint64, shards int) error {
 	if s.d != nil {
 		s.block = j.durable.block
 	}
-	end := s.fill(segmentHeaderBytes)
-	position := w.position + uint64(end-segmentHeaderBytes)
-	if err := j.put(s, s.segmentHeader.append(nil), position, j.written.Load()); err != nil {
+	if err := j.put(s, s.segmentHeader.append(nil), j.written.Load()); err != nil {
 		return err
 	}
-	s.end, w.position = end, position
 	if w.current != nil {
 		w.retired = append(w.retired, w.current)
 		w.older = append(w.older, olderSegment{w.current.number, max(w.current.size, w.current.end)})
@@ -347,13 +344,7 @@ func (j *Journal) tryWriteLocked(group []byte, number uint64) error {
 		s = w.current
 	}
 	sealGroup(group, s.number, w.position, j.synced.Load())
-	end := s.fill(s.end + int64(len(group)))
-	position := w.position + uint64(end-s.end)
-	if err := j.put(s, group, position, number); err != nil {
-		return err
-	}
-	s.end, w.position = end, position
-	return nil
+	return j.put(s, group, number)
 }
 
 // retryLocked writes what found no room before.
