@@ -90,7 +90,8 @@ func (j *Journal) put(s *segment, b []byte, group uint64) error {
 		err = j.durable.add(s, b, int(end-s.end), position, group)
 	}
 	if err == nil {
-		s.end, j.position = end, position
+		s.end = end
+		j.position.Store(position)
 	}
 	return err
 }
@@ -221,7 +222,7 @@ func (j *Journal) publishNothing(group uint64) {
 // syncDurable returns when all that has been taken is on disk.
 func (j *Journal) syncDurable() error {
 	j.writer.Lock()
-	position, begun := j.position, j.current != nil
+	position, begun := j.position.Load(), j.current != nil
 	j.writer.Unlock()
 	if !begun {
 		return ErrFull
@@ -266,27 +267,29 @@ func (j *Journal) closeLeft() {
 }
 
 // writeFull writes what has found no room once more, each in its place. Meanwhile nothing else is
-// taken.
+// taken: the writer's lock is held.
 func (j *Journal) writeFull() {
 	d := &j.durable
 	d.Lock()
 	defer d.Unlock()
-	if !d.full || j.Err() != nil {
-		return
-	}
-	for _, g := range d.groups {
-		if !g.full {
-			continue
+	for d.full && j.Err() == nil {
+		i := slices.IndexFunc(d.groups, func(g *durableGroup) bool { return g.full })
+		if i < 0 {
+			d.full = false
+			j.log(false, "there is room for the journal again")
+			return
 		}
-		if j.writeDurably(g) != nil {
+		g := d.groups[i]
+		d.Unlock() // Stats waits for no disk
+		err := j.writeDurably(g)
+		d.Lock()
+		if err != nil {
 			return
 		}
 		g.full = false
 		d.end(g)
+		j.publish()
 	}
-	d.full = false
-	j.publish()
-	j.log(false, "there is room for the journal again")
 }
 
 // oldest returns when the first was taken of what is not on disk.
@@ -331,6 +334,9 @@ func (j *Journal) waitForRoom() {
 }
 
 func (d *durable) isFull() bool {
+	if !d.on.Load() {
+		return false
+	}
 	d.Lock()
 	defer d.Unlock()
 	return d.full

@@ -442,7 +442,7 @@ func TestSnapshotIsDue(t *testing.T) {
 	o := open(t, newMemFS(), 4, small(EverySec))
 	l := o.NewLane(func(uint64, error) {})
 	grow := func(by int64) {
-		for to := o.position + uint64(by); o.position < to; {
+		for to := o.position.Load() + uint64(by); o.position.Load() < to; {
 			work(r, o, l, 1)
 		}
 	}
@@ -456,7 +456,7 @@ func TestSnapshotIsDue(t *testing.T) {
 	}
 	limit := o.opts.SnapshotBytes
 	isDue("at first", false)
-	s.position = o.position
+	s.position = o.position.Load()
 	grow(limit + 1)
 	isDue("grown, and none yet", true)
 	s.last = SnapshotInfo{Duration: time.Hour, Ended: time.Now().Add(-restParts*time.Hour + time.Minute)}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -67,9 +68,10 @@ func (s *snapshots) continueFrom(r *recovery) {
 }
 
 // addTo adds what is known of them to a journal's numbers.
-func (s *snapshots) addTo(st *Stats) {
+func (s *snapshots) addTo(st *Stats, position *atomic.Uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	st.Position = position.Load() // it is never before s.position
 	st.Snapshots, st.LastSnapshot, st.SinceSnapshot = s.count, s.last, st.Position-s.position
 	st.Snapshotting, st.SnapshotFailed = s.running, s.failed
 }
@@ -90,12 +92,10 @@ func (s *snapshots) ended(err error) {
 // snapshotIsDue reports whether the log has grown past what it may hold, and marks a
 // snapshot as begun then.
 func (j *Journal) snapshotIsDue() bool {
-	j.writer.Lock()
-	position := j.position
-	j.writer.Unlock()
 	s := &j.snapshots
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	position := j.position.Load() // it is never before one that s has
 	grown, most := position-s.position, uint64(max(j.opts.SnapshotBytes, s.bytes))
 	rested := time.Since(s.last.Ended) >= restParts*s.last.Duration || grown > max(mostParts*most, smallParts*uint64(j.opts.SnapshotBytes))
 	due := grown > most && rested && position >= s.retryAt
@@ -116,11 +116,8 @@ func (j *Journal) snapshotInBackground() {
 	case errors.Is(err, ErrClosed):
 	case err != nil:
 		j.log(true, "a snapshot has failed; the journal goes on", "error", err)
-		j.writer.Lock()
-		position := j.position
-		j.writer.Unlock()
 		s.mu.Lock()
-		s.retryAt = position + uint64(j.opts.SnapshotBytes)/8
+		s.retryAt = j.position.Load() + uint64(j.opts.SnapshotBytes)/8
 		s.mu.Unlock()
 	default:
 		j.log(false, "snapshot", "keys", info.Keys, "bytes", info.Bytes, "seconds", seconds(info.Duration))
@@ -313,6 +310,7 @@ func (j *Journal) removeOlder(keep uint64) {
 			gone = append(gone, segmentName(s.number))
 		}
 	}
+	j.measureLocked()
 	j.writer.Unlock()
 	j.removeFiles(gone)
 }

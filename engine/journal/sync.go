@@ -29,7 +29,7 @@ func (j *Journal) Sync() error {
 	began := time.Now()
 	j.syncBegan.Store(&began)
 	j.writer.Lock()
-	group, position, current := j.written.Load(), j.position, j.current
+	group, position, current := j.written.Load(), j.position.Load(), j.current
 	retired := j.retired
 	j.retired = nil
 	j.writer.Unlock()
@@ -269,7 +269,8 @@ type Stats struct {
 	Refusing       bool
 }
 
-// Stats returns the numbers of this moment.
+// Stats returns the numbers of this moment. It waits for nothing that waits for the disk: while
+// that stands still is when they are asked for.
 func (j *Journal) Stats() Stats {
 	st := Stats{
 		Mode: j.opts.Mode, Groups: j.counts.groups.Load(), Bytes: j.counts.bytes.Load(), Errors: j.counts.errors.Load(),
@@ -279,25 +280,20 @@ func (j *Journal) Stats() Stats {
 		st.Syncs[i] = j.counts.syncs[i].Load()
 	}
 	_, st.Refusing = j.Refuses()
-	j.writer.Lock()
-	st.Position = j.position
-	st.Segments = len(j.older) + 1
-	for _, s := range j.older {
-		st.SegmentBytes += s.size
+	size := j.size.Load() // before the position, which is then not before current's begin
+	j.snapshots.addTo(&st, &j.position)
+	st.Segments, st.SegmentBytes = size.segments, size.bytes
+	if size.currentBytes > 0 {
+		st.SegmentBytes += max(size.currentBytes, int64(st.Position-size.begin)+segmentHeaderBytes)
 	}
-	if j.current != nil {
-		st.SegmentBytes += max(j.current.size, j.current.end)
-	}
-	st.UnsyncedAge = j.unsyncedAgeLocked()
-	j.writer.Unlock()
-	j.snapshots.addTo(&st)
+	st.UnsyncedAge = j.unsyncedAge()
 	return st
 }
 
-// unsyncedAgeLocked takes no note of each write: what is not on disk was written since the
+// unsyncedAge takes no note of each write: what is not on disk was written since the
 // last sync that came through has begun, or, with Always, since the one that is under way has, or
 // the oldest of those that are was taken.
-func (j *Journal) unsyncedAgeLocked() time.Duration {
+func (j *Journal) unsyncedAge() time.Duration {
 	since := j.syncedSince.Load()
 	if j.opts.Mode == Always {
 		since = j.syncBegan.Load()
@@ -305,7 +301,7 @@ func (j *Journal) unsyncedAgeLocked() time.Duration {
 	if oldest := j.durable.oldest(); oldest != nil {
 		since = oldest
 	}
-	if since == nil || j.position == j.synced.Load() {
+	if since == nil || j.synced.Load() >= j.position.Load() {
 		return 0
 	}
 	return time.Since(*since)

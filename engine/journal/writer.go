@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,7 +20,8 @@ type writer struct {
 
 	run      uint64
 	current  *segment       // nil before Start
-	position uint64         // where the log ends
+	position atomic.Uint64  // where the log ends. Whoever reads it may do without the lock, as Stats does
+	size     atomic.Pointer[logSize]
 	started  int64          // how much of current has been begun to be synced
 	retired  []*segment     // left, and not synced yet: they are open
 	older    []olderSegment // those before current that the log still has
@@ -62,9 +64,30 @@ type olderSegment struct {
 	size   int64
 }
 
+// logSize is how large the log is, of which Stats tells. What it has is of one moment.
+type logSize struct {
+	segments     int
+	bytes        int64 // of those before current
+	begin        uint64
+	currentBytes int64 // of current when it was begun; 0: there is none
+}
+
+// measureLocked notes how large the log is, when a segment has been added or removed.
+func (w *writer) measureLocked() {
+	size := logSize{segments: len(w.older) + 1}
+	for _, s := range w.older {
+		size.bytes += s.size
+	}
+	if s := w.current; s != nil {
+		size.begin, size.currentBytes = s.begin, s.size
+	}
+	w.size.Store(&size)
+}
+
 // continueFrom takes over what a recovery has found.
 func (w *writer) continueFrom(r *recovery) {
-	w.run, w.last, w.position = r.layout.run+1, r.layout.last, r.report.Position
+	w.run, w.last = r.layout.run+1, r.layout.last
+	w.position.Store(r.report.Position)
 	for _, name := range r.layout.unused {
 		if _, ok := numberOf(name, segmentPrefix); ok && len(w.recycled) < maxRecycled {
 			w.recycled = append(w.recycled, name)
@@ -80,7 +103,8 @@ func (w *writer) continueFrom(r *recovery) {
 		w.older = append(w.older, olderSegment{s.number, s.size})
 		w.unsure = append(w.unsure, s)
 	}
-	w.onDisk = min(r.synced, w.position)
+	w.onDisk = min(r.synced, r.report.Position)
+	w.measureLocked()
 }
 
 // begin begins a run with a segment of its own. If there is no room for that, it can be tried
@@ -107,8 +131,9 @@ func (j *Journal) begin() error {
 	}
 	group := appendStart(make([]byte, groupHeaderBytes), w.had)
 	if err := j.tryWriteLocked(group, j.written.Load()); err != nil {
-		w.position = w.current.begin
+		w.position.Store(w.current.begin)
 		w.current, w.next = nil, w.current // the other way round when there is room
+		w.measureLocked()
 		return err
 	}
 	j.counts.countGroup(group)
@@ -116,7 +141,7 @@ func (j *Journal) begin() error {
 		return j.fail("sync", err)
 	}
 	now := time.Now()
-	j.synced.Store(w.position)
+	j.synced.Store(w.position.Load())
 	j.syncedSince.Store(&now)
 	j.removeFiles(w.cut)
 	w.begun, w.cut, w.had = true, nil, nil
@@ -131,7 +156,7 @@ func (j *Journal) begin() error {
 func (j *Journal) syncBefore() error {
 	w := &j.writer
 	for len(w.unsure) > 0 {
-		s, end := &w.unsure[0], w.position
+		s, end := &w.unsure[0], w.position.Load()
 		if len(w.unsure) > 1 {
 			end = w.unsure[1].begin
 		}
@@ -142,7 +167,7 @@ func (j *Journal) syncBefore() error {
 		}
 		w.unsure = w.unsure[1:]
 	}
-	j.synced.Store(w.position)
+	j.synced.Store(w.position.Load())
 	return nil
 }
 
@@ -278,7 +303,7 @@ func (j *Journal) goOnLocked(previous uint64, shards int) error {
 	w := &j.writer
 	s := w.next
 	s.shards, s.previous, s.run = shards, previous, w.run
-	s.begin, s.synced, s.boot = w.position, j.synced.Load(), j.fs.BootID()
+	s.begin, s.synced, s.boot = w.position.Load(), j.synced.Load(), j.fs.BootID()
 	s.created, s.block, s.end = time.Now().UnixMilli(), 0, 0
 	if s.d != nil {
 		s.block = j.durable.block
@@ -297,6 +322,7 @@ func (j *Journal) goOnLocked(previous uint64, shards int) error {
 		}
 	}
 	w.current, w.next, w.started = s, nil, 0
+	w.measureLocked()
 	wakeUp(j.wakeKeeper)
 	return nil
 }
@@ -343,7 +369,7 @@ func (j *Journal) tryWriteLocked(group []byte, number uint64) error {
 		}
 		s = w.current
 	}
-	sealGroup(group, s.number, w.position, j.synced.Load())
+	sealGroup(group, s.number, w.position.Load(), j.synced.Load())
 	return j.put(s, group, number)
 }
 
