@@ -3,6 +3,7 @@ package netio
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/engine"
+	"keyframe/engine/journal"
 )
 
 // testCommitter applies batches, and lets answers go, when the test says so.
@@ -390,5 +392,62 @@ func TestHeldInOrder(t *testing.T) {
 		if !slices.Equal(l.holding, want) {
 			t.Fatalf("%v, want %v", l.holding, want)
 		}
+	}
+}
+
+// TestPositions: with a journal, whoever has seen anything of the store, or changed it, waits for
+// what has not been written; and who hasn't waits for nothing.
+func TestPositions(t *testing.T) {
+	for _, mode := range []journal.Mode{journal.EverySec, journal.Always, journal.No} {
+		fs, err := journal.Dir(t.TempDir(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, err := journal.Open(fs, journal.Options{Mode: mode, Manual: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := engine.New(engine.Options{RecordEffects: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := startLog(log, newJournalStore(context.Background(), e, nil)); err != nil {
+			t.Fatal(err)
+		}
+		var shared *unsynced
+		if mode == journal.Always {
+			shared = newUnsynced()
+		}
+		committers := make([]*journaled, 2) // each has a loop that settles nothing
+		for i := range committers {
+			committers[i] = &journaled{loop: &loop{}, store: e, log: log, lane: log.NewLane(func(uint64, error) {}), settling: true, unsynced: shared}
+		}
+		do := func(c *journaled, kind engine.Kind, key string) {
+			var b engine.Batch
+			b.Add(kind, []byte(key), []byte("1"))
+			c.apply(&b)
+		}
+		writer, other := committers[0], committers[1]
+		do(writer, engine.Set, "key")
+		for what, sees := range map[string]func(){
+			"nothing":    func() {},
+			"a key":      func() { do(other, engine.Get, "key") },
+			"all":        other.seesAll,
+			"a change":   func() { do(other, engine.Set, "other") },
+			"a clearing": func() { other.clear(nil); do(writer, engine.Set, "key") },
+		} {
+			sees()
+			want := log.Position()
+			if what == "nothing" {
+				want = 0
+			}
+			if got := other.position(); got != want || log.Kept() >= log.Position() {
+				t.Errorf("%s: who has seen %s waits for %d, want %d", mode, what, got, want)
+			}
+			if got := other.position(); got != 0 {
+				t.Errorf("%s: after %s it waits for %d again", mode, what, got)
+			}
+		}
+		closed(t, e, log)
 	}
 }

@@ -53,7 +53,7 @@ func opened(b *testing.B, dir string, keys int) (*engine.Engine, *journal.Journa
 	return e, j
 }
 
-func closed(b *testing.B, e *engine.Engine, j *journal.Journal) {
+func closed(b testing.TB, e *engine.Engine, j *journal.Journal) {
 	if err := j.Close(); err != nil {
 		b.Fatal(err)
 	}

@@ -82,7 +82,8 @@
 // A server with a journal has one (journal.go). A batch is applied at once, and its effects
 // are noted; at the end of the loop's wake-up, when it has looked at all sockets that were
 // ready, one write has all that any loop has noted, and the answers leave. Whoever has seen
-// what is not written yet, by a read on any loop, waits for the same write. Where it is the
+// what is not written yet, by a read on any loop, waits for the same write. What only says how
+// the server is (SERVER_INFO, INFO) waits for none. Where it is the
 // disk that is waited for, a read waits only if its key may have an effect that is not on it
 // (unsynced.go). Clients that are not answered, as after SETQ, wait when a loop has gathered too
 // much for the disk (mostGathered).

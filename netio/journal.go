@@ -31,7 +31,8 @@ type journaled struct {
 	seqs     []uint64 // scratch
 
 	unsynced *unsynced // all loops'; nil: whoever reads waits for all that is not safe
-	depends  uint64    // with it: the last group that what was read since position depends on
+	depends  uint64    // the last group that what was read since position depends on
+	sees     bool      // a key was read, or anything changed, since position: without unsynced it depends on all
 }
 
 func (l *loop) commitTo(log *journal.Journal) {
@@ -51,6 +52,7 @@ func (c *journaled) refuses() (st codec.Status, why string) {
 
 // apply applies the batch and notes its effects.
 func (c *journaled) apply(b *engine.Batch) (now bool) {
+	c.sees = true
 	ops := b.Ops[b.Executed():]
 	if !mayChange(ops) {
 		c.store.Apply(b)
@@ -127,6 +129,7 @@ func (c *journaled) submit(*engine.Batch, func()) {
 }
 
 func (c *journaled) clear(b *engine.Batch) (keys int, now bool) {
+	c.sees = true
 	group := c.lane.Begin()
 	if c.unsynced != nil {
 		c.unsynced.markAll(group)
@@ -155,12 +158,14 @@ func (c *journaled) submitClear(*engine.Batch, func(int)) {
 func (c *journaled) seesAll() { c.depends = max(c.depends, c.log.Position()) }
 
 // position returns the group that answers made now have to wait for. If it isn't safe yet,
-// somebody will wait.
+// somebody will wait. An answer that tells nothing of the store, as PING's, waits for none: a loop
+// that has only such would stand still with another's write.
 func (c *journaled) position() uint64 {
 	at := c.depends
-	if c.depends = 0; c.unsynced == nil {
+	if c.unsynced == nil && c.sees {
 		at = c.log.Position()
 	}
+	c.depends, c.sees = 0, false
 	if at > c.loop.released {
 		if c.loop.released = max(c.loop.released, c.log.Kept()); at > c.loop.released {
 			c.settleSoon()

@@ -3,6 +3,7 @@ package netio_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -121,9 +122,6 @@ func TestStalledDisk(t *testing.T) {
 					p.send(t, `{"GET":["untouched"]}`+"\n")
 					p.want(t, `{"GET_RSP":{"st":0,"untouched":1}}`)
 				}
-				if stall.op == "write" {
-					continue // Stats would wait for it
-				}
 				st := s.Stats()
 				if stall.mode == journal.Always && st.Total.Squeezed == 0 {
 					rounds = 0
@@ -145,6 +143,64 @@ func TestStalledDisk(t *testing.T) {
 			}
 			probes[0].send(t, `{"COUNT":{}}`+"\n")
 			probes[0].want(t, fmt.Sprintf(`{"COUNT_RSP":{"st":0,"cnt":%d}}`, 1+clients*50))
+		})
+	}
+}
+
+// TestAskedWhileStalled: while a write or a sync stands still, the server says how it is: by its
+// methods, which /metrics and /readyz are made of, and to clients of every loop that does not
+// itself write.
+func TestAskedWhileStalled(t *testing.T) {
+	for _, stall := range []struct {
+		mode journal.Mode
+		op   string
+	}{{journal.EverySec, "write"}, {journal.No, "write"}, {journal.Always, "write"}, {journal.Always, "sync"}} {
+		t.Run(fmt.Sprintf("%s/%s", stall.mode, stall.op), func(t *testing.T) {
+			s := startOnDisk(t, t.TempDir(), stall.mode, 2, true, func(o *netio.Options) { o.MinKeyChars = 1 })
+			writer, asker := dialDisk(t, s.addr), dialDisk(t, s.addr) // a loop each
+			moves, stands := make(chan struct{}), make(chan struct{}, 1)
+			goOn := sync.OnceFunc(func() { close(moves) })
+			t.Cleanup(goOn)
+			s.disk.set(func(op string) error {
+				if op == stall.op {
+					select {
+					case stands <- struct{}{}:
+					default:
+					}
+					<-moves
+				}
+				return nil
+			})
+			writer.send(t, `{"SET":{"key":1}}`+"\n")
+			<-stands
+			for deadline := time.Now().Add(patience); s.Stats().Keys != 1; time.Sleep(time.Millisecond) { // it may be another sync
+				if time.Now().After(deadline) {
+					t.Fatalf("%+v", s.Stats())
+				}
+			}
+			if err := s.Ready(); err != nil {
+				t.Error(err)
+			}
+			for range 3 {
+				asker.send(t, `{"PING":{}}`+"\n"+`{"SERVER_INFO":{}}`+"\n")
+				asker.want(t, `{"PING_RSP":{"st":0}}`)
+				if got, err := asker.in.ReadString('\n'); err != nil || !strings.HasPrefix(got, `{"SERVER_INFO_RSP":{"st":0,"keyCnt":1,`) {
+					t.Fatalf("SERVER_INFO: %s, %v", got, err)
+				}
+			}
+			_ = asker.Close() // the next connection comes to its loop
+			for deadline := time.Now().Add(patience); s.Stats().Conns > 1; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the connection stays")
+				}
+			}
+			asker = dialDisk(t, s.addr)
+			asker.send(t, string(respCommands("INFO persistence", "LASTSAVE", "QUIT")))
+			if got, err := io.ReadAll(asker.in); err != nil || !bytes.Contains(got, []byte("aof_enabled:1")) || !bytes.HasSuffix(got, []byte("\r\n+OK\r\n")) {
+				t.Errorf("INFO: %s, %v", got, err)
+			}
+			goOn()
+			writer.want(t, `{"SET_RSP":{"st":1,"k":"key"}}`)
 		})
 	}
 }
