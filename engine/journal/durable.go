@@ -261,6 +261,7 @@ func (j *Journal) closeLeft() {
 			return
 		}
 		_ = j.retired[0].close() // it is on disk
+		j.numLeft.Add(-1)
 		j.retired = j.retired[1:]
 	}
 	j.durable.left.Store(false)

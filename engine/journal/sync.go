@@ -59,6 +59,7 @@ func (j *Journal) syncRetired(retired []*segment) error {
 			return j.fail("sync", err)
 		}
 		_ = s.f.Close() // it is on disk
+		j.numLeft.Add(-1)
 	}
 	return nil
 }

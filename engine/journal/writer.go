@@ -19,11 +19,12 @@ type writer struct {
 	taken []*Lane // scratch
 
 	run      uint64
-	current  *segment       // nil before Start
-	position atomic.Uint64  // where the log ends. Whoever reads it may do without the lock, as Stats does
+	current  *segment      // nil before Start
+	position atomic.Uint64 // where the log ends. Whoever reads it may do without the lock, as Stats does
 	size     atomic.Pointer[logSize]
 	started  int64          // how much of current has been begun to be synced
 	retired  []*segment     // left, and not synced yet: they are open
+	numLeft  atomic.Int32   // how many are: retired, and those that a sync has taken from there
 	older    []olderSegment // those before current that the log still has
 	unused   []string       // files that nothing has needed since before this run
 	cut      []string       // files to be removed when the run has begun
@@ -230,6 +231,11 @@ func (j *Journal) makeNext() error {
 		w.Unlock()
 		return j.Err()
 	}
+	if w.numLeft.Load() >= mostLeft {
+		defer w.Unlock()
+		j.noteNextLocked(errBehind)
+		return errBehind
+	}
 	w.last++
 	s := &segment{segmentHeader: segmentHeader{number: w.last}, size: j.opts.SegmentBytes}
 	old := ""
@@ -243,20 +249,36 @@ func (j *Journal) makeNext() error {
 	w.Lock()
 	defer w.Unlock()
 	if err != nil {
-		if w.nextFault == nil && w.begun {
-			j.log(true, "the journal's next segment can't be made ready; writes will be refused when this one is full", "error", err)
-		}
-		w.nextFault = err
 		w.last--
 		j.counts.errors.Add(1)
 	} else {
-		if w.nextFault != nil && w.begun {
-			j.log(false, "the journal's next segment is ready")
-		}
-		w.next, w.nextFault = s, nil
+		w.next = s
 	}
-	j.updateRefusingLocked()
+	j.noteNextLocked(err)
 	return err
+}
+
+// mostLeft is how many segments may have been left and not be synced yet: while a sync takes its
+// time they stay open, since a fault of what another descriptor has written may never be told. Of
+// the usual size they are 8 GiB, what Linux lets be unwritten (a fifth of the memory) on a machine
+// with 40. Past that a disk whose syncs stand still, and whose writes don't, would take all
+// descriptors.
+const mostLeft = 256
+
+// errBehind is why there is no next segment then.
+var errBehind = errors.New("the disk takes too long to sync those before")
+
+// noteNextLocked notes why the next segment is not ready, or that it is.
+func (j *Journal) noteNextLocked(err error) {
+	w := &j.writer
+	switch {
+	case err != nil && w.nextFault == nil && w.begun:
+		j.log(true, "the journal's next segment can't be made ready; writes will be refused when this one is full", "error", err)
+	case err == nil && w.nextFault != nil && w.begun:
+		j.log(false, "the journal's next segment is ready")
+	}
+	w.nextFault = err
+	j.updateRefusingLocked()
 }
 
 // makeSegment makes the file of a segment, out of an old one if there is one.
@@ -313,6 +335,7 @@ func (j *Journal) goOnLocked(previous uint64, shards int) error {
 	}
 	if w.current != nil {
 		w.retired = append(w.retired, w.current)
+		w.numLeft.Add(1)
 		w.older = append(w.older, olderSegment{w.current.number, max(w.current.size, w.current.end)})
 		switch {
 		case j.opts.Mode == No:

@@ -1,0 +1,88 @@
+package journal
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestBehind: while a sync stands still and writes do not, writes are refused before too many
+// segments wait for one, and taken again when it moves.
+func TestBehind(t *testing.T) {
+	for _, mode := range []Mode{EverySec, No} {
+		fs := newMemFS()
+		opts := small(mode)
+		opts.SnapshotBytes = 1 << 40
+		o := open(t, fs, 2, opts)
+		h := newHeld(o)
+		written := 0
+		write := func() {
+			position, err := h.set(o, fmt.Sprint("key", written%100), strings.Repeat("v", 400))
+			if written++; err != nil || o.Kept() < position {
+				t.Fatalf("%s, write %d: %d of %d are kept, %v", mode, written, o.Kept(), position, err)
+			}
+			o.keepUp()
+		}
+		for o.Stats().Segments < 20 { // which a sync takes
+			write()
+		}
+		stands, moves := make(chan struct{}, 1), make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(moves) })
+		t.Cleanup(goOn)
+		fs.fail(func(op, _ string) error {
+			if op == "sync" {
+				select {
+				case stands <- struct{}{}:
+				default:
+				}
+				<-moves
+			}
+			return nil
+		})
+		synced := make(chan struct{})
+		go func() {
+			defer close(synced)
+			if mode == No {
+				o.tidy()
+			} else if err := o.Sync(); err != nil {
+				t.Error(err)
+			}
+		}()
+		<-stands
+		why, refused := "", false
+		for !refused {
+			write()
+			if n := fs.numOpen(); n > mostLeft+2 { // the current one, and the next
+				t.Fatalf("%s: %d files are open", mode, n)
+			}
+			why, refused = o.Refuses()
+		}
+		st := o.Stats()
+		if st.Segments != mostLeft+1 || !strings.Contains(why, errBehind.Error()) || st.Errors != 0 || o.Err() != nil {
+			t.Errorf("%s: refused with %q: %+v, %v", mode, why, st, o.Err())
+		}
+		write() // what had been admitted before
+		goOn()
+		<-synced
+		o.keepUp()
+		if why, refused := o.Refuses(); refused {
+			t.Errorf("%s: then %s", mode, why)
+		}
+		for range 100 {
+			write()
+		}
+		if mode == No {
+			o.tidy()
+		} else if err := o.Sync(); err != nil {
+			t.Error(err)
+		}
+		if n := fs.numOpen(); n > 2 {
+			t.Errorf("%s: then %d files are open", mode, n)
+		}
+		if got, report, err := recovered(fs.copyOf(), 2, Options{}); err != nil || report.Cut != nil || !maps.Equal(got, o.store.content()) {
+			t.Errorf("%s: %d keys, cut %v, %v", mode, len(got), report.Cut, err)
+		}
+	}
+}
