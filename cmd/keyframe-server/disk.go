@@ -24,7 +24,7 @@ var errJournal = errors.New("the journal has failed: what was not acknowledged m
 // openJournal opens the journal that --data-dir names, and has the store made to its size.
 func openJournal(cfg *config, log *slog.Logger) (*journal.Journal, error) {
 	j, err := openDir(cfg.dataDir, journal.Options{
-		Mode: cfg.fsync, Truncate: cfg.recover == "truncate", AddProcessor: true,
+		Mode: cfg.fsync, Truncate: cfg.recover == "truncate", AddProcessors: true,
 		Log: func(isError bool, text string, args ...any) {
 			level := slog.LevelInfo
 			if isError {

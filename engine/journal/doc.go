@@ -134,7 +134,7 @@
 // Source.Beside), and written a MiB at a time, past the system's cache where that can be done.
 // Such a write is only begun, and the next MiB gathered meanwhile. For what has to be waited for,
 // and at the end that is a few syncs and the removal of an old file, there is a second processor
-// of Go's scheduler; see Options.AddProcessor.
+// of Go's scheduler; see Options.AddProcessors.
 //
 // Blocks are not compressed. s2, the fastest that was tried, makes a third of 44 MB of a million
 // keys of 16 bytes with values of 20 that are made of counts, at 734 MB/s: 60 ns a key, where all

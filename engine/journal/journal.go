@@ -66,10 +66,11 @@ type Options struct {
 	Truncate bool
 	// ReadOnly is for looking at a directory: there is no Start.
 	ReadOnly bool
-	// AddProcessor allows what waits for the disk to have a second processor of Go's
-	// scheduler meanwhile where there is one. It is for programs that leave GOMAXPROCS to Go
+	// AddProcessors allows what waits for the disk to have more processors of Go's scheduler
+	// meanwhile: a second one where there is one, and with Always, where several groups are
+	// written at once, three more than there are. It is for programs that leave GOMAXPROCS to Go
 	// or to its environment variable: that is where it is set back to.
-	AddProcessor bool
+	AddProcessors bool
 	// Manual starts no goroutine: Maintain is called instead, by a test.
 	Manual bool
 	// Log takes what an operator should know: a text, and names and values in turn. nil
@@ -156,9 +157,9 @@ type Journal struct {
 	wakeKeeper chan struct{}
 	quit       chan struct{}
 	background sync.WaitGroup
-	// removeProcessor undoes what Start has added; nil: nothing
-	removeProcessor func()
-	closed          atomic.Bool
+	// removeProcessors undo what Always has added
+	removeProcessors []func()
+	closed           atomic.Bool
 }
 
 // Open locks a directory and looks at what is in it.
@@ -251,7 +252,6 @@ func (j *Journal) Start(source Source) error {
 	j.background.Go(j.keep)
 	switch j.opts.Mode {
 	case Always:
-		j.removeProcessor = j.addProcessor()
 		j.startWriters()
 	case EverySec:
 		j.background.Go(j.syncEverySec)
@@ -264,6 +264,7 @@ func (j *Journal) Start(source Source) error {
 // startWriters starts what writes and syncs with Always: one goroutine, and more when the run has
 // begun where several can write at once.
 func (j *Journal) startWriters() {
+	j.removeProcessors = append(j.removeProcessors, j.addProcessor())
 	j.background.Go(j.syncAlways)
 	if j.durable.on.Load() {
 		j.startOtherWriters()
@@ -271,6 +272,7 @@ func (j *Journal) startWriters() {
 }
 
 func (j *Journal) startOtherWriters() {
+	j.removeProcessors = append(j.removeProcessors, j.addProcessors(processorsOfWriters))
 	for range durableWriters - 1 {
 		j.background.Go(j.syncAlways)
 	}
@@ -531,8 +533,8 @@ func (j *Journal) Close() error {
 	}
 	close(j.quit)
 	j.background.Wait()
-	if j.removeProcessor != nil {
-		j.removeProcessor()
+	for _, remove := range j.removeProcessors {
+		remove()
 	}
 	j.snapshots.making.Lock() // one that was under way has given up
 	defer j.snapshots.making.Unlock()

@@ -3,6 +3,8 @@ package journal
 import (
 	"os"
 	"runtime"
+	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -43,6 +45,26 @@ func TestAddProcessor(t *testing.T) {
 		})
 	}
 	withProcessors(t, 1, "1", func() {
+		var n []int
+		note := func() { n = append(n, runtime.GOMAXPROCS(0)) }
+		removeFirst := addProcessor()
+		removeSecond := addProcessor()
+		removeFirst()
+		note()
+		removeThree := addProcessors(3)
+		note()
+		removeSecond()
+		removeFourth := addProcessor()
+		note()
+		removeThree()
+		note()
+		removeFourth()
+		note()
+		if want := []int{2, 4, 4, 2, 1}; !slices.Equal(n, want) {
+			t.Errorf("%d processors as several ask and go, want %d", n, want)
+		}
+	})
+	withProcessors(t, 1, "1", func() {
 		remove := addProcessor()
 		runtime.GOMAXPROCS(1) // as a program that has its own mind
 		addProcessor()()
@@ -62,7 +84,7 @@ func TestSnapshotProcessors(t *testing.T) {
 	}{{true, true, 2}, {true, false, 1}, {false, true, 1}} {
 		withProcessors(t, 1, "1", func() {
 			opts := small(EverySec)
-			opts.AddProcessor = c.allowed
+			opts.AddProcessors = c.allowed
 			s := &counting{store: newStore(2)}
 			j, err := Open(newMemFS(), opts)
 			if err != nil {
@@ -84,22 +106,30 @@ func TestSnapshotProcessors(t *testing.T) {
 	}
 }
 
-// TestAlwaysProcessors: Always has a second processor while it runs, if the program allows it.
+// TestAlwaysProcessors: Always has a second processor while it runs, if the program allows it,
+// and one for each group that can be written at once, however many there are already.
 func TestAlwaysProcessors(t *testing.T) {
 	for _, c := range []struct {
 		mode    Mode
+		block   int
 		allowed bool
+		procs   int
 		want    int
-	}{{Always, true, 2}, {Always, false, 1}, {EverySec, true, 1}, {No, true, 1}} {
-		withProcessors(t, 1, "1", func() {
+	}{
+		{Always, 0, true, 1, 2}, {Always, 0, false, 1, 1}, {EverySec, 512, true, 1, 1}, {No, 512, true, 1, 1}, {Always, 0, true, 2, 2},
+		{Always, 512, true, 1, 1 + processorsOfWriters}, {Always, 512, true, 3, 3 + processorsOfWriters}, {Always, 512, false, 3, 3},
+	} {
+		withProcessors(t, c.procs, strconv.Itoa(c.procs), func() {
+			fs := newMemFS()
+			fs.block = c.block
 			opts := small(c.mode)
-			opts.AddProcessor, opts.Manual = c.allowed, false
-			o := open(t, newMemFS(), 2, opts)
+			opts.AddProcessors, opts.Manual = c.allowed, false
+			o := open(t, fs, 2, opts)
 			if n := runtime.GOMAXPROCS(0); n != c.want {
-				t.Errorf("%s, allowed %v: %d processors, want %d", c.mode, c.allowed, n, c.want)
+				t.Errorf("%+v: %d processors", c, n)
 			}
-			if err := o.Close(); err != nil || runtime.GOMAXPROCS(0) != 1 {
-				t.Errorf("%s, allowed %v: then %d processors, %v", c.mode, c.allowed, runtime.GOMAXPROCS(0), err)
+			if err := o.Close(); err != nil || runtime.GOMAXPROCS(0) != c.procs {
+				t.Errorf("%+v: then %d processors, %v", c, runtime.GOMAXPROCS(0), err)
 			}
 		})
 	}
