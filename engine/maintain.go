@@ -272,5 +272,6 @@ func (m *maintainer) yield() bool {
 // giveWay lets others have the processor, and reports whether to go on.
 func (m *maintainer) giveWay() bool {
 	runtime.Gosched()
+	yieldThread()
 	return !m.stopping()
 }

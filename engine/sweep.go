@@ -129,6 +129,7 @@ func (w *sweeper) sweep(s *shard, index int, now int64) (more bool) {
 func (w *sweeper) yield() bool {
 	w.pool.stepped()
 	runtime.Gosched()
+	yieldThread()
 	select {
 	case <-w.closing:
 		return false
