@@ -5,6 +5,7 @@ import "math"
 // Decoder turns payloads into commands. It owns the scratch that unescaped keys
 // live in, and must be used by one goroutine at a time.
 type Decoder struct {
+	marks   marks // in front: its bits begin at a word
 	opts    Options
 	scratch []byte
 
@@ -15,7 +16,6 @@ type Decoder struct {
 	utf8    uint8 // what is known of its UTF-8
 	dirty   bool  // it is not UTF-8: strings go the slow way
 	spare   Arg   // takes the elements past the limit, which are only checked
-	marks   marks
 
 	// The least length of a key, in characters, and how many bytes more it may have.
 	minKey, keyRange int
@@ -185,17 +185,20 @@ const (
 func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusal) {
 	// refusal is what is wrong with the command, if its text turns out to be right.
 	var refusal, fault *Refusal
-	i, w := 0, uint64(0)
+	i, w := firstAt, uint64(0)
 	if len(b) > firstAt && b[0] == '{' {
 		w = uncheckedLoad64(b, 1)
+		if b[1] <= ' ' || b[firstAt-1] <= ' ' {
+			w, i = spaced(b)
+		}
 	}
 	switch w {
 	case nameSet | firstPair:
 		op = OpSet
-		args, i, fault = d.pairs(b, firstAt, args)
+		args, i, fault = d.pairs(b, i, args)
 	case nameGet | firstKey:
 		op = OpGet
-		args, i, fault = d.keys(b, firstAt, args)
+		args, i, fault = d.keys(b, i, args)
 	default:
 		args, i, op, refusal, fault = d.argument(b, args)
 	}
@@ -213,6 +216,32 @@ func (d *Decoder) payload(b []byte, args []Arg) (_ []Arg, op Opcode, err *Refusa
 		return args, op, syntaxAt(b, i, "',' or '}'")
 	}
 	return args, op, atEnd(b, i+1, refusal)
+}
+
+// spaced returns what those eight bytes would be without the white space among them, and where
+// the last of them is; 0 if the payload ends before. Through argument it takes ten nanoseconds
+// longer.
+//
+// Precondition: len(b) > firstAt.
+func spaced(b []byte) (w uint64, first int) {
+	i := 1
+	if b[i] <= ' ' {
+		i = skipIndent(b, i)
+	}
+	if i+8 > len(b) {
+		return 0, 0
+	}
+	w = uncheckedLoad64(b, i) & (1<<(8*nameBytes) - 1)
+	if i = skipSpace(b, i+nameBytes); i+1 >= len(b) {
+		return 0, 0
+	}
+	w |= uint64(b[i]) << 48
+	if i++; b[i] <= ' ' {
+		if i = skipIndent(b, i); i >= len(b) {
+			return 0, 0
+		}
+	}
+	return w | uint64(b[i])<<56, i
 }
 
 // argument decodes the name of a command and its argument, and returns the index after it.

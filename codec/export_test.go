@@ -1,6 +1,9 @@
 package codec
 
-import "testing"
+import (
+	"testing"
+	"unsafe"
+)
 
 // For tests of the scanning twins.
 var (
@@ -83,6 +86,9 @@ func AddRowForTesting(t testing.TB, name string, like Opcode, quiet bool, answer
 	t.Cleanup(func() { table[opSpare], derived = row{}, before })
 	return opSpare
 }
+
+// MarksAt is where in a decoder its marks begin.
+const MarksAt = unsafe.Offsetof(Decoder{}.marks) + unsafe.Offsetof(marks{}.bits)
 
 // KeptForTesting says what of a payload's a decoder refers to beside its arguments.
 func KeptForTesting(d *Decoder) string {

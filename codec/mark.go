@@ -24,13 +24,14 @@ const (
 	marksBytes = windowBytes/8 + 16
 )
 
-// marks are those of one window of the payload.
+// marks are those of one window of the payload. The bits begin at a word: they are written as
+// words, and one across two cache lines would cost a command two nanoseconds, or six.
 type marks struct {
+	bits    [marksBytes]byte
 	size    int  // of a window: windowBytes, or less in tests
 	base    int  // where the window begins
 	n       int  // its length; 0: nothing is marked
 	unicode bool // there were bytes past ASCII in this window or an earlier one
-	bits    [marksBytes]byte
 }
 
 // from returns the marks of the bytes from index i of the payload on, the first one

@@ -26,6 +26,7 @@ var inlined = []struct{ callee, caller string }{
 	{"skipSpace", "(*Decoder).payload"},
 	{"skipSpace", "(*Decoder).pairs"},
 	{"skipSpace", "(*Decoder).keys"},
+	{"skipIndent", "spaced"},
 	{"skipRun", "(*Decoder).pairs"}, // white space after a comma, as printers write it
 	{"skipRun", "(*Decoder).keys"},
 	{"(*marks).from", "(*Decoder).pairs"}, // once for the key and once for the value
@@ -209,5 +210,8 @@ func TestSizes(t *testing.T) {
 		if s.size != s.want {
 			t.Errorf("%s takes %d bytes, want %d", s.name, s.size, s.want)
 		}
+	}
+	if codec.MarksAt%8 != 0 {
+		t.Errorf("the marks are written as words, and begin at %d", codec.MarksAt)
 	}
 }

@@ -432,6 +432,16 @@ func skipRun(b []byte, i int) int {
 	return i
 }
 
+// skipIndent is skipRun where there may be a line's end and an indent, of which it skips eight
+// spaces at once. A command that begins with two such is decoded five nanoseconds sooner; between
+// pairs it makes them a tenth slower.
+func skipIndent(b []byte, i int) int {
+	if i+9 <= len(b) && b[i] == '\n' {
+		i += 1 + bits.TrailingZeros64(uncheckedLoad64(b, i+1)^' '*lowBits)/8
+	}
+	return skipRun(b, i)
+}
+
 // fewerChars reports whether UTF-8 text has fewer than n characters, for a small n.
 func fewerChars(b []byte, n int) bool {
 	if len(b) >= 4*n {

@@ -315,11 +315,11 @@ func TestEveryByteRemovedOrDoubled(t *testing.T) {
 	})
 }
 
-// The usual names are recognized by the eight bytes from their quote on. So every kind of
-// white space, and of bytes that are none, is put at every place of a command, which is
+// The usual names are recognized by the eight bytes from their quote on, and an indent is skipped
+// by the eight after its line's end. So every kind of white space, and of bytes that are none, is put at every place of a command, which is
 // then cut at every byte, and at two places around its name.
 func TestSpaceAroundTheName(t *testing.T) {
-	kinds := []string{"", " ", "\t", "\r", "\n", "\r\n    ", "\v", "\x00", "!", "\u00a0"}
+	kinds := []string{"", " ", "\t", "\r", "\n", "\r\n    ", "\n  ", "\n         ", "\n\t", "\v", "\x00", "!", "\u00a0"}
 	pairs, keys := []string{"{", `"abcdef"`, ":", "1", "}", "}"}, []string{"[", `"abcdef"`, "]", "}"}
 	opts := codec.Options{}
 	d := newDecoder(t, opts)
