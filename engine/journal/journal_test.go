@@ -199,9 +199,10 @@ func acknowledge(t *testing.T, o *opened, r *rand.Rand, g int, done *sync.Map) {
 		for upTo = max(upTo, to); err == nil && failed == nil && upTo < position; {
 			released.Wait()
 		}
+		err = errors.Join(err, failed)
 		mu.Unlock()
-		if err != nil || failed != nil {
-			t.Errorf("%v, %v", err, failed)
+		if err != nil {
+			t.Error(err)
 			return
 		}
 		for _, k := range keys {
