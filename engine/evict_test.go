@@ -234,6 +234,7 @@ func TestEvictVolatile(t *testing.T) {
 // TestEvictAllKeepsWhatIsUsed: keys that are asked for stay, while many that are never asked
 // for again pass through; and no key is refused.
 func TestEvictAllKeepsWhatIsUsed(t *testing.T) {
+	oneWriter(t)
 	for name, kind := range map[string]engine.Kind{"Get": engine.Get, "Merge": engine.Merge} {
 		t.Run(name, func(t *testing.T) { testKeepsWhatIsUsed(t, kind) })
 	}
@@ -276,6 +277,7 @@ func testKeepsWhatIsUsed(t *testing.T, kind engine.Kind) {
 // is room for pass through, each once; also where values are so short that the keys of a shard
 // are more than its ring is long for.
 func TestEvictAllResists(t *testing.T) {
+	oneWriter(t)
 	for _, size := range []int{10, 100} {
 		e := newEngine(t, engine.Options{Shards: 64, MaxBytes: 4 << 20, Evict: engine.EvictAll})
 		var b engine.Batch
@@ -310,6 +312,7 @@ func TestEvictAllResists(t *testing.T) {
 // TestEvictForgets: keys that were asked for often, and are not any more, make room for keys
 // that are asked for now.
 func TestEvictForgets(t *testing.T) {
+	oneWriter(t)
 	e := newEngine(t, engine.Options{Shards: 4, MaxBytes: 4 << 20, Evict: engine.EvictAll})
 	var b engine.Batch
 	const once = 2000

@@ -341,6 +341,7 @@ func TestMergeOfNothing(t *testing.T) {
 // TestWorkLimit: operations that hand out nothing and take as long as a value is have the
 // batch stop at its limit as reads do.
 func TestWorkLimit(t *testing.T) {
+	oneWriter(t)
 	opts := engine.Options{Readable: func(value []byte, _ engine.Form) bool { return false }}
 	t.Run("plain", func(t *testing.T) { testWorkLimit(t, newEngine(t, opts)) })
 	t.Run("hinted", func(t *testing.T) {

@@ -258,6 +258,7 @@ func TestRoomOfShortened(t *testing.T) {
 // TestRoomOfCleared: what a Clear has removed makes room for whatever comes next, although
 // the maintainer hasn't come by.
 func TestRoomOfCleared(t *testing.T) {
+	oneWriter(t)
 	for _, size := range []int{20, 9000, 60_000, 1_000_000} {
 		for _, then := range []int{20, 9000, 60_000, 1_000_000} {
 			if pair := [2]int{size, then}; isShort() && pair != [2]int{20, 60_000} && pair != [2]int{1_000_000, 20} {
@@ -349,6 +350,7 @@ func TestRoomOfEmptied(t *testing.T) {
 // TestEmptiedShardHasNothing: at rest a shard without keys has no block and no index, and
 // the store no memory but a few chunks that are ready.
 func TestEmptiedShardHasNothing(t *testing.T) {
+	oneWriter(t)
 	for _, size := range []int{20, 5000, 60_000} {
 		s := newRoomStore(t, engine.Options{MaxBytes: 16 << 20, Simulation: &engine.Simulation{}}, 2)
 		s.fill(size)

@@ -161,6 +161,7 @@ func (c *churned) churn(r *rand.Rand) {
 
 // TestScanBesideChanges: what is there throughout is seen exactly once.
 func TestScanBesideChanges(t *testing.T) {
+	oneWriter(t)
 	r := newRand(t)
 	for _, shards := range []int{1, 8} {
 		for _, limit := range []int{3, 50, 1000} {

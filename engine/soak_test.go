@@ -64,6 +64,7 @@ func TestSoak(t *testing.T) {
 // store is small, and what other goroutines would do to it is done between the steps of
 // maintenance.
 func TestChurn(t *testing.T) {
+	oneWriter(t)
 	r := newRand(t)
 	var e *engine.Engine
 	o := oracle{}

@@ -79,6 +79,7 @@ func TestLargeMemoryComesBack(t *testing.T) {
 // TestBlocksFitTheirRecords: records of one size fill their blocks whatever the size is,
 // and a store of them isn't compacted over and over for the unused ends.
 func TestBlocksFitTheirRecords(t *testing.T) {
+	oneWriter(t)
 	for size := 2200; size < engine.MaxSmall; size += 523 {
 		e := newEngine(t, engine.Options{Shards: 1})
 		value := make([]byte, size)
@@ -103,6 +104,7 @@ func TestBlocksFitTheirRecords(t *testing.T) {
 
 // TestCeilingServesOtherSizes: at the ceiling space moves from one size to others.
 func TestCeilingServesOtherSizes(t *testing.T) {
+	oneWriter(t)
 	for _, sizes := range [][2]int{{100, 300}, {300, 100}, {100, 5000}, {5000, 20}, {100, engine.MaxSmall + 1}} {
 		t.Run(fmt.Sprint(sizes), func(t *testing.T) {
 			const limit = 24 * engine.ChunkBytes

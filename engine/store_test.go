@@ -118,6 +118,7 @@ func TestProbesStayShort(t *testing.T) {
 // of a hash that choose the shard must not be those that choose its segment, or a shard's
 // keys would crowd into a part of its directory.
 func TestIndexBytes(t *testing.T) {
+	oneWriter(t)
 	for _, shards := range []int{1, 64} {
 		for _, keys := range []int{60_000, 90_000, 120_000} {
 			e := newEngine(t, engine.Options{Shards: shards, Simulation: &engine.Simulation{Seed: 1}})
@@ -392,6 +393,7 @@ func TestRangeWhileItChanges(t *testing.T) {
 // TestIndexFull has keys with one hash fill memory, after ballast of different sizes, so
 // that the index finds no room where the record would.
 func TestIndexFull(t *testing.T) {
+	oneWriter(t)
 	step := engine.ChunkBytes / 16
 	if isShort() {
 		step *= 4

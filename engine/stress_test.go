@@ -34,6 +34,16 @@ func few(n int) int {
 // expected that comes up in a long one.
 func isShort() bool { return testing.Short() || underRace }
 
+// oneWriter skips a test under the race detector that is about what memory, eviction or work come
+// to: it has one goroutine, or one that writes beside the maintainer, which the tests named Stress
+// run together with more.
+func oneWriter(t *testing.T) {
+	t.Helper()
+	if underRace {
+		t.Skip("the race detector finds nothing in it that it doesn't in TestStress")
+	}
+}
+
 // TestRenameIsAtomic moves one key forward along a line of names, while readers walk the
 // line. A reader that walks the same way must meet the key: at each name it asks for, the
 // key is at this name or further on. One that walks against it must not meet it twice. So

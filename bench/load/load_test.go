@@ -65,7 +65,7 @@ func TestAgainstServer(t *testing.T) {
 		"many keys":       {Keys: 100, Depth: 4},
 		"websocket":       {Protocol: "websocket", Depth: 16},
 		"long frames":     {Protocol: "websocket", Keys: 20, ValueSize: 128},
-		"longest frames":  {Protocol: "websocket", Keys: 80, ValueSize: 1024},
+		"longest frames":  {Protocol: "websocket", Keys: 80, ValueSize: 1024, Requests: 400},
 		"unix":            {Addr: "unix", Depth: 8},
 		"sequential":      {Dist: "seq", Keys: 10, Depth: 4},
 		"zipf":            {Dist: "zipf", Keys: 10, Depth: 4},

@@ -89,6 +89,9 @@ func start(t *testing.T, args ...string) *process {
 // startCommand is start for a command that becomes the server.
 func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
+	if sameServer {
+		t.Skip("the server is another process, and the same as in make test")
+	}
 	p := &process{Cmd: cmd, stderr: new(logBuffer)}
 	p.Stderr = p.stderr
 	out, err := p.StdoutPipe()

@@ -157,8 +157,11 @@ func TestParseHeadLikeSimple(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	pick := func(of ...string) string { return of[r.IntN(len(of))] }
-	accepted := 0
-	for range 200_000 {
+	accepted, n := 0, 200_000
+	if testing.Short() {
+		n = 20_000
+	}
+	for range n {
 		b := pick("GET", "GET", "PUT", "OPTIONS", "G@T", "") + pick(" ", " ", " ", " ", " ", "  ", "\t") +
 			pick("/", "/kv/a?b=c?d", "*", "http://x", "HTTPS://X:1/a?b", "http://x?q", "http://x@x/", "http:///", "/a#b", "x", "/\x01", "/é") +
 			pick(" ", " ", " ", " ", "  ") + pick("HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "http/1.1", "HTTP/1.1 ") + "\r\n"
@@ -187,7 +190,7 @@ func TestParseHeadLikeSimple(t *testing.T) {
 			}
 		}
 	}
-	if accepted < 1000 {
+	if accepted < n/200 {
 		t.Errorf("%d were accepted: this tests little", accepted)
 	}
 }

@@ -1,0 +1,5 @@
+//go:build !race && !invariants
+
+package main_test
+
+const sameServer = false
