@@ -294,7 +294,7 @@ func (s *shard) evictLocked(ev *evictor, keep *slot) (room int) {
 	if at == nil {
 		return 0
 	}
-	return s.evictSlot(ev, at)
+	return s.evictSlot(ev, at, keep)
 }
 
 // evictNear evicts the key whose state is the lowest of those that are in the group of a
@@ -314,24 +314,35 @@ func (s *shard) evictNear(ev *evictor, p position, r ref, keep *slot) {
 			}
 		}
 		if lowest != nil {
-			s.evictSlot(ev, lowest)
+			s.evictSlot(ev, lowest, keep)
 			return
 		}
 	}
 }
 
-// evictSlot evicts the key of a slot and returns how many bytes its record had.
-func (s *shard) evictSlot(ev *evictor, at *slot) (room int) {
+// evictSlot evicts the key of a slot and returns how many bytes its record had. A segment that
+// found no memory to grow is full, and its keys lie far from their own groups; they would stay
+// there when it has room again, those that are asked for most the longest. So a key that had gone
+// past comes back to where the evicted one was. Where that was a main key it would come from
+// before the hand to behind it, and be spared: of sets of a zipf distribution 16.25 % missed
+// instead of 16.12.
+func (s *shard) evictSlot(ev *evictor, at, keep *slot) (room int) {
 	rec := s.table.record(*at)
 	if ev.recorded {
 		ev.gone = append(ev.gone, bytes.Clone(rec.key()))
 	}
+	g, n := groupOf(at)
 	if ev.policy == EvictAll {
-		g, n := groupOf(at)
 		ev.filter.remember(at.position(), g.control.tag(n))
 	}
 	room = s.room(at.ref(), rec)
-	s.dropLocked(at, rec)
+	if g.control >= onePassed && at.state() == newcomer {
+		seg := s.table.segment(s.table.entryOf(at.position()))
+		s.dropLocked(at, rec)
+		seg.pull(g, n, keep)
+	} else {
+		s.dropLocked(at, rec)
+	}
 	ev.evicted++
 	return room
 }

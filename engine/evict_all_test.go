@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"testing"
@@ -85,4 +86,69 @@ func TestGhost(t *testing.T) {
 			kept = slices.Delete(kept, at, at+1)
 		}
 	}
+}
+
+// TestPull: an evicted key's slot is filled by one that has gone past its group, and so on, until
+// none in the groups after the empty one has. One key stays where it is; all counts are right.
+func TestPull(t *testing.T) {
+	const full, half = 880, 440 // of 896 slots
+	r := newRand(t)
+	s := engine.NewSegment()
+	var keys []uint64
+	there := map[uint64]bool{}
+	for range rounds(10) {
+		for len(keys) < full {
+			if key := r.Uint64N(1 << 26); !there[key] {
+				keys, there[key] = append(keys, key), true
+				s.Place(key)
+			}
+		}
+		for len(keys) > half {
+			i := r.IntN(len(keys) - 1)
+			gone, kept := keys[i], keys[len(keys)-1]
+			keys = slices.Delete(keys, i, i+1)
+			delete(there, gone)
+			before := s.Keys()
+			s.Evict(gone, kept)
+			if err := checkPulled(s, before, there, kept); err != nil {
+				t.Fatalf("%d keys: %v", len(keys), err)
+			}
+		}
+	}
+}
+
+func checkPulled(s *engine.Segment, before [][]uint64, keys map[uint64]bool, kept uint64) error {
+	const groups = 128
+	after, n := s.Keys(), 0
+	past := make([][]uint64, groups) // the keys that have gone past each group
+	for g, in := range after {
+		n += len(in)
+		for _, key := range in {
+			if !keys[key] {
+				return fmt.Errorf("group %d has key %d", g, key)
+			}
+			for at := int(key % groups); at != g; at = (at + 1) % groups {
+				past[at] = append(past[at], key)
+			}
+		}
+		if slices.Contains(in, kept) != slices.Contains(before[g], kept) {
+			return fmt.Errorf("key %d, which was to stay, has come to or left group %d", kept, g)
+		}
+	}
+	if n != len(keys) {
+		return fmt.Errorf("%d are left", n)
+	}
+	for g, in := range after {
+		if n := s.Passed(uint64(g)); n != uint64(len(past[g])) {
+			return fmt.Errorf("group %d counts %d keys that pass, there are %d", g, n, len(past[g]))
+		}
+		for d := 1; len(in) < len(before[g]) && d <= engine.PulledGroups; d++ {
+			for _, key := range after[(g+d)%groups] {
+				if key != kept && slices.Contains(past[g], key) {
+					return fmt.Errorf("group %d has an empty slot, and key %d has gone past it by %d", g, key, d)
+				}
+			}
+		}
+	}
+	return nil
 }

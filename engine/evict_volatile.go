@@ -101,7 +101,7 @@ func (s *shard) evictReminded(ev *evictor, t tick, keep *slot) bool {
 	p := s.sheetAt(first)
 	for i := p.head.len() - 1; i >= 0; i-- {
 		if at := s.remindedBy(*p.at(i)); at != nil && at != keep {
-			s.evictSlot(ev, at)
+			s.evictSlot(ev, at, keep)
 			if s.dropLeftOver(first) { // not if it is another's of the same position, too
 				return true
 			}

@@ -221,6 +221,49 @@ func (g *Ghost) Print(key uint64) uint64 {
 	return print
 }
 
+// Segment is one of 128 groups; its keys have different positions, and are named by those.
+type Segment struct{ seg segment }
+
+func NewSegment() *Segment {
+	lines := make([]group, 1<<splitSegLog+1)
+	first := ptr(&lines[0])
+	return &Segment{segment{add(first, uint64(-addrOf(first)&(groupBytes-1))), 1<<splitSegLog - 1}}
+}
+
+const PulledGroups = pulledGroups
+
+func (s *Segment) Place(key uint64) {
+	s.seg.place(makeSlot(position(key), newcomer, 1), tag(key&0x7F|0x80))
+}
+
+// Keys are those in each group, and Passed is how many have gone past one.
+func (s *Segment) Keys() [][]uint64 {
+	keys := make([][]uint64, s.seg.groups())
+	for at := range s.seg.slots(0, s.seg.groups()) {
+		keys[at.group] = append(keys[at.group], uint64(at.position()))
+	}
+	return keys
+}
+
+func (s *Segment) Passed(g uint64) uint64 { return s.seg.group(g).control.passed() }
+
+func (s *Segment) slotOf(key uint64) (*group, uint64) {
+	for at := range s.seg.slots(0, s.seg.groups()) {
+		if at.position() == position(key) {
+			return groupOf(at.slot)
+		}
+	}
+	return nil, 0
+}
+
+// Evict erases a key and pulls others to where it was, except one.
+func (s *Segment) Evict(key, keep uint64) {
+	g, n := s.slotOf(key)
+	kept, k := s.slotOf(keep)
+	s.seg.erase(g.slot(n))
+	s.seg.pull(g, n, kept.slot(k))
+}
+
 // WakeWhenFree has the maintainer woken once n pages are free. Woken reports whether that
 // has happened since it was last called; RetryPostponed is what the maintainer does then.
 func (e *Engine) WakeWhenFree(n int) { e.pool.wakeWhenFree(n) }

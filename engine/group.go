@@ -125,6 +125,11 @@ type segment struct {
 func (seg segment) group(i uint64) *group { return (*group)(add(seg.base, i*groupBytes)) }
 func (seg segment) groups() uint64        { return seg.mask + 1 }
 
+// indexOf is group's inverse.
+func (seg segment) indexOf(g *group) uint64 {
+	return uint64(addrOf(ptr(g))-addrOf(seg.base)) / groupBytes
+}
+
 // home is the group that is a position's own.
 func (seg segment) home(p position) uint64 { return uint64(p) & seg.mask }
 
@@ -203,4 +208,42 @@ func (seg segment) erase(slot *slot) {
 		}
 		passed.control = passed.control.oneLessPast()
 	}
+}
+
+// pulledGroups is how many groups after an empty slot's pull looks into: with 3 of them sets at a
+// ceiling took 85.4 ns, with 8 81.2, with 32 84.3.
+const pulledGroups = 8
+
+// pull fills an empty slot of a group with a key that has gone past that, then the slot which that
+// has left, and so on. The slot keep, which may be nil, stays as it is.
+func (seg segment) pull(g *group, n uint64, keep *slot) {
+	at := seg.indexOf(g)
+	for d := uint64(1); g.control >= onePassed && d <= min(pulledGroups, seg.mask); d++ {
+		from := seg.group(seg.probe(at, d))
+		k, ok := seg.pastBy(from, d, keep)
+		if !ok {
+			continue
+		}
+		*g.slot(n), *from.slot(k) = *from.slot(k), 0
+		g.control = g.control.with(n, from.control.tag(k))
+		from.control = from.control.without(k)
+		for i := range d {
+			passed := seg.group(seg.probe(at, i))
+			passed.control = passed.control.oneLessPast()
+		}
+		g, n, at, d = from, k, seg.probe(at, d), 0
+	}
+}
+
+// pastBy returns a slot of a group, except keep, whose key has gone past the group that is d
+// before it.
+func (seg segment) pastBy(g *group, d uint64, keep *slot) (n uint64, ok bool) {
+	at := seg.indexOf(g)
+	for m := g.control.occupied(); m != 0; m = m.rest() {
+		s := g.slot(m.first())
+		if s != keep && seg.distance(seg.home(s.position()), at) >= d {
+			return m.first(), true
+		}
+	}
+	return 0, false
 }
