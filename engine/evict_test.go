@@ -556,7 +556,7 @@ func TestEvictSimulation(t *testing.T) {
 		all += evicted
 		t.Logf("%d keys evicted, %d left", evicted, len(o))
 	}
-	if all == 0 {
+	if all == 0 && !isShort() {
 		t.Error("nothing was evicted")
 	}
 }
