@@ -233,6 +233,12 @@
 // shard's next one will need, and the stages before execution for what the ghost knows of keys
 // whose tag they don't find.
 //
+// A segment that finds no memory to grow becomes nearly full, and keys come to lie far from their
+// own groups. So the slot of an evicted newcomer takes a key back that has gone past its group,
+// see evictSlot. Where a shard is so large that there is no room to compact it, as one of 4 MiB at
+// a ceiling of 16, its index may find none for long: then keys make room in the groups near
+// theirs, and neither is the hand moved nor the ghost's length adapted.
+//
 // What is freed in one size doesn't make room for a larger one at once. For that another
 // thirty-second of the ceiling is kept, the loan, of which such an insert takes what it
 // needs. What it has not evicted as much for is its shard's debt, paid by the inserts that
