@@ -324,7 +324,7 @@ func (s *shard) evictNear(ev *evictor, p position, r ref, keep *slot) {
 // found no memory to grow is full, and its keys lie far from their own groups; they would stay
 // there when it has room again, those that are asked for most the longest. So a key that had gone
 // past comes back to where the evicted one was. Where that was a main key it would come from
-// before the hand to behind it, and be spared: of sets of a zipf distribution 16.25 % missed
+// ahead of the hand to where the hand has been, and be spared: of sets of a zipf distribution 16.25 % missed
 // instead of 16.12.
 func (s *shard) evictSlot(ev *evictor, at, keep *slot) (room int) {
 	rec := s.table.record(*at)

@@ -230,7 +230,10 @@ func NewSegment() *Segment {
 	return &Segment{segment{add(first, uint64(-addrOf(first)&(groupBytes-1))), 1<<splitSegLog - 1}}
 }
 
-const PulledGroups = pulledGroups
+const (
+	PulledGroups = pulledGroups
+	MaxPulled    = maxPulled
+)
 
 func (s *Segment) Place(key uint64) {
 	s.seg.place(makeSlot(position(key), newcomer, 1), tag(key&0x7F|0x80))
