@@ -69,7 +69,8 @@ type Options struct {
 	// AddProcessors allows what waits for the disk to have more processors of Go's scheduler
 	// meanwhile: a second one where there is one, and with Always, where several groups are
 	// written at once, three more than there are. It is for programs that leave GOMAXPROCS to Go
-	// or to its environment variable: that is where it is set back to.
+	// or to its environment variable: that is where it is set back to. While there are more,
+	// their number doesn't follow the container's quota.
 	AddProcessors bool
 	// Manual starts no goroutine: Maintain is called instead, by a test.
 	Manual bool
@@ -159,6 +160,7 @@ type Journal struct {
 	background sync.WaitGroup
 	// removeProcessors undo what Always has added
 	removeProcessors []func()
+	otherWriters     sync.Once
 	closed           atomic.Bool
 }
 
@@ -175,6 +177,7 @@ func Open(fs FS, opts Options) (*Journal, error) {
 		wake: make(chan struct{}, durableWriters), wakeKeeper: make(chan struct{}, 1),
 	}
 	j.gathering.Store(1 << 1)
+	j.writer.measureLocked() // nobody else has it yet
 	if j.layout, err = scan(fs); err != nil {
 		_ = unlock.Close()
 		return nil, err
@@ -249,7 +252,6 @@ func (j *Journal) Start(source Source) error {
 	if j.opts.Manual {
 		return nil
 	}
-	j.background.Go(j.keep)
 	switch j.opts.Mode {
 	case Always:
 		j.startWriters()
@@ -258,6 +260,7 @@ func (j *Journal) Start(source Source) error {
 	case No:
 		j.background.Go(j.syncLeft)
 	}
+	j.background.Go(j.keep) // last: it starts other writers when the run begins later
 	return nil
 }
 
@@ -272,10 +275,12 @@ func (j *Journal) startWriters() {
 }
 
 func (j *Journal) startOtherWriters() {
-	j.removeProcessors = append(j.removeProcessors, j.addProcessors(processorsOfWriters))
-	for range durableWriters - 1 {
-		j.background.Go(j.syncAlways)
-	}
+	j.otherWriters.Do(func() { // a run whose first group found no room begins once more
+		j.removeProcessors = append(j.removeProcessors, j.addProcessors(processorsOfWriters))
+		for range durableWriters - 1 {
+			j.background.Go(j.syncAlways)
+		}
+	})
 }
 
 // Lane is how one goroutine logs what it does to the store. Its methods are for that

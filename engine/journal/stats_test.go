@@ -161,3 +161,17 @@ func TestStatsOfSegments(t *testing.T) {
 		}
 	}
 }
+
+// TestStatsBeforeRecovery: a journal that has only been opened has numbers, too.
+func TestStatsBeforeRecovery(t *testing.T) {
+	j, err := Open(newMemFS(), small(EverySec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := j.Stats(); st.Position != 0 || st.SegmentBytes != 0 {
+		t.Errorf("%+v", st)
+	}
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -259,7 +259,7 @@ func (j *Journal) makeNext() error {
 }
 
 // mostLeft is how many segments may have been left and not be synced yet: while a sync takes its
-// time they stay open, since a fault of what another descriptor has written may never be told. Of
+// time they stay open, since a descriptor that is opened later may never be told of a failed write. Of
 // the usual size they are 8 GiB, what Linux lets be unwritten (a fifth of the memory) on a machine
 // with 40. Past that a disk whose syncs stand still, and whose writes don't, would take all
 // descriptors.
@@ -272,7 +272,7 @@ var errBehind = errors.New("the disk takes too long to sync those before")
 func (j *Journal) noteNextLocked(err error) {
 	w := &j.writer
 	switch {
-	case err != nil && w.nextFault == nil && w.begun:
+	case err != nil && (w.nextFault == nil || w.nextFault.Error() != err.Error()) && w.begun:
 		j.log(true, "the journal's next segment can't be made ready; writes will be refused when this one is full", "error", err)
 	case err == nil && w.nextFault != nil && w.begun:
 		j.log(false, "the journal's next segment is ready")
