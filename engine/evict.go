@@ -324,24 +324,22 @@ func (s *shard) evictNear(ev *evictor, p position, r ref, keep *slot) {
 // found no memory to grow is full, and its keys lie far from their own groups; they would stay
 // there when it has room again, those that are asked for most the longest. So a key that had gone
 // past comes back to where the evicted one was. Where that was a main key it would come from
-// ahead of the hand to where the hand has been, and be spared: of sets of a zipf distribution 16.25 % missed
-// instead of 16.12.
+// ahead of the hand to where the hand has been, and be spared: of sets of a zipf distribution
+// 16.25 % missed instead of 16.12.
 func (s *shard) evictSlot(ev *evictor, at, keep *slot) (room int) {
 	rec := s.table.record(*at)
 	if ev.recorded {
 		ev.gone = append(ev.gone, bytes.Clone(rec.key()))
 	}
 	g, n := groupOf(at)
+	p, isNewcomer := at.position(), at.state() == newcomer
 	if ev.policy == EvictAll {
-		ev.filter.remember(at.position(), g.control.tag(n))
+		ev.filter.remember(p, g.control.tag(n))
 	}
 	room = s.room(at.ref(), rec)
-	if g.control >= onePassed && at.state() == newcomer {
-		seg := s.table.segment(s.table.entryOf(at.position()))
-		s.dropLocked(at, rec)
-		seg.pull(g, n, keep)
-	} else {
-		s.dropLocked(at, rec)
+	s.dropLocked(at, rec)
+	if isNewcomer && g.control >= onePassed {
+		s.table.segment(s.table.entryOf(p)).pull(g, n, keep)
 	}
 	ev.evicted++
 	return room
