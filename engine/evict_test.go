@@ -516,7 +516,7 @@ func TestEvictEffects(t *testing.T) {
 func TestEvictSimulation(t *testing.T) {
 	r := newRand(t)
 	all := 0
-	for range rounds(20) {
+	for n := 0; n < rounds(20) || all == 0 && n < 20; n++ { // one store in ten evicts nothing
 		o := oracle{}
 		refuse, quiet := false, false
 		var e *engine.Engine
@@ -556,7 +556,7 @@ func TestEvictSimulation(t *testing.T) {
 		all += evicted
 		t.Logf("%d keys evicted, %d left", evicted, len(o))
 	}
-	if all == 0 && !isShort() {
+	if all == 0 {
 		t.Error("nothing was evicted")
 	}
 }
