@@ -183,7 +183,7 @@ func (p *pipeline) answerStoreCommand(payload []byte, at, next int, cmd codec.Co
 			return p.authenticate(cmd, next)
 		}
 	}
-	if p.commit != nil && effect != codec.EffectPing && effect != codec.EffectServerInfo {
+	if p.commit != nil && seesStore(effect) {
 		defer p.commit.seesAll() // then: it depends on nothing that happens later
 	}
 	if effect.Writes() && p.refusing != codec.StatusOK {

@@ -64,6 +64,12 @@ type committer interface {
 	isFull() bool
 }
 
+// seesStore reports whether the answer of a command about the whole store tells of keys: PING's
+// does not, and who asks how the server is waits for no disk.
+func seesStore(effect codec.Effect) bool {
+	return effect != codec.EffectPing && effect != codec.EffectServerInfo
+}
+
 // waiting is a batch, or a CLEAR, that has been submitted, with what its answers are made
 // from. It belongs to the loop, except for the batch.
 type waiting struct {

@@ -44,6 +44,23 @@ func (d *disk) set(before func(op string) error) {
 	d.before = before
 }
 
+// standStill has operations of a kind wait until moves is closed. What it returns tells when the
+// first of them does.
+func (d *disk) standStill(kind string, moves <-chan struct{}) (stands <-chan struct{}) {
+	first := make(chan struct{}, 1)
+	d.set(func(op string) error {
+		if op == kind {
+			select {
+			case first <- struct{}{}:
+			default:
+			}
+			<-moves
+		}
+		return nil
+	})
+	return first
+}
+
 func (d *disk) wrap(f journal.File, err error) (journal.File, error) {
 	if err != nil {
 		return nil, err
@@ -247,19 +264,10 @@ func TestJournalReads(t *testing.T) {
 		writer.want(t, `{"SET_RSP":{"st":1,"k":"`+key+`"}}`)
 	}
 	probes := []*diskClient{dialDisk(t, s.addr), dialDisk(t, s.addr)} // a loop each
-	moves, stands := make(chan struct{}), make(chan struct{}, 1)
+	moves := make(chan struct{})
 	goOn := sync.OnceFunc(func() { close(moves) })
 	t.Cleanup(goOn)
-	s.disk.set(func(op string) error {
-		if op == "sync" {
-			select {
-			case stands <- struct{}{}:
-			default:
-			}
-			<-moves
-		}
-		return nil
-	})
+	stands := s.disk.standStill("sync", moves)
 	before := s.Stats().Total
 	writer.send(t, `{"SET":{"changed":2}}`+"\n"+`{"RMV":["removed"]}`+"\n"+`{"RNM_KEY":[{"renamed":"new_name"}]}`+"\n"+`{"PING":{}}`+"\n")
 	<-stands

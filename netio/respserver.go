@@ -63,7 +63,7 @@ func (p *pipeline) performAlone(w *words, state any) bool {
 	if !p.flush(w.at, codec.Command{}) {
 		return false
 	}
-	if p.commit != nil && w.cmd.Op != 0 && w.cmd.Op != codec.OpPing && w.cmd.Op != codec.OpServerInfo {
+	if p.commit != nil && w.cmd.Op != 0 && seesStore(w.cmd.Op.Effect()) {
 		defer p.commit.seesAll() // then: it depends on nothing that happens later
 	}
 	switch w.cmd.ID {

@@ -95,17 +95,7 @@ func TestStalledDisk(t *testing.T) {
 				close(moves)
 			})
 			t.Cleanup(goOn)
-			stands := make(chan struct{}, 1)
-			s.disk.set(func(op string) error {
-				if op == stall.op {
-					select {
-					case stands <- struct{}{}:
-					default:
-					}
-					<-moves
-				}
-				return nil
-			})
+			stands := s.disk.standStill(stall.op, moves)
 			before := s.log.Stats().Position
 			for i := range clients {
 				c := dialDisk(t, s.addr)
@@ -158,19 +148,10 @@ func TestAskedWhileStalled(t *testing.T) {
 		t.Run(fmt.Sprintf("%s/%s", stall.mode, stall.op), func(t *testing.T) {
 			s := startOnDisk(t, t.TempDir(), stall.mode, 2, true, func(o *netio.Options) { o.MinKeyChars = 1 })
 			writer, asker := dialDisk(t, s.addr), dialDisk(t, s.addr) // a loop each
-			moves, stands := make(chan struct{}), make(chan struct{}, 1)
+			moves := make(chan struct{})
 			goOn := sync.OnceFunc(func() { close(moves) })
 			t.Cleanup(goOn)
-			s.disk.set(func(op string) error {
-				if op == stall.op {
-					select {
-					case stands <- struct{}{}:
-					default:
-					}
-					<-moves
-				}
-				return nil
-			})
+			stands := s.disk.standStill(stall.op, moves)
 			writer.send(t, `{"SET":{"key":1}}`+"\n")
 			<-stands
 			for deadline := time.Now().Add(patience); s.Stats().Keys != 1; time.Sleep(time.Millisecond) { // it may be another sync
