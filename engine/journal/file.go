@@ -38,7 +38,8 @@ type File interface {
 	Size() (int64, error)
 	// Reserve makes the file at least so long, with room on the disk: with bytes that have
 	// been written as zeros if zeroed is set, since a sync of a place that was never
-	// written changes the file's map of blocks too.
+	// written changes the file's map of blocks too. Otherwise a file that is long enough already is
+	// made ready to be written over.
 	Reserve(size int64, zeroed bool) error
 	// StartSync begins to write what lies there to the disk, and promises nothing.
 	StartSync(from, to int64) error

@@ -118,8 +118,14 @@ func (f *osFile) Size() (int64, error) {
 
 func (f *osFile) Reserve(size int64, zeroed bool) error {
 	now, err := f.Size()
-	if err != nil || now >= size {
+	if err != nil {
 		return err
+	}
+	if now >= size {
+		if !zeroed {
+			f.warm(size)
+		}
+		return nil
 	}
 	if !zeroed {
 		err := f.allocate(size)
