@@ -112,16 +112,20 @@ func appendEffects(dst []byte, b *engine.Batch) []byte {
 			dst = journal.AppendSet(dst, shard, seq, op.Key, op.Value, uint8(op.Form), 0)
 			continue
 		}
-		switch e := b.Effect(i); {
-		case e.Gone && !e.Evicted && b.Ops[e.Op].Kind == engine.Rename:
-			dst = journal.AppendRename(dst, e.Shard, e.Seq, e.Key) // that of the new key follows
-		case e.Gone:
-			dst = journal.AppendGone(dst, e.Shard, e.Seq, e.Key)
-		default:
-			dst = journal.AppendSet(dst, e.Shard, e.Seq, e.Key, e.Value, uint8(e.Form), e.Deadline)
-		}
+		dst = appendOther(dst, b.Effect(i), b)
 	}
 	return dst
+}
+
+// appendOther appends the record of an effect that is no plain SET's.
+func appendOther(dst []byte, e engine.Effect, b *engine.Batch) []byte {
+	switch {
+	case e.Gone && !e.Evicted && b.Ops[e.Op].Kind == engine.Rename:
+		return journal.AppendRename(dst, e.Shard, e.Seq, e.Key) // that of the new key follows
+	case e.Gone:
+		return journal.AppendGone(dst, e.Shard, e.Seq, e.Key)
+	}
+	return journal.AppendSet(dst, e.Shard, e.Seq, e.Key, e.Value, uint8(e.Form), e.Deadline)
 }
 
 func (c *journaled) submit(*engine.Batch, func()) {

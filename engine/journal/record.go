@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 )
 
@@ -31,14 +32,18 @@ const (
 	MaxKeyBytes   = 1<<16 - 1
 )
 
+// littleEndian is of the machines whose words have the order of the file's: there a header is
+// two stores. Of PutUint64 the compiler makes seven, since it knows which bytes are 0.
+const littleEndian = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
+
 // AppendSet appends the record that a key has a value: the effect seq of its shard. form
 // is two bits that come back with it; deadline is in ms since 1970, 0: none.
 func AppendSet(dst []byte, shard int, seq uint64, key, value []byte, form uint8, deadline int64) []byte {
-	if at := len(dst); deadline == 0 && shard < maxShards && len(key) <= maxShort && len(value) <= maxShort && cap(dst)-at >= recordHeaderBytes+2*maxShort {
+	if at := len(dst); littleEndian && deadline == 0 && shard < maxShards && len(key) <= maxShort && len(value) <= maxShort && cap(dst)-at >= recordHeaderBytes+2*maxShort {
 		// Without the checks of bounds, of which there would be twelve: half of what it takes.
 		to := unsafe.Add(unsafe.Pointer(unsafe.SliceData(dst)), at)
-		le.PutUint64((*[8]byte)(to)[:], headerOf(shard, seq, len(key)))
-		le.PutUint32((*[4]byte)(unsafe.Add(to, 8))[:], sizesOf(len(value), kindSet, form))
+		*(*uint64)(to) = headerOf(shard, seq, len(key))
+		*(*uint32)(unsafe.Add(to, 8)) = sizesOf(len(value), kindSet, form)
 		to = unsafe.Add(to, recordHeaderBytes)
 		if len(key) > maxTiny {
 			putShort(to, key)
@@ -53,6 +58,13 @@ func AppendSet(dst []byte, shard int, seq uint64, key, value []byte, form uint8,
 		}
 		return dst[:at+recordHeaderBytes+len(key)+len(value)]
 	}
+	return appendSet(dst, shard, seq, key, value, form, deadline)
+}
+
+// appendSet is AppendSet of what is not short, or has a deadline, or finds no room.
+//
+//go:noinline
+func appendSet(dst []byte, shard int, seq uint64, key, value []byte, form uint8, deadline int64) []byte {
 	kind := uint32(kindSet)
 	if deadline != 0 {
 		kind = kindSetDeadline
