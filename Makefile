@@ -120,7 +120,7 @@ bench-compare: ## benchmarks of OLD=revision and of this tree in turn, and bench
 compare: ## Keyframe, the I/O limit and rivals in turn, into bench/results/local; RIVALS="redis=/path …" or what is in the PATH
 	$(FIGURES) --force --rivals "$(RIVALS)" $(COMPAREARGS) compare
 
-figures: ## measure all that BENCHMARKS.md shows (three quarters of an hour); SECTIONS=compare,latency for some
+figures: ## measure all that BENCHMARKS.md shows (an hour); SECTIONS=compare,latency for some
 	$(FIGURES) --out bench/results/figures --rivals "$(RIVALS)" $(SECTIONS)
 
 report: ## write BENCHMARKS.md's tables and the plots from bench/results

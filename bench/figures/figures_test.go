@@ -25,7 +25,7 @@ func TestSections(t *testing.T) {
 	}
 	root := t.TempDir()
 	cfg := &config{out: filepath.Join(root, "results"), rounds: 1, time: 100 * time.Millisecond, maxKeys: 1000, memory: 1000, count: 1, short: true}
-	chosen, err := choose([]string{"compare,latency,growth,memory"})
+	chosen, err := choose([]string{"compare,latency,growth,memory,disk"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ type section struct {
 var sections = []section{
 	{"compare", compare}, {"keys", keysPerCommand}, {"store", keysInStore}, {"latency", openLoop},
 	{"growth", growth}, {"memory", memory}, {"scaling", scaling}, {"suite", suite},
-	{"engine", engineSuite}, {"codec", codecSuite}, {"commands", commands}, {"deadlines", deadlines}, {"pages", pages},
+	{"engine", engineSuite}, {"codec", codecSuite}, {"commands", commands}, {"deadlines", deadlines}, {"pages", pages}, {"disk", disk},
 }
 
 func main() {

@@ -89,8 +89,9 @@ func (r rival) version() string {
 }
 
 // keyframe starts a server of ours.
-func (s *session) keyframe(ctx context.Context, core, loops int) (*server, error) {
-	return s.start(ctx, core, "keyframe", nil, filepath.Join(s.bin, "keyframe-server"), "--listen", "127.0.0.1:{port}", "--loops", strconv.Itoa(loops), "--log-level", "error")
+func (s *session) keyframe(ctx context.Context, core, loops int, more ...string) (*server, error) {
+	command := append([]string{filepath.Join(s.bin, "keyframe-server"), "--listen", "127.0.0.1:{port}", "--loops", strconv.Itoa(loops), "--log-level", "error"}, more...)
+	return s.start(ctx, core, "keyframe", nil, command...)
 }
 
 // ioLimit starts the server of canned answers. It doesn't look at keys, so none need be

@@ -24,6 +24,7 @@ var blocks = map[string]func(*raw) string{
 	"suite":       withRuns("suite", suiteTable),
 	"engine":      withRuns("engine", func(r *raw) string { return list(r, "engine") }),
 	"codec":       withRuns("codec", codecTable),
+	"disk":        withRuns("disk", diskTable),
 	"eviction":    evictionTable,
 	"files":       files,
 }

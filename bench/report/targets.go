@@ -113,7 +113,7 @@ var allTargets = func() []target {
 	for _, form := range []string{"unicode", "escaped"} {
 		t = append(t, target{"the same, " + form, 2, true, quotient(decode(form, "10", "preorder"), decode(form, "10", "keyframe")), "codec"})
 	}
-	return append(t,
+	t = append(t,
 		target{"decode 10 keys, ns a key", 18, false, plain, "codec"},
 		target{"decode 1 key, ns", 30, false, decode("plain", "1", "keyframe"), "codec"},
 		target{"decode 10 keys: pretty-printed ÷ compact", 1.5, false, quotient(decode("spaced", "10", "keyframe"), plain), "codec"},
@@ -149,6 +149,14 @@ var allTargets = func() []target {
 		target{"KEYS with values, 10 M keys, M keys/s", 5, true, figure("pages", "ServerScan", "keys/s", 1e6, "keys", million10, "mode", "values"), "pages"},
 		target{"a SET beside KEYS with values over 10 M keys, p99, ms", 1, false, figure("pages", "ServerBesideScan", "p99-ns", 1e6, "keys", million10, "beside", "values"), "pages"},
 	)
+	for i, shape := range diskShapes {
+		t = append(t,
+			target{shape + ", SETs: everysec ÷ no journal", []float64{.95, .92, .88, .88}[i], true, onDisk(1, 0, shape), "disk"},
+			target{"the same ÷ Redis everysec", []float64{1.25, 7, 8, 8.5}[i], true, onDisk(1, 3, shape), "disk"},
+			target{"always ÷ Redis always", []float64{1.6, 4.5, 4.5, 4.5}[i], true, onDisk(2, 4, shape), "disk"},
+		)
+	}
+	return append(t, target{"always, 20,000 SETs a second, p50 ÷ the disk's own", 1.6, false, alwaysOfSync, "disk"})
 }()
 
 func targets(r *raw) string {

@@ -42,6 +42,14 @@ func TestTargets(t *testing.T) {
 			"BenchmarkExpire/dies=true/keys=10000000 1 8200000 max-ns 220 back-ms\n",
 		"a-pages.txt": strings.Replace(head, "%", "pages", 1) +
 			"BenchmarkServerScan/keys=10000000/mode=values 1 5200000 keys/s\n",
+		"a-disk.txt": strings.Replace(head, "%", "disk", 1) +
+			"BenchmarkLoad/impl=keyframe/framing=lines/keys=1/depth=64 1 100 keys/s 10000 p50-ns 30000 p99-ns\n" +
+			"BenchmarkLoad/impl=keyframe-everysec/framing=lines/keys=1/depth=64 1 93 keys/s 11000 p50-ns 40000 p99-ns\n" +
+			"BenchmarkLoad/impl=keyframe-always/framing=lines/keys=1/depth=64/rate=20000 1 20 keys/s 300000 p50-ns\n" +
+			"BenchmarkLoad/impl=keyframe-always/framing=lines/keys=1/depth=64 1 50 keys/s\n" +
+			"BenchmarkLoad/impl=redis-everysec/framing=resp/keys=1/depth=64 1 14 keys/s\n" +
+			"BenchmarkLoad/impl=redis-always/framing=resp/keys=1/depth=64 1 10 keys/s\n" +
+			"BenchmarkDiskSync 1000 210000 ns/op 200000 p50-ns\n",
 	})
 	r, err := read(dir)
 	if err != nil {
@@ -71,6 +79,21 @@ func TestTargets(t *testing.T) {
 		"| zipf 1.0, a tenth fits: throughput at the ceiling ÷ without one | ≥ 0.70 | 0.75 | met | `deadlines` |",
 		"| KEYS with values, 10 M keys, M keys/s | ≥ 5.00 | 5.20 | met | `pages` |",
 		"| a SET beside KEYS with values over 10 M keys, p99, ms | ≤ 1.00 | – | not measured | `pages` |",
+		"| 1×64, SETs: everysec ÷ no journal | ≥ 0.92 | 0.93 | met | `disk` |\n" +
+			"| the same ÷ Redis everysec | ≥ 7.00 | 6.64 | **missed** | `disk` |\n" +
+			"| always ÷ Redis always | ≥ 4.50 | 5.00 | met | `disk` |",
+		"| 10×16, SETs: everysec ÷ no journal | ≥ 0.88 | – | not measured | `disk` |",
+		"| always, 20,000 SETs a second, p50 ÷ the disk's own | ≤ 1.60 | 1.50 | met | `disk` |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	text = diskTable(r)
+	for _, want := range []string{
+		"| `everysec` ÷ no journal | – | 0.93 | – | – |",
+		"| `everysec` | –, – | 11.0 µs, 40.0 µs | –, – | –, – |",
+		"| `always` | 300 µs | – | 1.50 |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
