@@ -1,10 +1,12 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -83,6 +85,31 @@ func TestBehind(t *testing.T) {
 		}
 		if got, report, err := recovered(fs.copyOf(), 2, Options{}); err != nil || report.Cut != nil || !maps.Equal(got, o.store.content()) {
 			t.Errorf("%s: %d keys, cut %v, %v", mode, len(got), report.Cut, err)
+		}
+	}
+}
+
+// TestWrittenAfterFailure: a write that ends, and well, when the journal has failed meanwhile, as
+// by a sync of what was written before, is answered to nobody.
+func TestWrittenAfterFailure(t *testing.T) {
+	for _, mode := range everyMode {
+		o := open(t, mode.newFS(), 2, small(mode.Mode))
+		h := newHeld(o)
+		failed := false
+		o.fs.(*memFS).fail(func(op, _ string) error {
+			if op == "write" && !failed {
+				failed = true
+				_ = o.fail("sync", syscall.EIO)
+			}
+			return nil
+		})
+		position, err := h.set(o, "key", "value")
+		if mode.Mode == Always { // it is the background that writes
+			o.writeAndSync()
+			_, err = h.Done(position)
+		}
+		if !failed || !errors.Is(err, syscall.EIO) || h.upTo() >= position || o.Kept() >= position {
+			t.Errorf("%s: failed %t, then %v, and %d of %d is released", mode, failed, err, h.upTo(), position)
 		}
 	}
 }

@@ -393,7 +393,10 @@ func (j *Journal) tryWriteLocked(group []byte, number uint64) error {
 		s = w.current
 	}
 	sealGroup(group, s.number, w.position.Load(), j.synced.Load())
-	return j.put(s, group, number)
+	if err := j.put(s, group, number); err != nil {
+		return err
+	}
+	return j.Err() // it may have failed meanwhile: nobody is to be told that this is written
 }
 
 // retryLocked writes what found no room before.
