@@ -531,7 +531,8 @@ func wakeUp(c chan struct{}) {
 	}
 }
 
-// Close writes and syncs what has been noted, and lets the directory go.
+// Close writes and syncs what has been noted, and lets the directory go. It waits for the disk,
+// however long that takes; Stats, which may be called meanwhile, tells whether it does anything.
 func (j *Journal) Close() error {
 	if j.closed.Swap(true) {
 		return ErrClosed

@@ -149,6 +149,7 @@ func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 	end, err := j.writeSnapshot(&h, name+temporary, gentle, waits, &info)
 	if err == nil {
 		err = j.fs.Rename(name+temporary, name)
+		j.counts.steps.Add(1)
 	}
 	if err != nil {
 		_ = j.fs.Remove(name + temporary) // if it stays, the next server removes it
@@ -158,6 +159,7 @@ func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 	if err := j.fs.SyncDir(); err != nil {
 		return info, fmt.Errorf("journal: %w", err) // nothing may be removed for it
 	}
+	j.counts.steps.Add(1)
 	info.Keys, info.Ended, info.Duration = end.keys, time.Now(), time.Since(began)
 
 	s := &j.snapshots
@@ -209,6 +211,12 @@ func (j *Journal) tryCut(h *snapshotHeader) (cut bool, err error) {
 // yet measured beside others.
 const waitForWrite = 200 * time.Microsecond
 
+// snapshotSyncBytes is after how much a snapshot is synced that is written through the system's
+// cache. One sync of all that the cache takes may take a minute, and nobody can tell it from one
+// that stands still (Stats.Steps). 612 MB on a virtual machine's disk took .64 s with one sync, .72
+// with one each 64 MiB, .77 with one each 32.
+const snapshotSyncBytes = 64 << 20
+
 // writeSnapshot writes a snapshot's file. When it returns without an error all of it is on
 // disk, and so is what the log has of the effects in it. From when it waits for the disk on it
 // has called waits.
@@ -227,13 +235,16 @@ func (j *Journal) writeSnapshot(h *snapshotHeader, name string, gentle bool, wai
 	defer func() { err = errors.Join(err, f.Close()) }()
 
 	w := newSnapshotWriter(f, h, &end, wait, waits)
-	for cursor, done := uint64(0), false; err == nil && !done; {
+	for cursor, done, synced := uint64(0), false, int64(0); err == nil && !done; {
 		enough := max(leastGathered, len(w.b)+1)
 		beside(func() (more bool) {
 			cursor, done = j.source.Some(cursor, w.add)
 			return !done && len(w.b) < enough
 		})
-		if err = w.flush(); err == nil && j.isClosing() {
+		if err = w.flush(); err == nil && !gentle && w.at-synced >= snapshotSyncBytes {
+			err, synced = f.Sync(), w.at
+		}
+		if j.counts.steps.Add(1); err == nil && j.isClosing() {
 			err = ErrClosed
 		}
 	}
@@ -252,6 +263,7 @@ func (j *Journal) writeSnapshot(h *snapshotHeader, name string, gentle bool, wai
 	info.Bytes = w.at
 	if err == nil {
 		err = f.Sync()
+		j.counts.steps.Add(1)
 	}
 	if err == nil {
 		var size int64

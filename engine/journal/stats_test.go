@@ -175,3 +175,37 @@ func TestStatsBeforeRecovery(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSteps: each write is a step, and while a snapshot is made there is one, at the latest, with a
+// sync of what a disk takes in a moment.
+func TestSteps(t *testing.T) {
+	for _, mode := range []fsMode{{EverySec, 0}, {Always, 32}} {
+		fs := mode.newFS()
+		o := open(t, fs, 2, Options{Mode: mode.Mode, Manual: true})
+		h := newHeld(o)
+		const values, valueBytes = 10, snapshotSyncBytes / 8
+		for i := range values {
+			before := o.Stats().Steps
+			if _, err := h.set(o, fmt.Sprint("key", i), strings.Repeat("v", valueBytes)); err != nil {
+				t.Fatal(err)
+			}
+			o.Maintain()
+			if o.Stats().Steps == before {
+				t.Errorf("%s: a write is no step", mode)
+			}
+		}
+		syncs, last := 0, o.Stats().Steps
+		fs.fail(func(op, name string) error {
+			if steps := o.Stats().Steps; op == "sync" && strings.HasPrefix(name, snapshotPrefix) {
+				if syncs++; steps == last {
+					t.Errorf("%s: no step before sync %d of the snapshot", mode, syncs)
+				}
+				last = steps
+			}
+			return nil
+		})
+		if _, err := o.Snapshot(false); err != nil || syncs != 2 {
+			t.Errorf("%s: a snapshot with %d syncs, %v", mode, syncs, err)
+		}
+	}
+}

@@ -72,7 +72,9 @@ func (j *Journal) syncSegment(s *segment) error {
 		}
 		s.unlisted = false
 	}
-	return s.f.Sync()
+	err := s.f.Sync()
+	j.counts.steps.Add(1)
+	return err
 }
 
 // syncAlways writes and syncs a group while the next one gathers. Where several can be written at
@@ -221,6 +223,7 @@ func (j *Journal) Maintain() {
 // counts are what Stats tells.
 type counts struct {
 	groups, bytes, errors atomic.Uint64
+	steps                 atomic.Uint64
 	syncs                 [NumSyncTimes]atomic.Uint64
 	syncTime              atomic.Int64
 	recovery              time.Duration // before Start
@@ -268,6 +271,10 @@ type Stats struct {
 
 	SnapshotFailed bool // the last one that was tried came to nothing
 	Refusing       bool
+
+	// Steps grows while the disk does anything: with each write, sync, piece of a snapshot and
+	// change of a file that has ended. What waits for a disk without a step waits in vain.
+	Steps uint64
 }
 
 // Stats returns the numbers of this moment. It waits for nothing that waits for the disk: while
@@ -277,8 +284,10 @@ func (j *Journal) Stats() Stats {
 		Mode: j.opts.Mode, Groups: j.counts.groups.Load(), Bytes: j.counts.bytes.Load(), Errors: j.counts.errors.Load(),
 		SyncTime: time.Duration(j.counts.syncTime.Load()), Recovery: j.counts.recovery,
 	}
+	st.Steps = st.Groups + j.counts.steps.Load()
 	for i := range st.Syncs {
 		st.Syncs[i] = j.counts.syncs[i].Load()
+		st.Steps += st.Syncs[i]
 	}
 	_, st.Refusing = j.Refuses()
 	size := j.size.Load() // before the position, which is then not before current's begin

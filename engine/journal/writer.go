@@ -197,6 +197,7 @@ func (j *Journal) removeFiles(names []string) {
 		if err := j.fs.Remove(name); err != nil {
 			j.log(true, "an unused file can't be removed", "file", name, "error", err)
 		}
+		j.counts.steps.Add(1)
 	}
 }
 
@@ -246,6 +247,7 @@ func (j *Journal) makeNext() error {
 	w.Unlock()
 
 	err := j.makeSegment(s, old)
+	j.counts.steps.Add(1)
 	w.Lock()
 	defer w.Unlock()
 	if err != nil {
