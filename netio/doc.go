@@ -156,6 +156,15 @@
 // lingerTimeout is over: closing with input unread would reset the connection and
 // could destroy those last bytes on their way.
 //
+// # The end of a server
+//
+// Stop waits for clients no longer than StopTimeout, and for an event loop that stands in a write
+// of the journal no longer than that and a moment: the disk may stand still, and a call of the
+// system's can't be taken back. Such a loop is left, with its connections, the journal and the
+// store; what it writes after all it answers, and then it ends. Until then (Server.Gone) nothing
+// may be closed that it uses. Stop says so with a RunningError; a process that gets one exits and
+// closes neither.
+//
 // # Concurrency
 //
 // A conn and a loop belong to the loop's goroutine: no locks and no atomics,

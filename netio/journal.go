@@ -419,7 +419,7 @@ func (s *Server) save(done func(codec.Object, error)) {
 	s.saves.next = append(s.saves.next, done)
 	if !s.saves.running {
 		s.saves.running = true
-		s.background.Go(s.saveAll)
+		go s.saveAll() // a stop doesn't wait for it: the disk may stand still
 	}
 }
 
@@ -434,7 +434,7 @@ func (s *Server) saveAll() {
 			return
 		}
 		info, err := s.opts.Journal.Snapshot(true)
-		if err != nil {
+		if err != nil && !errors.Is(err, journal.ErrClosed) {
 			s.log.Error("a snapshot that was asked for has failed", "error", err) // BGSAVE waits for no answer
 		}
 		saved := codec.Object{

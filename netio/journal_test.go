@@ -105,6 +105,7 @@ type diskServer struct {
 	logs  logs // of the server, not of its journal
 	addr  string
 	once  sync.Once
+	ends  bool // Stop has been called
 }
 
 // startOnDisk starts a server on a directory, and has it load if load is set.
@@ -144,7 +145,10 @@ func startOnDisk(t *testing.T, dir string, mode journal.Mode, loops int, load bo
 func (s *diskServer) end() {
 	s.once.Do(func() {
 		s.disk.set(nil)
-		_ = s.Stop(context.Background())
+		if !s.ends {
+			_ = s.Stop(context.Background())
+		}
+		<-s.Gone()
 		_ = s.log.Close()
 		_ = s.store.Close()
 	})

@@ -38,7 +38,8 @@ type loop struct {
 	pings   int           // how many more the sweep may send
 	count   Counters
 
-	makingRoom bool // see makeRoom
+	makingRoom bool        // see makeRoom
+	atEnd      atomic.Bool // it has had its last task; see Server.Stop
 	beside     besideTurns
 
 	// Scratch of TLS connections, for what they have sent and are sent.

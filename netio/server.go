@@ -21,9 +21,9 @@ import (
 
 // Server serves an Engine to clients.
 //
-// Start and Stop are called once each, in this order. Stats, Ready and CheckLoops may
-// be called from any goroutine at any time, Addrs after Start. The engine must
-// outlive the server.
+// Start and Stop are called once each, in this order. Stats, Ready, CheckLoops and Gone may
+// be called from any goroutine at any time, Addrs after Start. The engine and the journal must
+// outlive the server, and that is until Gone is closed: see Stop.
 type Server struct {
 	opts   Options                 // as New was given them
 	live   atomic.Pointer[Options] // the same, with what SetOptions has changed; a loop has them too
@@ -71,6 +71,7 @@ type Server struct {
 	stopping   context.Context // done when Stop begins
 	stop       context.CancelFunc
 	stopped    chan struct{} // closed when the event loops are about to end
+	gone       chan struct{} // closed when nothing of the server is left
 	draining   atomic.Bool   // no more input is taken
 	ready      atomic.Bool   // Start has succeeded
 	loading    atomic.Bool   // the store is being read from disk
@@ -119,6 +120,7 @@ func New(e *engine.Engine, opts Options) (*Server, error) {
 		created:   time.Now(),
 		refusing:  make(chan struct{}, maxRefusing),
 		stopped:   make(chan struct{}),
+		gone:      make(chan struct{}),
 		byLoop:    make(map[gnet.EventLoop]*loop),
 	}
 	s.live.Store(&s.opts)
@@ -232,58 +234,6 @@ func (s *Server) CheckLoops(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// Stop ends the server: it stops accepting, answers the commands that have been read,
-// closes every connection (WebSockets with code 1001) and waits until the clients have
-// taken their answers, at most StopTimeout or until ctx is done. When it returns no
-// goroutine, descriptor or connection of the server is left. It returns an error when
-// connections had to be closed with answers unsent.
-func (s *Server) Stop(ctx context.Context) error {
-	s.stop()
-	s.closeListeners()
-	s.acceptors.Wait()
-
-	before := s.counters.closedUnsent.Load()
-	s.draining.Store(true)
-	s.eachLoop((*loop).drain)
-	cut := s.waitForClients(ctx) + s.counters.closedUnsent.Load() - before
-
-	close(s.stopped)
-	s.mu.Lock()
-	s.ended = true
-	s.mu.Unlock()
-	err := s.loops.Stop()
-	// The event loops have ended, so their connections may be touched here: those that gnet
-	// has closed already and that still had output.
-	for _, l := range s.inOrder {
-		for len(l.conns) > 0 {
-			l.drop(l.conns[len(l.conns)-1])
-		}
-	}
-	s.background.Wait()
-	if cut > 0 {
-		err = errors.Join(err, fmt.Errorf("netio: %d connections were cut off: they did not take their answers in time", cut))
-	}
-	return err
-}
-
-// waitForClients waits for the last connection to end and returns how many have
-// not.
-func (s *Server) waitForClients(ctx context.Context) (left int64) {
-	timeout := time.After(s.opts.StopTimeout)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for s.counters.conns.Load() > 0 {
-		select {
-		case <-tick.C:
-		case <-timeout:
-			return s.counters.conns.Load()
-		case <-ctx.Done():
-			return s.counters.conns.Load()
-		}
-	}
-	return 0
 }
 
 func (s *Server) closeListeners() {

@@ -2,11 +2,15 @@ package netio_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,5 +187,192 @@ func TestAskedWhileStalled(t *testing.T) {
 			goOn()
 			writer.want(t, `{"SET_RSP":{"st":1,"k":"key"}}`)
 		})
+	}
+}
+
+// stopInTime is Stop, which must not wait for the disk.
+func (s *diskServer) stopInTime(ctx context.Context, t *testing.T) error {
+	t.Helper()
+	stopped := make(chan error, 1)
+	s.ends = true
+	go func() { stopped <- s.Stop(ctx) }()
+	select {
+	case err := <-stopped:
+		return err
+	case <-time.After(patience):
+		t.Fatal("it does not stop")
+		return nil
+	}
+}
+
+// wantGone waits until nothing of the server is left, and closes what it used.
+func (s *diskServer) wantGone(t *testing.T) {
+	t.Helper()
+	select {
+	case <-s.Gone():
+	case <-time.After(patience):
+		t.Fatal("something of it is left")
+	}
+	s.end()
+}
+
+// wantRunning wants an error to name the event loops that have not come back.
+func wantRunning(t *testing.T, err error, loops ...int) {
+	t.Helper()
+	var running *netio.RunningError
+	switch {
+	case len(loops) == 0:
+		if errors.As(err, &running) {
+			t.Errorf("the stop ends with %v", err)
+		}
+	case !errors.As(err, &running) || !slices.Equal(running.Loops, loops):
+		t.Errorf("the stop ends with %v, want one about the loops %v", err, loops)
+	}
+}
+
+// TestStopWhileStalled: a write or a sync that stands still delays a stop no further than clients
+// may, nor does a client that is to be accepted by the loop that stands in it. That loop is named
+// and left, the others' connections end. When it comes back its client is answered if the write
+// has succeeded, and not if it has failed; only then is nothing left of the server, and what was
+// written is what the next one has.
+func TestStopWhileStalled(t *testing.T) {
+	for _, stall := range []struct {
+		mode  journal.Mode
+		op    string
+		ends  error
+		loops []int // that stand in it
+	}{
+		{journal.EverySec, "write", nil, []int{0}}, {journal.EverySec, "write", syscall.EIO, []int{0}}, {journal.No, "write", nil, []int{0}},
+		{journal.Always, "write", nil, nil}, {journal.Always, "sync", nil, nil},
+	} {
+		t.Run(fmt.Sprintf("%s/%s/%v", stall.mode, stall.op, stall.ends), func(t *testing.T) {
+			t.Parallel() // they wait
+			dir := t.TempDir()
+			s := startOnDisk(t, dir, stall.mode, 2, true, func(o *netio.Options) { o.StopTimeout = 10 * time.Millisecond })
+			writer, other := dialDisk(t, s.addr), dialDisk(t, s.addr) // a loop each
+			other.send(t, `{"SET":{"before":1}}`+"\n")
+			other.want(t, `{"SET_RSP":{"st":1,"k":"before"}}`)
+			moves, stands := make(chan struct{}), make(chan struct{})
+			goOn := sync.OnceFunc(func() { close(moves) })
+			t.Cleanup(goOn)
+			standing := sync.OnceFunc(func() { close(stands) })
+			s.disk.set(func(op string) error {
+				if op != stall.op {
+					return nil
+				}
+				standing()
+				<-moves
+				return stall.ends
+			})
+			writer.send(t, `{"SET":{"written":1}}`+"\n")
+			<-stands
+			late := dialDisk(t, s.addr) // comes to the writer's loop
+			for deadline := time.Now().Add(patience); s.Stats().ConnsTotal < 3 || s.Stats().Keys < 2; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%+v", s.Stats())
+				}
+			}
+			err := s.stopInTime(context.Background(), t)
+			wantRunning(t, err, stall.loops...)
+			if err == nil || !strings.Contains(err.Error(), "connections were cut off") {
+				t.Errorf("the stop ends with %v, and the writer without an answer", err)
+			}
+			if line, err := other.in.ReadString('\n'); err != io.EOF {
+				t.Errorf("the other loop's client has %q, %v", line, err)
+			}
+			if stall.loops != nil {
+				select {
+				case <-s.Gone():
+					t.Error("nothing is left of it, while a loop stands in a write")
+				default:
+				}
+			}
+			goOn()
+			if stall.loops != nil && stall.ends == nil {
+				writer.want(t, `{"SET_RSP":{"st":1,"k":"written"}}`)
+			}
+			for _, c := range []*diskClient{writer, late} {
+				if line, err := c.in.ReadString('\n'); err == nil {
+					t.Errorf("a client is answered %s", line)
+				}
+			}
+			s.wantGone(t)
+			keys := 2
+			if stall.ends != nil {
+				keys = 1
+			}
+			if got := startOnDisk(t, dir, stall.mode, 1, true).Stats().Keys; got != keys {
+				t.Errorf("the next one has %d keys, want %d", got, keys)
+			}
+		})
+	}
+}
+
+// TestStopAfterFailureWhileStalled: a sync fails while a loop stands in a write. The stop that
+// follows, as the process must end, waits for nothing; and when the write has succeeded after all
+// nobody is told.
+func TestStopAfterFailureWhileStalled(t *testing.T) {
+	s := startOnDisk(t, t.TempDir(), journal.EverySec, 2, true)
+	writer, other := dialDisk(t, s.addr), dialDisk(t, s.addr) // a loop each
+	moves, syncs, stands := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(moves) })
+	t.Cleanup(goOn)
+	syncing, standing := sync.OnceFunc(func() { close(syncs) }), sync.OnceFunc(func() { close(stands) })
+	s.disk.set(func(op string) error {
+		if op == "sync" {
+			syncing()
+			<-stands
+			return syscall.EIO
+		}
+		return nil
+	})
+	other.send(t, `{"SET":{"before":1}}`+"\n")
+	other.want(t, `{"SET_RSP":{"st":1,"k":"before"}}`)
+	<-syncs
+	s.disk.set(func(op string) error {
+		if op == "write" {
+			standing()
+			<-moves
+		}
+		return nil
+	})
+	writer.send(t, `{"SET":{"written":1}}`+"\n")
+	<-s.log.Failed()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	wantRunning(t, s.stopInTime(ctx, t), 0)
+	goOn()
+	if line, err := writer.in.ReadString('\n'); err == nil {
+		t.Errorf("the writer is answered %s", line)
+	}
+	s.wantGone(t)
+}
+
+// TestStopWhileSaving: a stop does not wait for a snapshot that a client has asked for, and that
+// can't get on; the end of the journal does.
+func TestStopWhileSaving(t *testing.T) {
+	s := startOnDisk(t, t.TempDir(), journal.EverySec, 1, true, func(o *netio.Options) { o.StopTimeout = 10 * time.Millisecond })
+	c := dialDisk(t, s.addr)
+	moves := make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(moves) })
+	t.Cleanup(goOn)
+	stands := s.disk.standStill("create", moves)
+	c.send(t, `{"SAVE":{}}`+"\n")
+	<-stands
+	wantRunning(t, s.stopInTime(context.Background(), t))
+	closed := make(chan error, 1)
+	go func() { closed <- s.log.Close() }()
+	select {
+	case err := <-closed:
+		t.Errorf("the journal is closed, %v, while a snapshot is made", err)
+	case <-time.After(10 * time.Millisecond):
+	}
+	goOn()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	s.wantGone(t)
+	if got := s.logs.String(); strings.Contains(got, "snapshot") {
+		t.Errorf("the log has %s", got)
 	}
 }

@@ -53,7 +53,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	if err := serve(cfg, args, environ, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "keyframe-server: %s\n", oneLine(err))
-		if errors.Is(err, errJournal) {
+		if errors.Is(err, errJournal) || errors.Is(err, errDisk) {
 			return exitJournal
 		}
 		return exitFailure
@@ -102,10 +102,16 @@ func serve(cfg *config, args, environ []string, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	defer store.Close() // it reports only a second close
-	if opts.Journal != nil {
-		defer opts.Journal.Close() // before the store, which a snapshot reads; after save it does nothing
-	}
+	left := false // something has not come back that uses the store and the journal, and may never
+	defer func() {
+		if left {
+			return
+		}
+		if opts.Journal != nil {
+			_ = opts.Journal.Close() // before the store, which a snapshot reads; after save it does nothing
+		}
+		_ = store.Close() // it reports only a second close
+	}()
 
 	opts.Logger = log
 	opts.Version = version.String()
@@ -163,19 +169,20 @@ func serve(cfg *config, args, environ []string, stdout, stderr io.Writer) error 
 		case <-ctx.Done():
 		case <-failed:
 			stop()
+			left = true       // another write may still wait for the disk, and there is nothing to save
 			_ = srv.Stop(ctx) // ctx is done: nothing that is held may leave
 			return fmt.Errorf("%w: %w", errJournal, opts.Journal.Err())
 		}
 	}
 	stop() // a second signal ends the process at once
 	log.Info("stopping", "deadline", opts.StopTimeout)
-	if err := srv.Stop(context.Background()); err != nil {
-		log.Warn("some clients were cut off", "note", err) // they are not the server's failure
+	end := newEnding(opts.Journal, log)
+	if err = end.stop(srv); err == nil {
+		err = end.save(&report)
 	}
-	if opts.Journal != nil {
-		if err := save(opts.Journal, &report, log); err != nil {
-			return fmt.Errorf("%w: %w", errJournal, err)
-		}
+	if err != nil {
+		left = true
+		return err
 	}
 	log.Info("stopped")
 	return nil
