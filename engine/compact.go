@@ -62,6 +62,7 @@ func (m *maintainer) compact(s *shard, all bool) {
 		m.yield()
 	}
 	for m.pool.releaseOne(&churned) || m.pool.prefaultOne() {
+		yieldThread()
 	}
 }
 

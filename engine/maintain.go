@@ -215,12 +215,17 @@ func (m *maintainer) gather() {
 	m.maintain(&scarce)
 }
 
-// maintain works until there is nothing to do.
+// maintain works until there is nothing to do. The system makes a chunk ready in 250 µs, in
+// 6 ms if its host has to find the memory, and lets no other thread have that processor
+// meanwhile: one that waited for it, with another idle, did so for the 4 ms that 14 took in a
+// row. Goroutines need not be given way to: a thread in the system leaves them its turn.
 func (m *maintainer) maintain(how *effort) {
 	for how.prefaults && m.pool.prefaultOne() {
+		yieldThread()
 	}
 	for m.releaseCleared(clearedAtOnce) && m.yield() {
 		for m.pool.releaseOne(how) {
+			yieldThread()
 		}
 	}
 	m.retryPostponed()
@@ -237,6 +242,7 @@ func (m *maintainer) maintain(how *effort) {
 	}
 	m.pack(how)
 	for m.pool.releaseOne(how) {
+		yieldThread()
 	}
 }
 
