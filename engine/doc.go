@@ -121,11 +121,11 @@
 // what is freed is abandoned with the old ones. The pool takes the lowest chunk with
 // room; if an eighth of the pages are left free between others, a second round moves
 // records, index and calendars down. Chunks that are wholly free go back to the system,
-// except a few. A store whose maintainer wasn't called for 50 ms is at rest, and gathered more
-// closely: from a sixteenth of garbage and a thirty-second of scattered pages on, and from
-// half of that on if it is more than a sixteenth of the room below the ceiling. A shard
-// without keys gives back all its blocks and its index then, and a page whose pieces are
-// all free goes back, too.
+// except a few. A store whose maintainer wasn't called for 50 ms, or 250 where keys expire, is
+// at rest, and gathered more closely: from a sixteenth of garbage and a thirty-second of
+// scattered pages on, and from half of that on if it is more than a sixteenth of the room
+// below the ceiling. A shard without keys gives back all its blocks and its index then, and
+// a page whose pieces are all free goes back, too.
 //
 // What is promised: whatever was done before, a store at rest has room for seven eighths as
 // many values, of any size, as a fresh one of the same content; or for all of them but one;

@@ -328,15 +328,18 @@ func (e *Engine) Wake() { e.maintainer.wake() }
 // since a call, unless that stands already.
 type Pacing struct{ p pacing }
 
-func NewPacing() *Pacing                                             { return &Pacing{pacing{pause: restAfter}} }
-func (p *Pacing) Called(refused bool) (after time.Duration, ok bool) { return p.p.called(refused) }
-func (p *Pacing) Rested(took time.Duration)                          { p.p.rested(took) }
+func NewPacing() *Pacing                    { return &Pacing{pacing{pause: restAfter}} }
+func (p *Pacing) Rested(took time.Duration) { p.p.rested(took) }
+func (p *Pacing) Called(refused, expires bool) (after time.Duration, ok bool) {
+	return p.p.called(refused, expires)
+}
 
-// RestAfter is how long a store is at rest that isn't called; RestEvery is how many times as
-// long as a rest took one that refuses is left to itself.
+// A store that isn't called for RestAfter is at rest, for RestAfterDeaths if its keys die;
+// RestEvery is how many times as long as a rest took one that refuses is left to itself.
 const (
-	RestAfter = restAfter
-	RestEvery = restEvery
+	RestAfter       = restAfter
+	RestAfterDeaths = restAfterDeaths
+	RestEvery       = restEvery
 )
 
 // LowerDirectory moves the first shard's directory to lower pages unless it has more bytes

@@ -97,6 +97,12 @@ func (m *maintainer) releaseCleared(most int) bool {
 // at rest. Not yet measured against other times.
 const restAfter = 50 * time.Millisecond
 
+// restAfterDeaths is how long it waits in a store in which keys have had deadlines: past the
+// sweeper's next pass. After 50 ms a store of a million keys that died in 6 s was gathered
+// between any two passes: 25 compactions of each shard instead of 12, and of the chunks that
+// were given back 60 a second were made ready again instead of 10.
+const restAfterDeaths = sweepEvery + restAfter
+
 // effort is how hard a round of maintenance works: what it leaves as it is.
 type effort struct {
 	prefaults  bool // make chunks ready ahead of their use
@@ -157,8 +163,10 @@ type pacing struct {
 }
 
 // called returns how long after a call the next rest is due, unless that stands already.
-func (p *pacing) called(refused bool) (after time.Duration, ok bool) {
+func (p *pacing) called(refused, expires bool) (after time.Duration, ok bool) {
 	switch {
+	case !refused && expires:
+		return restAfterDeaths, true
 	case !refused:
 		return restAfter, true
 	case !p.forced:
@@ -183,7 +191,7 @@ func (m *maintainer) start() {
 				return
 			case <-m.signal:
 				m.round(&churned)
-				if after, ok := pace.called(m.pool.refused.Load()); ok {
+				if after, ok := pace.called(m.pool.refused.Load(), m.pool.expires.Load()); ok {
 					rest.Reset(after)
 				}
 			case <-rest.C:

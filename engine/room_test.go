@@ -463,9 +463,10 @@ func TestBusyStoreGathers(t *testing.T) {
 // its rest, however often it is called, and is left to itself for some times as long after.
 func TestPacing(t *testing.T) {
 	p := engine.NewPacing()
+	expires := false
 	want := func(refused bool, after time.Duration, ok bool) {
 		t.Helper()
-		if gotAfter, gotOK := p.Called(refused); gotAfter != after || gotOK != ok {
+		if gotAfter, gotOK := p.Called(refused, expires); gotAfter != after || gotOK != ok {
 			t.Errorf("a call is answered with %v, %v, want %v, %v", gotAfter, gotOK, after, ok)
 		}
 	}
@@ -480,6 +481,9 @@ func TestPacing(t *testing.T) {
 	want(false, engine.RestAfter, true) // it takes again
 	p.Rested(time.Millisecond)
 	want(true, engine.RestAfter, true)
+	expires = true
+	want(false, engine.RestAfterDeaths, true) // the next pass calls it before that
+	want(true, 0, false)
 }
 
 // TestUntidyTellsAgain: a shard that has told the maintainer of garbage tells it again once
