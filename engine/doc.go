@@ -214,7 +214,7 @@
 // nor value. Time comes with each batch, so that a turn of the caller is one moment.
 //
 // What no operation meets, the sweeper drops: a goroutine like the maintainer, which goes by
-// [Options.Clock], five times a second, in steps of 64 records. It doesn't look for what is
+// [Options.Clock], five times a second, in steps of 32 records. It doesn't look for what is
 // dead: each shard has a calendar, 8 bytes for each of its records that expire, and a step
 // costs what it finds. See calendar.
 //

@@ -26,6 +26,11 @@ type sweeper struct {
 // over 512 shards with nothing to do takes 20 µs.
 const sweepEvery = 200 * time.Millisecond
 
+// stepsAYield is after how many steps, in which the lock is given back, others get the
+// processor. After each of them, with one processor, 4 M keys that died a million a second were
+// gone 480 to 660 ms after the last deadline; it is 360 to 410 so, and 240 with steps of 64.
+const stepsAYield = 2
+
 // pruneAbove is how many reminders that are left over a shard keeps, beside as many as it
 // has of the others.
 const pruneAbove = 512
@@ -104,7 +109,8 @@ func (w *sweeper) sweep(s *shard, index int, now int64) (more bool) {
 		if due>>band&1 == 0 {
 			continue
 		}
-		for c.walkBand(band); ; {
+		c.walkBand(band)
+		for step := 1; ; step++ {
 			dropped, goOn := s.walkLocked(c, band, now, all)
 			w.pool.expired.Add(uint64(dropped))
 			if !goOn {
@@ -112,7 +118,7 @@ func (w *sweeper) sweep(s *shard, index int, now int64) (more bool) {
 			}
 			s.mu.Unlock()
 			s.mu.letOthers()
-			goOn = w.yield()
+			goOn = step%stepsAYield != 0 || w.yield()
 			s.mu.Lock()
 			if s.calendar != c {
 				return s.calendar != nil // Clear took everything
