@@ -112,11 +112,11 @@ func perKey(b *testing.B, size int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/key")
 }
 
-// reportTimes sorts what was taken and reports its quantiles.
-func reportTimes(b *testing.B, took []time.Duration) {
+// reportTimes sorts what was taken and reports its quantiles, as those of something.
+func reportTimes(b *testing.B, took []time.Duration, of string) {
 	slices.Sort(took)
 	for name, q := range map[string]float64{"p50-ns": 0.5, "p99-ns": 0.99, "p999-ns": 0.999, "p9999-ns": 0.9999, "max-ns": 1} {
-		b.ReportMetric(float64(took[int(q*float64(len(took)-1))].Nanoseconds()), name)
+		b.ReportMetric(float64(took[int(q*float64(len(took)-1))].Nanoseconds()), of+name)
 	}
 }
 
@@ -300,7 +300,7 @@ func BenchmarkGetWhileCompacting(b *testing.B) {
 			}
 			b.StopTimer()
 			b.ReportMetric(float64(e.Stats().Compactions-before)/float64(b.N), "compactions/op")
-			reportTimes(b, took)
+			reportTimes(b, took, "")
 			slow, _ := slices.BinarySearch(took, time.Millisecond)
 			b.ReportMetric(float64(len(took)-slow)/float64(b.N), "over-1ms/op")
 		})

@@ -61,7 +61,7 @@ func benchmarkBesideFlood(b *testing.B, kind *floodKind, floods int) {
 	}
 	seconds := time.Since(began).Seconds()
 	commandsAfter, bytesAfter := n.served()
-	reportTimes(b, took)
+	reportTimes(b, took, "")
 	b.ReportMetric((commandsAfter-commands)/seconds, "commands/s")
 	b.ReportMetric((bytesAfter-bytes)/seconds/1e6, "MB/s")
 }

@@ -183,7 +183,7 @@ func BenchmarkServerBesideScan(b *testing.B) {
 					ask.ask(command, `{"SET_RSP":{"st":`)
 					took = append(took, time.Since(start))
 				}
-				reportTimes(b, took)
+				reportTimes(b, took, "")
 			})
 		}
 	})

@@ -39,7 +39,7 @@ func TestTargets(t *testing.T) {
 		"a-deadlines.txt": strings.Replace(head, "%", "deadlines", 1) +
 			"BenchmarkEvict/evict=none/keys=1000000/batch=32 1 60 ns/key\n" +
 			"BenchmarkEvict/evict=all/keys=1000000/batch=32 1 80 ns/key\n" +
-			"BenchmarkExpire/dies=true/keys=10000000 1 8200000 max-ns 220 back-ms\n",
+			"BenchmarkExpire/dies=true/keys=10000000 1 8200000 max-ns 7100000 control-max-ns 220 back-ms\n",
 		"a-pages.txt": strings.Replace(head, "%", "pages", 1) +
 			"BenchmarkServerScan/keys=10000000/mode=values 1 5200000 keys/s\n",
 		"a-disk.txt": strings.Replace(head, "%", "disk", 1) +
@@ -75,7 +75,8 @@ func TestTargets(t *testing.T) {
 		"| INCR of 10, 16 in flight ÷ Redis INCR | ≥ 4.00 | – | not measured | `commands` |",
 		"| 95 GETs and 5 SETs of 10, 16 in flight ÷ Redis | ≥ 4.50 | 5.00 | met | `commands` |",
 		"| 10 M keys die in a minute: slowest batch of another client, ms | ≤ 2.00 | 8.20 | **missed** | `deadlines` |",
-		"| the same: memory back after the last deadline, s | ≤ 2.00 | 0.22 | met | `deadlines` |",
+		"| the same client, the same minute, a store where nothing dies | – | 7.10 | control | `deadlines` |",
+		"| keys that die: memory back after the last deadline, s | ≤ 2.00 | 0.22 | met | `deadlines` |",
 		"| zipf 1.0, a tenth fits: throughput at the ceiling ÷ without one | ≥ 0.70 | 0.75 | met | `deadlines` |",
 		"| KEYS with values, 10 M keys, M keys/s | ≥ 5.00 | 5.20 | met | `pages` |",
 		"| a SET beside KEYS with values over 10 M keys, p99, ms | ≤ 1.00 | – | not measured | `pages` |",
