@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,13 +26,14 @@ var diskShapes = []struct{ keys, depth, times int }{{1, 1, 10}, {1, 64, 4}, {10,
 const alwaysRate = 20_000
 
 // disk: SETs with a journal. All servers run at once, and have their files on one disk: so each
-// run begins when what the one before has left to be written is.
+// run begins when the one before has rested, for a snapshot that it has left to be made, and
+// what it has left to be written is. Every other round goes the other way round.
 func disk(ctx context.Context, s *session) error {
 	out, err := filepath.Abs(s.out) // not where temporary files are: that may be memory
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(out, "data-")
+	dir, err := os.MkdirTemp(out, "data-*.partial")
 	if err != nil {
 		return err
 	}
@@ -47,8 +53,12 @@ func disk(ctx context.Context, s *session) error {
 			return err
 		}
 	}
+	rest := func() error {
+		time.Sleep(s.time)
+		return s.command(ctx, "sync")
+	}
 	run := func(srv *server, keys, depth, times int, more ...string) error {
-		if err := s.command(ctx, "sync"); err != nil {
+		if err := rest(); err != nil {
 			return err
 		}
 		args := append(s.closed(space, keys, depth), "--duration", (time.Duration(times) * s.time).String())
@@ -56,12 +66,19 @@ func disk(ctx context.Context, s *session) error {
 	}
 	for round := range s.rounds {
 		s.note("# round %d", round+1)
+		order := turns(servers, round)
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
 		for _, shape := range diskShapes {
-			for _, srv := range turns(servers, round) {
+			for _, srv := range order {
 				if err := run(srv, shape.keys, shape.depth, shape.times); err != nil {
 					return err
 				}
 			}
+		}
+		if err := rest(); err != nil {
+			return err
 		}
 		if err := s.goBenchmarks(ctx, 0, "-test.bench", "DiskSync", "-test.benchtime", "1000x", "-test.count", "1", "-test.cpu", "1", "-diskdir", dir); err != nil {
 			return err
@@ -93,7 +110,11 @@ func (s *session) diskServers(ctx context.Context, dir string) (servers []*serve
 		if err := start(s.keyframe(ctx, 0, 1, "--data-dir", filepath.Join(dir, "keyframe-"+mode), "--fsync", mode)); err != nil {
 			return servers, err
 		}
-		servers[len(servers)-1].name += "-" + mode
+		srv := servers[len(servers)-1]
+		srv.name += "-" + mode
+		if err := srv.hasLoaded(ctx); err != nil {
+			return servers, err
+		}
 		if i < 0 {
 			continue
 		}
@@ -109,4 +130,30 @@ func (s *session) diskServers(ctx context.Context, dir string) (servers []*serve
 		}
 	}
 	return servers, nil
+}
+
+// hasLoaded returns when a server of ours answers. Before it has read what is on its disk, and made
+// its first segment, it turns clients away.
+func (srv *server) hasLoaded(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		c, err := net.Dial("tcp", srv.addr)
+		if err != nil {
+			return err
+		}
+		answer := ""
+		if _, err = io.WriteString(c, `{"GET":["nothing"]}`+"\n"); err == nil {
+			answer, err = bufio.NewReader(c).ReadString('\n')
+		}
+		_ = c.Close() // all of the answer is there
+		if strings.Contains(answer, "GET_RSP") {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not answer: %q, %v", srv.name, answer, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
