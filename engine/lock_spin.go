@@ -37,7 +37,8 @@ type lock struct {
 // idle. To give the thread's turn away is .3 µs if nobody wants it; a sleep is 100 µs at least,
 // and 1 ms if the whole process sleeps. Of 200,000 batches beside a million keys that die in 6 s
 // 218 to 303 waited for more than 100 µs when they slept after 32 turns, 6 to 18 with 1,024 (p999
-// 112 µs and 55 to 70; two processors). After 64 rounds instead of 512 it was the same. With one
+// 112 µs and 55 to 70; two processors). After 64 rounds instead of 512 it was the same. Not yet
+// measured beside other work on the waiter's CPU, which the turn goes to then. With one
 // processor the holder can go on only when the waiter gives way.
 const (
 	spinRoundsAlone = 32

@@ -161,7 +161,7 @@
 // Stop waits for clients no longer than StopTimeout, and for an event loop that stands in a write
 // of the journal no longer than that and a moment: the disk may stand still, and a call of the
 // system's can't be taken back. Such a loop is left, with its connections, the journal and the
-// store; what it writes after all it answers, and then it ends. Until then (Server.Gone) nothing
+// store; what it writes after all it may answer, and then it ends. Until then (Server.Gone) nothing
 // may be closed that it uses. Stop says so with a RunningError; a process that gets one exits and
 // closes neither.
 //

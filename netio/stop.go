@@ -18,6 +18,9 @@ const (
 	// the acceptors, and at last for the event loops.
 	stopGrace = time.Second
 	graceStep = 10 * time.Millisecond
+	// lastTaskWait is how long the loops are given for their last task, which gnet's own way to end
+	// them would overtake.
+	lastTaskWait = 100 * time.Millisecond
 )
 
 // RunningError is returned by Stop when something of the server has not come back: mostly an
@@ -45,7 +48,7 @@ func (e *RunningError) Error() string {
 //
 // It returns an error when connections had to be closed with answers unsent. If an event loop
 // does not come back within two seconds more the error is, or wraps, a *RunningError: that loop
-// and its connections are left as they are, the others have ended. When it comes back it answers
+// and its connections are left as they are, the others have ended. When it comes back it may answer
 // what it has written, and ends.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop()
@@ -69,6 +72,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	s.ended = true
 	s.mu.Unlock()
+	for wait := time.Millisecond; wait <= lastTaskWait/2 && len(s.runningLoops()) > 0; wait *= 2 {
+		time.Sleep(wait)
+	}
 	ended := make(chan error, 1)
 	go func() {
 		ended <- s.endLoops(accepted)

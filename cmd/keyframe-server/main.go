@@ -85,6 +85,7 @@ func serve(cfg *config, args, environ []string, stdout, stderr io.Writer) error 
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop)      // a second signal ends the process at once, and while it loads, too
 	hangUp := make(chan os.Signal, 1) // a terminal that goes, or an operator that rotates logs, must not end the server
 	signal.Notify(hangUp, syscall.SIGHUP)
 	defer signal.Stop(hangUp)
@@ -174,7 +175,6 @@ func serve(cfg *config, args, environ []string, stdout, stderr io.Writer) error 
 			return fmt.Errorf("%w: %w", errJournal, opts.Journal.Err())
 		}
 	}
-	stop() // a second signal ends the process at once
 	log.Info("stopping", "deadline", opts.StopTimeout)
 	end := newEnding(opts.Journal, log)
 	if err = end.stop(srv); err == nil {

@@ -52,7 +52,8 @@ func Copy(from, to FS) (Report, error) {
 		damage := (*DamageError)(nil)
 		// The last group of a segment that is full may have been under way; see look.
 		behind := err == nil && report.Cut != nil && report.Cut.Groups > 0
-		switch changed := c.gone || newestSnapshot(names) != c.newest; {
+		newest, _ := newestSnapshots(names)
+		switch changed := c.gone || newest != c.newest; {
 		case listErr != nil:
 			err = fmt.Errorf("journal: %w", listErr)
 		case (changed || behind) && try < copyTries:
@@ -76,13 +77,15 @@ type copier struct {
 	made     []string // files
 }
 
-func newestSnapshot(names []string) (newest uint64) {
+// newestSnapshots returns the numbers of the newest snapshot and of the one before it; 0: there is
+// none.
+func newestSnapshots(names []string) (newest, previous uint64) {
 	for _, name := range names {
 		if n, ok := numberOf(name, snapshotPrefix); ok {
-			newest = max(newest, n)
+			newest, previous = max(newest, n), max(previous, min(newest, n))
 		}
 	}
-	return newest
+	return newest, previous
 }
 
 // copyAll copies the snapshots, and then the segments, the newest first. So the log ends in
@@ -95,13 +98,14 @@ func (c *copier) copyAll() error {
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	c.newest = newestSnapshot(names)
+	newest, keep := newestSnapshots(names)
+	c.newest = newest
 	slices.Sort(names)
 	for _, name := range slices.Backward(names) {
 		segment := false
 		if _, ok := numberOf(name, snapshotPrefix); ok {
 			err = c.copySnapshot(name)
-		} else if number, ok := numberOf(name, segmentPrefix); ok {
+		} else if number, ok := numberOf(name, segmentPrefix); ok && number >= keep { // those before wait to be used again
 			segment = true
 			err = c.copySegment(name, number)
 		}

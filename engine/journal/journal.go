@@ -224,8 +224,8 @@ func (j *Journal) Recover(sink Sink) (Report, error) {
 	r := recovery{fs: j.fs, layout: j.layout, truncate: j.opts.Truncate, sink: sink, done: &j.done}
 	err := r.recover()
 	if err == nil {
-		j.writer.continueFrom(&r)
 		j.snapshots.continueFrom(&r)
+		j.writer.continueFrom(&r, j.snapshots.previous)
 		j.counts.recovery = r.report.Duration
 	}
 	return r.report, err

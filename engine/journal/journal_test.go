@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -476,81 +475,4 @@ func TestSnapshotIsDue(t *testing.T) {
 	isDue("more than the last snapshot allows, but just now", false)
 	grow(mostParts*s.bytes - smallParts*limit)
 	isDue("grown by too much", true)
-}
-
-// TestRecycled: segments that nothing needs are used again, and what was in them is not
-// taken for the log's.
-func TestRecycled(t *testing.T) {
-	r := newRand(t)
-	fs := newMemFS()
-	o := open(t, fs, 4, small(Always))
-	l := o.NewLane(func(uint64, error) {})
-	recycled := 0
-	fs.fail(func(op, name string) error {
-		if op == "rename" && strings.HasPrefix(name, segmentPrefix) {
-			recycled++
-		}
-		return nil
-	})
-	for range 20 {
-		for range 10 {
-			work(r, o, l, 10)
-			o.Maintain()
-		}
-		if _, err := o.Snapshot(false); err != nil {
-			t.Fatal(err)
-		}
-		work(r, o, l, 1)
-		o.Maintain()
-		got, report, err := recovered(fs.copyOf(), 4, Options{})
-		if err != nil || !maps.Equal(got, o.store.content()) || report.Cut != nil {
-			t.Fatalf("%v, cut %v: %d keys, want %d, or others", err, report.Cut, len(got), len(o.store.content()))
-		}
-	}
-	if recycled < 10 {
-		t.Errorf("%d segments were recycled", recycled)
-	}
-	if n := len(fs.names()); n > 40 {
-		t.Errorf("%d files are left: %v", n, fs.names())
-	}
-}
-
-// TestNumberOfRecycled: as many segments wait to be used again as the last snapshot has freed, within
-// bounds; the other ones are removed.
-func TestNumberOfRecycled(t *testing.T) {
-	r := newRand(t)
-	fs := newMemFS()
-	o := open(t, fs, 4, small(EverySec))
-	l := o.NewLane(func(uint64, error) {})
-	// cycle has the log grow by so many segments, or one or two more, before a snapshot.
-	cycle := func(segments int) {
-		t.Helper()
-		for last := o.current.number; o.current.number < last+uint64(segments); {
-			work(r, o, l, 1)
-			o.Maintain()
-		}
-		if _, err := o.Snapshot(false); err != nil {
-			t.Fatal(err)
-		}
-	}
-	isFrom := func(what string, least, most int) {
-		t.Helper()
-		if n := len(o.recycled); n < least || n > most {
-			t.Errorf("%s: %d wait, want %d to %d", what, n, least, most)
-		}
-		spare, log := 1, len(o.older)+1 // next, and current
-		names := slices.DeleteFunc(fs.names(), func(name string) bool { return !strings.HasPrefix(name, segmentPrefix) })
-		if len(names) > log+len(o.recycled)+spare {
-			t.Errorf("%s: %d files, of which the log has %d, and %d wait", what, len(names), log, len(o.recycled))
-		}
-	}
-	cycle(maxRecycled / 2)
-	isFrom("the only snapshot keeps all before it", 0, 0)
-	cycle(maxRecycled / 2)
-	isFrom("the first cycle is freed", maxRecycled/2, maxRecycled/2+2)
-	cycle(3 * maxRecycled)
-	cycle(1)
-	isFrom("a long one", maxRecycled, maxRecycled)
-	cycle(1)
-	isFrom("a short one", minRecycled, minRecycled)
 }

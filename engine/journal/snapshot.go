@@ -133,6 +133,13 @@ func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 	defer j.snapshots.making.Unlock()
 	j.snapshots.begun()
 	defer func() { j.snapshots.ended(err) }()
+	if info, err = j.trySnapshot(gentle); isFull(err) && j.removeRecycled() {
+		info, err = j.trySnapshot(gentle)
+	}
+	return info, err
+}
+
+func (j *Journal) trySnapshot(gentle bool) (info SnapshotInfo, err error) {
 	began := time.Now()
 	h, err := j.cut()
 	if err != nil {
@@ -298,6 +305,17 @@ const (
 	minRecycled = 4
 	maxRecycled = smallParts * DefaultSnapshotBytes / DefaultSegmentBytes
 )
+
+// removeRecycled removes what waits to be used again, and reports whether there was anything: a
+// snapshot that has no room for itself is what would make some.
+func (j *Journal) removeRecycled() bool {
+	j.writer.Lock()
+	gone := j.recycled
+	j.recycled = nil
+	j.writer.Unlock()
+	j.removeFiles(gone)
+	return len(gone) > 0
+}
 
 // removeOlder removes the snapshots before keep, and the segments that are only of use to
 // them, except those that are recycled.

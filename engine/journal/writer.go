@@ -85,21 +85,29 @@ func (w *writer) measureLocked() {
 	w.size.Store(&size)
 }
 
-// continueFrom takes over what a recovery has found.
-func (w *writer) continueFrom(r *recovery) {
+// continueFrom takes over what a recovery has found. Segments before the one that keep says
+// waited to be used again, and do so still; 0: there are none.
+func (w *writer) continueFrom(r *recovery, keep uint64) {
 	w.run, w.last = r.layout.run+1, r.layout.last
 	w.position.Store(r.report.Position)
-	for _, name := range r.layout.unused {
+	spare := func(name string) {
 		if _, ok := numberOf(name, segmentPrefix); ok && len(w.recycled) < maxRecycled {
 			w.recycled = append(w.recycled, name)
 		} else {
 			w.unused = append(w.unused, name)
 		}
 	}
+	for _, name := range r.layout.unused {
+		spare(name)
+	}
 	w.cut = r.left
 	for _, s := range r.layout.segments {
 		if s.number > r.end.number {
 			break
+		}
+		if s.number < keep {
+			spare(s.name)
+			continue
 		}
 		w.older = append(w.older, olderSegment{s.number, s.size})
 		w.unsure = append(w.unsure, s)
@@ -247,13 +255,16 @@ func (j *Journal) makeNext() error {
 	w.Unlock()
 
 	err := j.makeSegment(s, old)
-	j.counts.steps.Add(1)
 	w.Lock()
 	defer w.Unlock()
 	if err != nil {
 		w.last--
 		j.counts.errors.Add(1)
+		if old != "" && s.f == nil {
+			w.recycled = append(w.recycled, old) // it could not be renamed or opened, and is there
+		}
 	} else {
+		j.counts.steps.Add(1)
 		w.next = s
 	}
 	j.noteNextLocked(err)
@@ -289,7 +300,10 @@ func (j *Journal) makeSegment(s *segment, old string) (err error) {
 	name := segmentName(s.number)
 	if old != "" {
 		if err = j.fs.Rename(old, name); err == nil {
-			s.f, err = j.fs.Reuse(name)
+			if s.f, err = j.fs.Reuse(name); err != nil {
+				s.f = nil
+				_ = j.fs.Rename(name, old) // if it keeps that name, the next server has it
+			}
 		}
 	} else {
 		s.f, err = j.fs.Create(name)

@@ -1,0 +1,207 @@
+package journal
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestRecycled: segments that nothing needs are used again, and what was in them is not
+// taken for the log's.
+func TestRecycled(t *testing.T) {
+	r := newRand(t)
+	fs := newMemFS()
+	o := open(t, fs, 4, small(Always))
+	l := o.NewLane(func(uint64, error) {})
+	recycled := 0
+	fs.fail(func(op, name string) error {
+		if op == "rename" && strings.HasPrefix(name, segmentPrefix) {
+			recycled++
+		}
+		return nil
+	})
+	for range 20 {
+		for range 10 {
+			work(r, o, l, 10)
+			o.Maintain()
+		}
+		if _, err := o.Snapshot(false); err != nil {
+			t.Fatal(err)
+		}
+		work(r, o, l, 1)
+		o.Maintain()
+		got, report, err := recovered(fs.copyOf(), 4, Options{})
+		if err != nil || !maps.Equal(got, o.store.content()) || report.Cut != nil {
+			t.Fatalf("%v, cut %v: %d keys, want %d, or others", err, report.Cut, len(got), len(o.store.content()))
+		}
+	}
+	if recycled < 10 {
+		t.Errorf("%d segments were recycled", recycled)
+	}
+	if n := len(fs.names()); n > 40 {
+		t.Errorf("%d files are left: %v", n, fs.names())
+	}
+}
+
+// growAndSave has the log grow by so many segments, or one or two more, before a snapshot.
+func growAndSave(t *testing.T, r *rand.Rand, o *opened, l *Lane, segments int) {
+	t.Helper()
+	for last := o.current.number; o.current.number < last+uint64(segments); {
+		work(r, o, l, 1)
+		o.Maintain()
+	}
+	if _, err := o.Snapshot(false); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNumberOfRecycled: as many segments wait to be used again as the last snapshot has freed, within
+// bounds; the other ones are removed.
+func TestNumberOfRecycled(t *testing.T) {
+	r := newRand(t)
+	fs := newMemFS()
+	o := open(t, fs, 4, small(EverySec))
+	l := o.NewLane(func(uint64, error) {})
+	cycle := func(segments int) { t.Helper(); growAndSave(t, r, o, l, segments) }
+	isFrom := func(what string, least, most int) {
+		t.Helper()
+		if n := len(o.recycled); n < least || n > most {
+			t.Errorf("%s: %d wait, want %d to %d", what, n, least, most)
+		}
+		spare, log := 1, len(o.older)+1 // next, and current
+		names := slices.DeleteFunc(fs.names(), func(name string) bool { return !strings.HasPrefix(name, segmentPrefix) })
+		if len(names) > log+len(o.recycled)+spare {
+			t.Errorf("%s: %d files, of which the log has %d, and %d wait", what, len(names), log, len(o.recycled))
+		}
+	}
+	cycle(maxRecycled / 2)
+	isFrom("the only snapshot keeps all before it", 0, 0)
+	cycle(maxRecycled / 2)
+	isFrom("the first cycle is freed", maxRecycled/2, maxRecycled/2+2)
+	cycle(3 * maxRecycled)
+	cycle(1)
+	isFrom("a long one", maxRecycled, maxRecycled)
+	cycle(1)
+	isFrom("a short one", minRecycled, minRecycled)
+}
+
+// TestRecycledAtRestart: what waits to be used again is no part of the log of the next run, and waits
+// there, too.
+func TestRecycledAtRestart(t *testing.T) {
+	r := newRand(t)
+	fs := newMemFS()
+	o := open(t, fs, 4, small(EverySec))
+	l := o.NewLane(func(uint64, error) {})
+	growAndSave(t, r, o, l, 10)
+	growAndSave(t, r, o, l, 10)
+	work(r, o, l, 1)
+	want, log := len(o.recycled), len(o.older)+1
+	if want < 10 {
+		t.Fatalf("%d wait", want)
+	}
+	next := open(t, fs.copyOf(), 4, small(EverySec))
+	if n := next.Stats().Segments; n != log+1 { // it has begun one of its own
+		t.Errorf("the log has %d segments, want %d", n, log+1)
+	}
+	if n := len(next.recycled); n < want-1 || n > want+1 { // the next one was made of one, and there was one
+		t.Errorf("%d wait, want about %d", n, want)
+	}
+	if !maps.Equal(next.store.content(), o.store.content()) {
+		t.Error("other keys")
+	}
+}
+
+// TestRecycledIsNotCopied: a copy has no segments that wait to be used again.
+func TestRecycledIsNotCopied(t *testing.T) {
+	r := newRand(t)
+	from, to := newMemFS(), newMemFS()
+	o := open(t, from, 4, small(EverySec))
+	l := o.NewLane(func(uint64, error) {})
+	growAndSave(t, r, o, l, 10)
+	growAndSave(t, r, o, l, 10)
+	work(r, o, l, 1)
+	if _, err := Copy(from, to); err != nil {
+		t.Fatal(err)
+	}
+	if names, most := to.names(), len(o.older)+4; len(o.recycled) < 10 || len(names) > most { // current, next, two snapshots
+		t.Errorf("%d files, want %d at most; %d wait", len(names), most, len(o.recycled))
+	}
+	got, _, err := recovered(to, 4, Options{})
+	if err != nil || !maps.Equal(got, o.store.content()) {
+		t.Errorf("%v: %d keys, want %d, or others", err, len(got), len(o.store.content()))
+	}
+}
+
+// TestSnapshotWithoutRoom: a snapshot that has no room has what waits to be used again removed, and is
+// made then.
+func TestSnapshotWithoutRoom(t *testing.T) {
+	r := newRand(t)
+	fs := newMemFS()
+	o := open(t, fs, 4, small(EverySec))
+	l := o.NewLane(func(uint64, error) {})
+	growAndSave(t, r, o, l, 10)
+	growAndSave(t, r, o, l, 10)
+	waited, removed := len(o.recycled), 0
+	fs.fail(func(op, name string) error {
+		_, segment := numberOf(name, segmentPrefix)
+		switch {
+		case op == "remove" && segment:
+			removed++
+		case op == "write" && strings.HasPrefix(name, snapshotPrefix) && removed < 5:
+			return ErrFull
+		}
+		return nil
+	})
+	if _, err := o.Snapshot(false); err != nil {
+		t.Errorf("%v, with %d segments that waited, of which %d were removed", err, waited, removed)
+	}
+	fs.fail(func(op, name string) error {
+		if op == "write" && strings.HasPrefix(name, snapshotPrefix) {
+			return ErrFull
+		}
+		return nil
+	})
+	if _, err := o.Snapshot(false); !isFull(err) {
+		t.Errorf("without any room: %v", err)
+	}
+}
+
+// TestRecycledIsKept: a segment that can't be used again now can be later.
+func TestRecycledIsKept(t *testing.T) {
+	for _, fails := range []string{"rename", "open"} {
+		t.Run(fails, func(t *testing.T) {
+			r := newRand(t)
+			fs := newMemFS()
+			o := open(t, fs, 4, small(EverySec))
+			l := o.NewLane(func(uint64, error) {})
+			growAndSave(t, r, o, l, 10)
+			growAndSave(t, r, o, l, 10)
+			failed := 0
+			fs.fail(func(op, name string) error {
+				if op == fails && strings.HasPrefix(name, segmentPrefix) && failed < 20 {
+					failed++
+					return syscall.EMFILE
+				}
+				return nil
+			})
+			waited, files := len(o.recycled), len(fs.names())
+			for last := o.current.number; o.current.number == last && failed < 20; {
+				work(r, o, l, 1)
+				o.Maintain()
+			}
+			for range 30 {
+				o.Maintain()
+			}
+			if n := len(o.recycled); n < waited-2 {
+				t.Errorf("after %d faults %d wait, %d before", failed, n, waited)
+			}
+			if n := len(fs.names()); n > files+1 {
+				t.Errorf("%d files, %d before", n, files)
+			}
+			growAndSave(t, r, o, l, 2)
+		})
+	}
+}
