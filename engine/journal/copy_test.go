@@ -76,6 +76,11 @@ func (s *served) write(t *testing.T, groups int) {
 		if _, err := s.lane.Done(s.Position()); err != nil {
 			t.Fatal(err)
 		}
+		if s.numLeft.Load() > mostLeft/2 { // as each second
+			if err := s.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
