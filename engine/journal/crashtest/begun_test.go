@@ -13,6 +13,7 @@ type begunWrites struct {
 	r      *rand.Rand
 	seen   map[string]int
 	failed bool // one that the snapshot needs has ended in a fault
+	broken bool // in one that is not for want of room
 }
 
 // fault is what a write is to come to.
@@ -84,7 +85,7 @@ func (f *begunFile) WriteEnded() (n int, ended bool, err error) {
 	}
 	switch f.fault {
 	case broken:
-		f.writes.failed = true
+		f.writes.failed, f.writes.broken = true, true
 		return 0, true, syscall.EIO
 	case stayFull:
 		f.full = true

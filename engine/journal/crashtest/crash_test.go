@@ -376,11 +376,11 @@ func (w *work) snapshot() {
 		}
 		return
 	}
-	w.begun.failed = false
+	w.begun.failed, w.begun.broken = false, false
 	_, err := w.j.Snapshot(true)
 	switch {
-	case err != nil && !w.begun.failed:
-		w.t.Errorf("a snapshot of which no write has failed: %v", err)
+	case err != nil && !w.begun.failed, err == nil && w.begun.broken:
+		w.t.Errorf("a snapshot of which a write has failed, %t: %v", w.begun.failed, err)
 	case err == nil && w.begun.failed:
 		w.seen["snapshot tried again"]++ // there was no room, and segments that waited to be used again
 	}
