@@ -93,8 +93,7 @@ func (l *lock) letOthers() {
 		return
 	}
 	for start := time.Now(); l.waiting.Load() > 0 && time.Since(start) < 4*waiterSleep; {
-		runtime.Gosched()
-		yieldThread()
+		yieldProcessor()
 	}
 }
 

@@ -232,9 +232,7 @@ func (m *maintainer) maintain(how *effort) {
 		yieldThread()
 	}
 	for m.releaseCleared(clearedAtOnce) && m.yield() {
-		for m.pool.releaseOne(how) {
-			yieldThread()
-		}
+		m.releaseChunks(how)
 	}
 	m.retryPostponed()
 	if how.everyShard {
@@ -249,6 +247,11 @@ func (m *maintainer) maintain(how *effort) {
 		}
 	}
 	m.pack(how)
+	m.releaseChunks(how)
+}
+
+// releaseChunks gives chunks back to the system, as many as an effort lets go.
+func (m *maintainer) releaseChunks(how *effort) {
 	for m.pool.releaseOne(how) {
 		yieldThread()
 	}
@@ -285,7 +288,12 @@ func (m *maintainer) yield() bool {
 
 // giveWay lets others have the processor, and reports whether to go on.
 func (m *maintainer) giveWay() bool {
+	yieldProcessor()
+	return !m.stopping()
+}
+
+// yieldProcessor lets other goroutines, and other threads, have the processor.
+func yieldProcessor() {
 	runtime.Gosched()
 	yieldThread()
-	return !m.stopping()
 }

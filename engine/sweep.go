@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"runtime"
 	"sync"
 	"time"
 )
@@ -134,8 +133,7 @@ func (w *sweeper) sweep(s *shard, index int, now int64) (more bool) {
 // yield comes between the steps of a pass, and reports whether to go on.
 func (w *sweeper) yield() bool {
 	w.pool.stepped()
-	runtime.Gosched()
-	yieldThread()
+	yieldProcessor()
 	select {
 	case <-w.closing:
 		return false

@@ -21,6 +21,7 @@ const (
 	// lastTaskWait is how long the loops are given for their last task, which gnet's own way to end
 	// them would overtake.
 	lastTaskWait = 100 * time.Millisecond
+	lastTaskStep = time.Millisecond
 )
 
 // RunningError is returned by Stop when something of the server has not come back: mostly an
@@ -72,8 +73,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	s.ended = true
 	s.mu.Unlock()
-	for wait := time.Millisecond; wait <= lastTaskWait/2 && len(s.runningLoops()) > 0; wait *= 2 {
-		time.Sleep(wait)
+	for left := lastTaskWait / lastTaskStep; left > 0 && len(s.runningLoops()) > 0; left-- {
+		time.Sleep(lastTaskStep)
 	}
 	ended := make(chan error, 1)
 	go func() {

@@ -98,8 +98,8 @@ func (c *copier) copyAll() error {
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	newest, keep := newestSnapshots(names)
-	c.newest = newest
+	var keep uint64
+	c.newest, keep = newestSnapshots(names)
 	slices.Sort(names)
 	for _, name := range slices.Backward(names) {
 		segment := false
