@@ -44,19 +44,20 @@ func (d *disk) set(before func(op string) error) {
 	d.before = before
 }
 
-// standStill has operations of a kind wait until moves is closed. What it returns tells when the
-// first of them does.
-func (d *disk) standStill(kind string, moves <-chan struct{}) (stands <-chan struct{}) {
+// standStill has operations of a kind wait until moves is closed, and come to ends then. What it
+// returns tells when the first of them does.
+func (d *disk) standStill(kind string, moves <-chan struct{}, ends error) (stands <-chan struct{}) {
 	first := make(chan struct{}, 1)
 	d.set(func(op string) error {
-		if op == kind {
-			select {
-			case first <- struct{}{}:
-			default:
-			}
-			<-moves
+		if op != kind {
+			return nil
 		}
-		return nil
+		select {
+		case first <- struct{}{}:
+		default:
+		}
+		<-moves
+		return ends
 	})
 	return first
 }
@@ -271,7 +272,7 @@ func TestJournalReads(t *testing.T) {
 	moves := make(chan struct{})
 	goOn := sync.OnceFunc(func() { close(moves) })
 	t.Cleanup(goOn)
-	stands := s.disk.standStill("sync", moves)
+	stands := s.disk.standStill("sync", moves, nil)
 	before := s.Stats().Total
 	writer.send(t, `{"SET":{"changed":2}}`+"\n"+`{"RMV":["removed"]}`+"\n"+`{"RNM_KEY":[{"renamed":"new_name"}]}`+"\n"+`{"PING":{}}`+"\n")
 	<-stands

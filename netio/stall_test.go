@@ -99,7 +99,7 @@ func TestStalledDisk(t *testing.T) {
 				close(moves)
 			})
 			t.Cleanup(goOn)
-			stands := s.disk.standStill(stall.op, moves)
+			stands := s.disk.standStill(stall.op, moves, nil)
 			before := s.log.Stats().Position
 			for i := range clients {
 				c := dialDisk(t, s.addr)
@@ -155,7 +155,7 @@ func TestAskedWhileStalled(t *testing.T) {
 			moves := make(chan struct{})
 			goOn := sync.OnceFunc(func() { close(moves) })
 			t.Cleanup(goOn)
-			stands := s.disk.standStill(stall.op, moves)
+			stands := s.disk.standStill(stall.op, moves, nil)
 			writer.send(t, `{"SET":{"key":1}}`+"\n")
 			<-stands
 			for deadline := time.Now().Add(patience); s.Stats().Keys != 1; time.Sleep(time.Millisecond) { // it may be another sync
@@ -252,18 +252,10 @@ func TestStopWhileStalled(t *testing.T) {
 			writer, other := dialDisk(t, s.addr), dialDisk(t, s.addr) // a loop each
 			other.send(t, `{"SET":{"before":1}}`+"\n")
 			other.want(t, `{"SET_RSP":{"st":1,"k":"before"}}`)
-			moves, stands := make(chan struct{}), make(chan struct{})
+			moves := make(chan struct{})
 			goOn := sync.OnceFunc(func() { close(moves) })
 			t.Cleanup(goOn)
-			standing := sync.OnceFunc(func() { close(stands) })
-			s.disk.set(func(op string) error {
-				if op != stall.op {
-					return nil
-				}
-				standing()
-				<-moves
-				return stall.ends
-			})
+			stands := s.disk.standStill(stall.op, moves, stall.ends)
 			writer.send(t, `{"SET":{"written":1}}`+"\n")
 			<-stands
 			late := dialDisk(t, s.addr) // comes to the writer's loop
@@ -356,7 +348,7 @@ func TestStopWhileSaving(t *testing.T) {
 	moves := make(chan struct{})
 	goOn := sync.OnceFunc(func() { close(moves) })
 	t.Cleanup(goOn)
-	stands := s.disk.standStill("create", moves)
+	stands := s.disk.standStill("create", moves, nil)
 	c.send(t, `{"SAVE":{}}`+"\n")
 	<-stands
 	wantRunning(t, s.stopInTime(context.Background(), t))

@@ -40,11 +40,7 @@ func disk(ctx context.Context, s *session) error {
 	defer os.RemoveAll(dir)
 	space := min(1_000_000, s.maxKeys)
 	servers, err := s.diskServers(ctx, dir)
-	defer func() {
-		for _, srv := range servers {
-			srv.stop()
-		}
-	}()
+	defer func() { stopAll(servers) }()
 	if err != nil {
 		return err
 	}
@@ -84,7 +80,7 @@ func disk(ctx context.Context, s *session) error {
 			return err
 		}
 		for _, srv := range servers {
-			if slices.Contains([]string{"keyframe-always", "redis-always"}, srv.name) {
+			if strings.HasSuffix(srv.name, "-always") {
 				if err := run(srv, 1, 1, 4, "--rate", strconv.Itoa(alwaysRate)); err != nil {
 					return err
 				}

@@ -29,11 +29,7 @@ type contender struct {
 // those that are not being measured sleep. Call stop in any case.
 func (s *session) contenders(ctx context.Context, space int) (list []contender, stop func(), err error) {
 	var servers []*server
-	stop = func() {
-		for _, srv := range servers {
-			srv.stop()
-		}
-	}
+	stop = func() { stopAll(servers) }
 	limit, err := s.ioLimit(ctx, 0)
 	if err != nil {
 		return nil, stop, err
@@ -395,11 +391,7 @@ func memory(ctx context.Context, s *session) error {
 func scaling(ctx context.Context, s *session) error {
 	space := min(1_000_000, s.maxKeys)
 	var servers []*server
-	defer func() {
-		for _, srv := range servers {
-			srv.stop()
-		}
-	}()
+	defer func() { stopAll(servers) }()
 	for _, loops := range []int{1, 2} {
 		srv, err := s.keyframe(ctx, -1, loops)
 		if err != nil {

@@ -155,6 +155,12 @@ func (srv *server) stop() {
 	}
 }
 
+func stopAll(servers []*server) {
+	for _, srv := range servers {
+		srv.stop()
+	}
+}
+
 // rested is the server's memory in RAM, in bytes, when it has stopped changing: a server
 // may keep memory ready for what comes next and give it back when nothing comes. Half a
 // second without a change counts as rest.

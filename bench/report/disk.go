@@ -1,17 +1,18 @@
 package report
 
-// diskServers are the servers of the section disk by their names in the raw file, in the table's
-// order.
-var diskServers = []struct {
+// diskServer is a server of the section disk, by its name in the raw file.
+type diskServer struct {
 	contender
 	title string
-}{
-	{contender{"keyframe", "lines"}, "no journal"},
-	{contender{"keyframe-everysec", "lines"}, "`everysec`"},
-	{contender{"keyframe-always", "lines"}, "`always`"},
-	{contender{"redis-everysec", "resp"}, "Redis `everysec`"},
-	{contender{"redis-always", "resp"}, "Redis `always`"},
 }
+
+var (
+	noJournal     = diskServer{contender{"keyframe", "lines"}, "no journal"}
+	everysec      = diskServer{contender{"keyframe-everysec", "lines"}, "`everysec`"}
+	always        = diskServer{contender{"keyframe-always", "lines"}, "`always`"}
+	redisEverysec = diskServer{contender{"redis-everysec", "resp"}, "Redis `everysec`"}
+	redisAlways   = diskServer{contender{"redis-always", "resp"}, "Redis `always`"}
+)
 
 var diskShapes = []string{"1×1", "1×64", "10×16", "100×4"}
 
@@ -27,15 +28,15 @@ func (r *raw) closedLoop(c contender, shape string) *point {
 }
 
 // onDisk is one server's keys a second ÷ another's in a shape.
-func onDisk(a, b int, shape string) func(*raw) (float64, bool) {
+func onDisk(a, b diskServer, shape string) func(*raw) (float64, bool) {
 	return func(r *raw) (float64, bool) {
-		return divide(r.closedLoop(diskServers[a].contender, shape), r.closedLoop(diskServers[b].contender, shape), "keys/s")
+		return divide(r.closedLoop(a.contender, shape), r.closedLoop(b.contender, shape), "keys/s")
 	}
 }
 
 // alwaysOfSync is the median of an answer's time with always ÷ what the disk takes by itself.
 func alwaysOfSync(r *raw) (float64, bool) {
-	return divide(r.load("disk", diskServers[2].contender, "rate", "20000"), r.find("disk", "DiskSync"), "p50-ns")
+	return divide(r.load("disk", always.contender, "rate", "20000"), r.find("disk", "DiskSync"), "p50-ns")
 }
 
 // diskTable has the rates and the times of an answer with a journal and without.
@@ -45,7 +46,7 @@ func diskTable(r *raw) string {
 	}
 	rates := [][]string{append([]string{"keys a command × in flight"}, diskShapes...)}
 	times := [][]string{append([]string{"p50, p99"}, diskShapes...)}
-	for _, s := range diskServers {
+	for _, s := range []diskServer{noJournal, everysec, always, redisEverysec, redisAlways} {
 		rateRow, timeRow := []string{s.title}, []string{s.title}
 		for _, shape := range diskShapes {
 			p := r.closedLoop(s.contender, shape)
@@ -54,20 +55,17 @@ func diskTable(r *raw) string {
 		}
 		rates, times = append(rates, rateRow), append(times, timeRow)
 	}
-	for _, q := range []struct {
-		title string
-		a, b  int
-	}{{"`everysec` ÷ no journal", 1, 0}, {"`everysec` ÷ Redis `everysec`", 1, 3}, {"`always` ÷ Redis `always`", 2, 4}} {
-		row := []string{q.title}
+	for _, q := range [][2]diskServer{{everysec, noJournal}, {everysec, redisEverysec}, {always, redisAlways}} {
+		row := []string{q[0].title + " ÷ " + q[1].title}
 		for _, shape := range diskShapes {
-			row = append(row, ratio(r.closedLoop(diskServers[q.a].contender, shape), r.closedLoop(diskServers[q.b].contender, shape), "keys/s"))
+			row = append(row, ratio(r.closedLoop(q[0].contender, shape), r.closedLoop(q[1].contender, shape), "keys/s"))
 		}
 		rates = append(rates, row)
 	}
 	out := table(rates) + "\n" + table(times)
 	planned := [][]string{{"20,000 commands a second of one key", "p50", "p99", "÷ the disk's, p50"}}
 	sync := r.find("disk", "DiskSync")
-	for _, s := range diskServers[2:] {
+	for _, s := range []diskServer{always, redisAlways} {
 		if p := r.load("disk", s.contender, "rate", "20000"); p != nil {
 			planned = append(planned, []string{s.title, p.cell("p50-ns", duration), p.cell("p99-ns", duration), ratio(p, sync, "p50-ns")})
 		}

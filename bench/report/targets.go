@@ -152,9 +152,9 @@ var allTargets = func() []target {
 	)
 	for i, shape := range diskShapes {
 		t = append(t,
-			target{shape + ", SETs: everysec ÷ no journal", []float64{.95, .92, .88, .88}[i], true, onDisk(1, 0, shape), "disk"},
-			target{"the same ÷ Redis everysec", []float64{1.25, 7, 8, 8.5}[i], true, onDisk(1, 3, shape), "disk"},
-			target{shape + ", SETs: always ÷ Redis always", []float64{1.6, 4.5, 4.5, 4.5}[i], true, onDisk(2, 4, shape), "disk"},
+			target{shape + ", SETs: everysec ÷ no journal", []float64{.95, .92, .88, .88}[i], true, onDisk(everysec, noJournal, shape), "disk"},
+			target{"the same ÷ Redis everysec", []float64{1.25, 7, 8, 8.5}[i], true, onDisk(everysec, redisEverysec, shape), "disk"},
+			target{shape + ", SETs: always ÷ Redis always", []float64{1.6, 4.5, 4.5, 4.5}[i], true, onDisk(always, redisAlways, shape), "disk"},
 		)
 	}
 	return append(t, target{"always, 20,000 SETs a second, p50 ÷ the disk's own", 1.6, false, alwaysOfSync, "disk"})

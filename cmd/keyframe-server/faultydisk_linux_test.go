@@ -315,24 +315,13 @@ func TestFailedDiskAnswersNothing(t *testing.T) {
 			if got := mustAsk(t, p.addr, `{"SET":{"safe_key":1,"other_key":1}}`); got != `{"SET_RSP":{"st":1,"k":"safe_key"}}` {
 				t.Fatal(got)
 			}
-			send := func(line string) *session {
-				s, err := dial(p.addr)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = s.Close() })
-				if _, err := io.WriteString(s, line+"\n"); err != nil {
-					t.Fatal(err)
-				}
-				return s
-			}
-			send(`{"SAVE":{}}`)
+			p.ask(t, `{"SAVE":{}}`)
 			<-saving
 			armed.Store(true)
-			waiting := []*session{send(`{"SET":{"safe_key":2}}`)}
+			waiting := []*session{p.ask(t, `{"SET":{"safe_key":2}}`)}
 			<-stalled
 			for _, line := range []string{`{"GET":["safe_key"]}`, `{"SET":{"new_key":1}}`, `{"RMV":["other_key"]}`} {
-				waiting = append(waiting, send(line))
+				waiting = append(waiting, p.ask(t, line))
 			}
 			const refused = `_RSP":{"st":15,"k":"` // what had not been done when the disk failed
 			url := "http://127.0.0.1:" + admin + "/readyz"
