@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"time"
 
@@ -23,6 +25,9 @@ func (c *Client) connect(ctx context.Context) (net.Conn, error) {
 	defer cancel()
 	dialer := net.Dialer{KeepAliveConfig: keepAlive}
 	plain, err := dialer.DialContext(ctx, c.network, c.address)
+	if errors.Is(err, os.ErrDeadlineExceeded) { // it is the context's, and may be noticed before that
+		err = fmt.Errorf("connecting to %s: %w", c.address, context.DeadlineExceeded)
+	}
 	if err != nil {
 		return nil, err
 	}
