@@ -132,8 +132,10 @@ func TestUsers(t *testing.T) {
 		p := newProxy(t, addr)
 		c := dial(t, p.addr(), quick(o))
 		want(t, "Set", c.Set(t.Context(), "bob:key", []byte("1")), nil)
+		p.do(func() { p.refuses = true }) // or the client is back before anyone has seen it down
 		p.cut(true)
 		client.WaitDown(c)
+		p.do(func() { p.refuses = false })
 		got, err := c.Get(t.Context(), "bob:key")
 		wantValue(t, "Get over the next connection", got, err, "1")
 		want(t, "Set", c.Set(t.Context(), "eve:key", []byte("1")), client.ErrDenied)

@@ -6,7 +6,8 @@ import (
 )
 
 // Waits for a state that no event tells a test of. They poll, as there is nothing else to wait
-// for, and prove nothing about time.
+// for, and prove nothing about time. One that is soon over may be missed: the test has to see to it
+// that it lasts.
 func poll(c *Client, is func() bool) {
 	for {
 		c.mu.Lock()

@@ -105,10 +105,10 @@ func TestCutAnywhere(t *testing.T) {
 // has come to the proxy.
 func hold(p *proxy, fn func() error) <-chan error {
 	before := 0
-	p.do(func() { p.held, before = true, p.come() })
+	p.do(func() { p.held, before = true, p.come })
 	done := make(chan error, 1)
 	go func() { done <- fn() }()
-	p.wait(func() bool { return p.come() > before })
+	p.wait(func() bool { return p.come > before })
 	return done
 }
 
@@ -313,7 +313,7 @@ func TestRoom(t *testing.T) {
 	long := strings.Repeat("d", 8<<20)
 	p.do(func() { p.held, p.silent = true, true })
 	calls := []<-chan error{grow(c, long)}
-	p.wait(func() bool { return p.come() > 1<<10 })
+	p.wait(func() bool { return p.come > 1<<10 })
 	calls = append(calls, grow(c, "e")) // alone in what gathers while the socket is full
 	client.WaitUnsent(c, 1)
 	calls = append(calls, grow(c, "f"))
@@ -475,7 +475,7 @@ func TestClose(t *testing.T) {
 		p.do(func() { p.silent = true })
 		done := make(chan error, 1)
 		go func() { done <- c.Set(t.Context(), "abcdef", client.String(strings.Repeat("x", 16<<20))) }()
-		p.wait(func() bool { return p.come() > 1<<10 })
+		p.wait(func() bool { return p.come > 1<<10 })
 		want(t, "Close", c.Close(), nil)
 		want(t, "Set", <-done, client.ErrClosed)
 		release(p)

@@ -63,6 +63,7 @@ type proxy struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	accepted int
+	come     int // bytes that have come from clients, over all connections that were
 	open     map[*link]bool
 	refuses  bool // connections are closed as they come
 	held     bool // nothing is passed on to the client
@@ -74,7 +75,7 @@ type proxy struct {
 type link struct {
 	client, server   *net.TCPConn
 	toServer, toward int // bytes that may still be passed on; negative: any number
-	up, down         int // bytes that have come from the client, and from the server
+	down             int // bytes that have come from the server
 	reset            bool
 }
 
@@ -122,14 +123,6 @@ func (p *proxy) wait(cond func() bool) {
 	}
 }
 
-// come is how many bytes have come from clients.
-func (p *proxy) come() (n int) {
-	for l := range p.open {
-		n += l.up
-	}
-	return n
-}
-
 func (p *proxy) accept(c *net.TCPConn) {
 	p.mu.Lock()
 	refuses := p.refuses
@@ -153,7 +146,7 @@ func (p *proxy) accept(c *net.TCPConn) {
 	}
 	l.server = s.(*net.TCPConn)
 	p.do(func() { p.open[l] = true })
-	go p.pass(l, l.server, l.client, &l.toServer, &l.up, &p.silent)
+	go p.pass(l, l.server, l.client, &l.toServer, &p.come, &p.silent)
 	go p.pass(l, l.client, l.server, &l.toward, &l.down, &p.held)
 }
 
