@@ -71,7 +71,7 @@ func TestLayouts(t *testing.T) {
 		reason string
 	}{
 		"lock":       {12, "its twin of sync.Mutex is padded to as much"},
-		"shard tail": {48, "what every operation reads must be in the shard's first line, of 64"},
+		"shard tail": {56, "what every operation reads must be in the shard's first line, of 64"},
 		"shard":      {1984, "Options says 2 KiB; an odd number of lines, see shardPad"},
 		"Op":         {56, "a batch of 32 is 28 lines"},
 		"chunkState": {72, "one for each 2 MiB: 9 KiB in a store of 256 MiB"},

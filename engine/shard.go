@@ -14,14 +14,14 @@ import "sync/atomic"
 // neighbour, and the first lines of all shards spread over the sets of a cache, as they
 // would not at a power of two.
 type shard struct {
-	mu    lock
-	keys  counter
-	table table // begins with what every operation reads
+	mu      lock
+	keys    counter
+	effects uint64 // counts changes, if they are recorded
+	table   table  // begins with what every operation reads
 
 	allocator
 	calendar    *calendar   // nil until something expires
 	epoch       uint64      // counts Clears and compactions given up, for walks in steps
-	effects     uint64      // counts changes, if they are recorded
 	wantCompact atomic.Bool // the maintainer is to come by
 	stagger     uint32      // decides the directory's first size
 }
