@@ -20,9 +20,9 @@
 // # The way of an effect
 //
 //	Lane.Begin ─► the store applies a batch ─► its effects are appended ─► Lane.End
-//	   gate shared                                to the lane's records
+//	   the lane's lock is held                    to the lane's records
 //	Journal.Position ─► the group that answers made now have to wait for
-//	Lane.Done ─► all lanes' records become one group: gate alone, for a few swaps
+//	Lane.Done ─► all lanes' records become one group: all lanes' locks, for a few swaps
 //	               everysec, no: written by the loop itself, and answers leave
 //	               always: written and synced by goroutines, two groups at once where that
 //	                 can be done, while the next one gathers

@@ -119,10 +119,10 @@ var (
 // called once each, in this order; Close may follow any of them. The other methods may be
 // called from any goroutine, after Start.
 //
-// Lock order: snapshots, syncing, writer, gate, durable. gate is held shared while a lane applies a
-// batch and notes its effects, and alone while all that was noted is taken. So what is
-// taken at a time is closed: of every effect in it, those before it in its shard are in it
-// too, or have been taken before.
+// Lock order: snapshots, syncing, writer, taking, the lanes' noting, durable. A lane's is held
+// while it applies a batch and notes its effects, and all at once while what was noted is taken.
+// So what is taken at a time is closed: of every effect in it, those before it in its shard are in
+// it too, or have been taken before.
 type Journal struct {
 	fs     FS
 	opts   Options
@@ -134,9 +134,9 @@ type Journal struct {
 	total  int64
 	keys   uint64
 
-	gate      sync.RWMutex
 	gathering atomic.Uint64 // the number of the group that is gathered, times 2, + 1 if anything may be in it
-	lanes     []*Lane       // gate
+	taking    sync.Mutex
+	lanes     []*Lane // taking
 
 	writer
 	durable     durable
@@ -283,93 +283,11 @@ func (j *Journal) startOtherWriters() {
 	})
 }
 
-// Lane is how one goroutine logs what it does to the store. Its methods are for that
-// goroutine.
-type Lane struct {
-	j       *Journal
-	release func(upTo uint64, err error)
-	waits   atomic.Uint64 // the position that release is wanted for; 0: none
-
-	// records is what was noted and not taken: after the room for a group's header. The
-	// lane changes it with the gate shared, the writer takes it with the gate alone.
-	records []byte
-	spare   []byte // for the next records; writer
-}
-
-// NewLane returns a lane. release is called, on any goroutine, when a group is done that
-// Done said was not: what was waited for up to there is kept, or, with an error, will never
-// be.
-func (j *Journal) NewLane(release func(upTo uint64, err error)) *Lane {
-	l := &Lane{j: j, release: release}
-	j.gate.Lock()
-	defer j.gate.Unlock()
-	j.lanes = append(j.lanes, l)
-	return l
-}
-
-// Begin comes before what may change the store. Everybody who can see the change finds that
-// there is something to wait for: the group of which Begin returns the position.
-func (l *Lane) Begin() (position uint64) {
-	j := l.j
-	j.gate.RLock()
-	now := j.gathering.Load()
-	if now&1 == 0 {
-		j.gathering.Or(1)
-	}
-	if len(l.records) == 0 {
-		l.records = append(l.records, make([]byte, groupHeaderBytes)...)
-	}
-	return now >> 1
-}
-
-// Records is where the effects are to be appended, between Begin and End.
-func (l *Lane) Records() *[]byte { return &l.records }
-
-// End comes after the effects have been noted.
-func (l *Lane) End() {
-	n := len(l.records)
-	if n == groupHeaderBytes {
-		l.records, n = l.records[:0], 0
-	}
-	l.j.gate.RUnlock()
-	switch j := l.j; {
-	case n >= j.opts.GroupBytes*gatheredGroups:
-		_ = j.flush(j.Position()) // an error is Done's, too
-	case n >= j.opts.GroupBytes:
-		_ = j.advance(j.Position())
-	}
-}
-
-// gatheredGroups bounds what a lane gathers, in groups, while Always waits for a sync. Who
-// is not answered, as by SETQ, waits for nothing: so the lane writes then, itself.
-const gatheredGroups = 8
-
 // Position returns the group after which an answer may leave that is made of what the store
 // has been until now.
 func (j *Journal) Position() uint64 {
 	now := j.gathering.Load()
 	return now>>1 - (now&1 ^ 1)
-}
-
-// Done writes what has been gathered up to a position, if it has to, and returns the
-// position up to which answers may leave. If that is less, release will be called.
-func (l *Lane) Done(position uint64) (upTo uint64, err error) {
-	j := l.j
-	if err := j.Err(); err != nil {
-		return 0, err
-	}
-	if upTo = j.Kept(); upTo >= position {
-		return upTo, nil
-	}
-	if j.opts.Mode == Always {
-		l.waits.Store(position)
-	}
-	err = j.advance(position)
-	if errors.Is(err, ErrFull) {
-		l.waits.Store(position)
-		err = nil
-	}
-	return j.Kept(), err // as it is now: what was done before waits was set releases nothing
 }
 
 // Kept returns the position up to which answers may leave: of the last group that is as safe
@@ -413,7 +331,7 @@ func (j *Journal) take(position uint64) error {
 	if j.written.Load() >= position {
 		return nil
 	}
-	j.writer.Lock()
+	lockSoon(&j.writer.Mutex)
 	defer j.writer.Unlock()
 	if j.written.Load() >= position {
 		return nil
@@ -430,22 +348,8 @@ func (j *Journal) takeLocked(seqs *[]uint64) error {
 	if j.stuck != nil || j.durable.isFull() {
 		return ErrFull
 	}
-	taken := j.taken[:0]
-	j.gate.Lock()
-	number := j.gathering.Load() >> 1
-	for _, l := range j.lanes {
-		if len(l.records) > 0 {
-			taken = append(taken, l)
-			l.records, l.spare = l.spare, l.records // spare is what was taken, until it is written
-		}
-	}
-	j.gathering.Store((number + 1) << 1)
-	if seqs != nil {
-		*seqs = j.source.Sequences(*seqs)
-	}
-	j.gate.Unlock()
-
-	j.taken = taken
+	number := j.takeNotedLocked(seqs)
+	taken := j.taken
 	if len(taken) == 0 {
 		j.written.Store(number)
 		if j.durable.on.Load() {
@@ -474,9 +378,9 @@ const maxKeptRecords = 1 << 20
 // notify tells the lanes that wait what has been done.
 func (j *Journal) notify() {
 	upTo, err := j.Kept(), j.Err()
-	j.gate.RLock()
+	j.taking.Lock()
 	lanes := j.lanes
-	j.gate.RUnlock()
+	j.taking.Unlock()
 	for _, l := range lanes {
 		waits := l.waits.Load()
 		if waits == 0 && err == nil {
