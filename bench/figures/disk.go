@@ -38,6 +38,7 @@ func disk(ctx context.Context, s *session) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	s.data = dir
 	space := min(1_000_000, s.maxKeys)
 	servers, err := s.diskServers(ctx, dir)
 	defer func() { stopAll(servers) }()

@@ -140,6 +140,7 @@ type session struct {
 	*config
 	*machine
 	bin  string // the directory of what was built
+	data string // where the servers of section disk have their files
 	base string // the raw file's path without its end
 	raw  *bufio.Writer
 }
@@ -190,7 +191,11 @@ func (s *session) on(core int, command ...string) []string {
 
 // shown is a command as the reader would type it.
 func (s *session) shown(command []string) string {
-	return strings.ReplaceAll(strings.Join(command, " "), s.bin, "bin")
+	text := strings.ReplaceAll(strings.Join(command, " "), s.bin, "bin")
+	if s.data != "" {
+		text = strings.ReplaceAll(text, s.data, "data")
+	}
+	return text
 }
 
 // command runs a command with its output in the raw file; an error has what it printed.
