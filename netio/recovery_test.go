@@ -162,14 +162,17 @@ func TestRecoverVolatile(t *testing.T) {
 	r := rand.New(rand.NewPCG(newSeed(t), 0))
 	dir := newStoreDir(t)
 	j, e := dir.start(engine.Options{Shards: 4})
+	var b engine.Batch
 	for i := range 6000 {
-		var b engine.Batch
 		value := make([]byte, 1000+r.IntN(1000))
 		b.AddArgs(engine.Set, fmt.Appendf(nil, "volatile-%d", i), value, 0, engine.Args{Deadline: farOff})
 		if i%6 == 0 {
 			b.Add(engine.Set, fmt.Appendf(nil, "lasting-%d", i), value)
 		}
-		netio.ApplyLogged(j, e, &b)
+		if i%20 == 19 {
+			netio.ApplyLogged(j, e, &b)
+			b.Reset()
+		}
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)

@@ -119,10 +119,10 @@ var (
 // called once each, in this order; Close may follow any of them. The other methods may be
 // called from any goroutine, after Start.
 //
-// Lock order: snapshots, syncing, writer, taking, the lanes' noting, durable. A lane's is held
-// while it applies a batch and notes its effects, and all at once while what was noted is taken.
-// So what is taken at a time is closed: of every effect in it, those before it in its shard are in
-// it too, or have been taken before.
+// Lock order: snapshots, syncing, writer, taking, the lanes' noting and the store's after it, durable.
+// A lane's noting is held while it applies a batch and notes its effects, and all lanes' while what
+// was noted is taken. So what is taken at a time is closed: of every effect in it, those before it in
+// its shard are in it too, or have been taken before.
 type Journal struct {
 	fs     FS
 	opts   Options
@@ -378,7 +378,7 @@ const maxKeptRecords = 1 << 20
 // notify tells the lanes that wait what has been done.
 func (j *Journal) notify() {
 	upTo, err := j.Kept(), j.Err()
-	j.taking.Lock()
+	lockSoon(&j.taking)
 	lanes := j.lanes
 	j.taking.Unlock()
 	for _, l := range lanes {
@@ -423,7 +423,7 @@ func (j *Journal) fail(what string, err error) error {
 		j.counts.errors.Add(1)
 		close(j.failed)
 		j.log(true, "the journal has failed: nothing more is acknowledged", "error", err)
-		go j.notify() // not here: a lane's locks may be held
+		go j.notify() // not here: the writer's lock may be held, and those of who is released
 	}
 	return j.Err()
 }

@@ -16,7 +16,7 @@ import (
 // are written at once, only decides, see durable.
 type writer struct {
 	sync.Mutex
-	taken []*Lane // scratch
+	taken, unlocked []*Lane // scratch
 
 	run      uint64
 	current  *segment      // nil before Start
