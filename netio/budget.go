@@ -226,6 +226,9 @@ func (l *loop) makeRoom(c *conn, more usage) bool {
 		return false
 	}
 	l.makingRoom = true
+	if l.commit != nil { // of what the turn has done so far: the answer to who is cut off asks next
+		c.commit.position = max(c.commit.position, l.commit.position())
+	}
 	out, sealed := l.pipe.out, l.sealed // the turn's
 	l.pipe.out, l.sealed = nil, nil
 	defer func() { l.makingRoom, l.pipe.out, l.sealed = false, out, sealed }()

@@ -15,6 +15,7 @@ import (
 	"keyframe/codec"
 	"keyframe/engine"
 	"keyframe/engine/journal"
+	"keyframe/netio/frame"
 )
 
 // testCommitter applies batches, and lets answers go, when the test says so.
@@ -30,6 +31,7 @@ type testCommitter struct {
 
 	submitted []func() // what applies a batch and says so
 	applied   uint64   // batches and CLEARs so far: the position
+	depends   uint64   // that of those since it was last asked for
 	effects   int
 }
 
@@ -46,6 +48,7 @@ func (c *testCommitter) apply(b *engine.Batch) bool {
 
 func (c *testCommitter) handOn(b *engine.Batch) {
 	c.applied++
+	c.depends = c.applied
 	c.effects += b.NumEffects()
 }
 
@@ -67,6 +70,7 @@ func (c *testCommitter) clear(b *engine.Batch) (int, bool) {
 func (c *testCommitter) clearNow(b *engine.Batch) int {
 	if b == nil {
 		c.applied++
+		c.depends = c.applied
 		return c.store.Clear()
 	}
 	keys, _ := c.store.ClearSet(b, nil)
@@ -86,7 +90,12 @@ func (c *testCommitter) position() uint64 {
 	if !c.holding {
 		return 0
 	}
-	return c.applied
+	if c.late { // it is not asked in the turn
+		return c.applied
+	}
+	at := c.depends
+	c.depends = 0
+	return at
 }
 
 // step applies a batch, or lets the answers up to some position go.
@@ -282,6 +291,31 @@ func TestCommitStalledBefore(t *testing.T) {
 	if got := string(h.finish()); !strings.HasPrefix(got, `{"SET_RSP":`) || !strings.Contains(got, "longer than") {
 		t.Errorf("it is answered %q", got)
 	}
+}
+
+// TestHeldThoughOthersAreCutOff: a turn that has changed something, and then needs the memory of a
+// larger connection, is held, though the end of that connection has asked for the position before.
+func TestHeldThoughOthersAreCutOff(t *testing.T) {
+	h := newHarness(t, Options{})
+	c := h.commitWith(false, true)
+	h.srv.budget.resize(1<<20, 0, 0, 0, 256<<10)
+	h.startDiscarding()
+	larger, end := h.newConn()
+	defer end.Close()
+	larger.commit = &uncommitted{}
+	h.feed([]byte(upgradeRequest))
+	h.loop.serve(larger, bytes.Repeat([]byte("["), 700<<10)) // it is in the middle of a command
+	input := append(textFrame(`{"SET":{"abcdef":1}}`), clientFrame(false, frame.Text, bytes.Repeat([]byte("["), 600<<10), testKey)...)
+	out := h.loop.count.BytesOut
+	h.feed(input)
+	if larger.phase == phaseOpen || c.applied != 1 {
+		t.Fatalf("%d batches are applied, and the larger connection is in phase %d", c.applied, larger.phase)
+	}
+	if !h.conn.commit.held || len(h.loop.holding) != 1 {
+		t.Errorf("held %t, of %d; %d bytes have left", h.conn.commit.held, len(h.loop.holding), h.loop.count.BytesOut-out)
+	}
+	h.loop.release(c.applied, nil)
+	h.finish()
 }
 
 // TestSqueezedWhileHeld: the time that a squeezed connection has to get on begins when its answers
