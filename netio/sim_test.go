@@ -49,7 +49,7 @@ var simRare = []string{
 	"a connection that is parked", "a parked connection is watched again", "it is lost on the way back to its loop",
 	notDuplicated, "it can't be enrolled",
 	"a writer begins", "a writer that waits in vain", "a writer ends", "a slow consumer", "a silent client is pinged", "it doesn't answer a ping", "it was idle", "it is cut off with answers unread",
-	"a connection that is squeezed", "a squeezed connection goes on", "it is cut off for what it holds", "it is cut off and told so",
+	"a connection that is squeezed", "a squeezed connection goes on", cutOffUntold, "it is cut off and told so",
 	"a handshake that takes too long", "its client has reset it", "a client shuts its side down with answers due",
 	"a line over the limit", "a message that is not UTF-8", "a frame against the protocol", "a client's close",
 	"a connection over TLS", "a client says in TLS that it sends no more", falseRecord,
@@ -250,7 +250,7 @@ func (s *sim) start() {
 	s.opts, s.cutUnsent, s.loops, s.heldBefore = s.srv.opts, 0, nil, 0
 	if r.IntN(2) == 0 {
 		b := &s.srv.budget
-		limit := s.opts.MaxFrameBytes<<r.IntN(3) + 8<<10<<r.IntN(8)
+		limit := s.opts.MaxFrameBytes/2<<r.IntN(4) + 2<<10<<r.IntN(10) // some of them not enough for the longest command
 		if s.overTLS {
 			s.heldBefore = 2 * seal.MaxHeld // by two loops
 		}

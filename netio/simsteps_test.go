@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -79,7 +78,7 @@ func (s *sim) checkBudget() {
 // ended records that the server has begun to end a connection.
 func (s *sim) ended(c *simClient, before phase) {
 	switch {
-	case s.draining && before == phaseOpen && c.conn.phase == phaseClosed && c.excused == notDuplicated && c.speaksWebSocket():
+	case s.draining && before == phaseOpen && c.conn.phase == phaseClosed && (c.excused == notDuplicated || c.excused == cutOffUntold) && c.speaksWebSocket():
 		c.farewell = []byte(closeFrame(1001, "the server is stopping")) // there may have been room for a part of it
 	case before != phaseOpen || c.conn.phase == phaseOpen || c.excused != "":
 	case s.draining && c.conn.phase == phaseLinger:
@@ -241,6 +240,10 @@ func (s *sim) onOutbox(c *simClient, e outboxEvent) {
 	s.ended(c, before)
 }
 
+// cutOffUntold excuses a connection that is ended for what it holds. The server may have begun to
+// end it for another reason: its socket took a part of that, and there was no memory for the rest.
+const cutOffUntold = "it is cut off for what it holds"
+
 // cutOff records that a client's connection is about to end for what it holds, and whether
 // it is told so.
 func (s *sim) cutOff(id int, told bool) {
@@ -254,7 +257,7 @@ func (s *sim) cutOff(id int, told bool) {
 			s.fatalf("client %d is cut off, though client %d holds more", id, s.clientOf(other).id)
 		}
 	}
-	c.excuse("it is cut off for what it holds")
+	c.excuse(cutOffUntold)
 	if !told {
 		if c.conn.out.unread.Load() > 0 {
 			s.cutUnsent++
@@ -347,7 +350,6 @@ func (s *sim) sweep() {
 				s.reach("a squeezed connection goes on")
 			}
 			switch {
-			case strings.HasPrefix(c.excused, "it is cut off"):
 			case slowNow > slow:
 				s.slow(c)
 			case el.loop.count.Errors[ErrorIdleTimeout] > idle:
