@@ -285,7 +285,7 @@ func (c *simClient) receive(b []byte) {
 	}
 	c.got = append(c.got[:0], c.got[at:]...)
 	for ; len(c.owed) > 0 && c.owed[0].at <= c.matched; c.owed = c.owed[1:] {
-		c.s.disk.told = max(c.s.disk.told, c.owed[0].effects)
+		c.s.disk.tell(c, c.owed[0].effects)
 	}
 }
 

@@ -64,12 +64,13 @@ func (m simMove) in(names map[string]*simFile) {
 	}
 }
 
-// simNote is what a key was before a batch of that number has changed it.
+// simNote is what a key was before a batch of that number has changed it, in that group.
 type simNote struct {
 	key   string
 	was   simValue
 	there bool
 	batch int
+	group uint64
 }
 
 func newSimDisk(s *sim) *simDisk {
@@ -97,7 +98,7 @@ func (d *simDisk) note(keys ...string) {
 	}
 	for _, key := range keys {
 		was, there := d.s.model[key]
-		d.notes = append(d.notes, simNote{key, was, there, d.batch})
+		d.notes = append(d.notes, simNote{key, was, there, d.batch, d.log.Position()})
 		d.last[key] = len(d.notes)
 	}
 }
@@ -109,6 +110,18 @@ func (d *simDisk) seen(e *simElement) int {
 		n = max(n, d.last[e.to.key])
 	}
 	return n
+}
+
+// tell is called when a client has got an answer that tells of as many notes: what it knows of must
+// be as safe as the mode has it.
+func (d *simDisk) tell(c *simClient, notes int) {
+	if notes <= d.told {
+		return
+	}
+	if group, kept := d.notes[notes-1].group, d.log.Kept(); group > kept {
+		d.s.fatalf("client %d: it knows of what is in group %d, and they are safe up to %d", c.id, group, kept)
+	}
+	d.told = notes
 }
 
 // open opens the journal of a server that is about to start.
