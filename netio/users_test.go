@@ -138,6 +138,7 @@ func (l *logs) String() string {
 func withUsers(t *testing.T, run func(t *testing.T, s *testServer, path string, log *logs, connect func(t *testing.T) client)) {
 	for _, framing := range []string{"JSON Lines", "WebSocket"} {
 		t.Run(framing, func(t *testing.T) {
+			t.Parallel() // TestNobody waits for five seconds in each
 			path := usersFile(t)
 			log := new(logs)
 			s := startServer(t, netio.Options{Users: loadUsers(t, path), Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
