@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -100,14 +99,7 @@ func copyDir(dirs []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parent, err := journal.Dir(filepath.Dir(dirs[1]), true)
-	if err != nil {
-		return err
-	}
 	report, err := journal.Copy(from, to)
-	if err == nil {
-		err = parent.SyncDir()
-	}
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -347,6 +349,45 @@ func TestUnsyncedAge(t *testing.T) {
 				t.Errorf("%s old, %s since the segment was left", age, time.Since(left))
 			}
 		}
+	}
+}
+
+// TestMakeDir: the name of each directory that is made is on disk before anything is kept in it,
+// and so is that of one that somebody else has made; only there it is no error if it can't be.
+func TestMakeDir(t *testing.T) {
+	top := t.TempDir()
+	path := filepath.Join(top, "new", "dir")
+	var synced []string
+	fault := syscall.EACCES
+	sync := func(path string) error {
+		synced = append(synced, path)
+		return fault
+	}
+	if err := makeDir(path, sync); !errors.Is(err, fault) {
+		t.Errorf("a name that can't be synced: %v", err)
+	}
+	if err := os.Remove(filepath.Join(top, "new")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range [][]string{{top, filepath.Dir(path)}, {filepath.Dir(path)}} {
+		synced, fault = nil, 0
+		if err := makeDir(path+"/", func(path string) error { _ = sync(path); return nil }); err != nil || !slices.Equal(synced, want) {
+			t.Errorf("%q are synced, want %q; %v", synced, want, err)
+		}
+	}
+	fault = syscall.EACCES
+	if err := makeDir(path, sync); err != nil {
+		t.Errorf("a name that was there: %v", err)
+	}
+	file := filepath.Join(top, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Dir(file, false); err == nil || !strings.Contains(err.Error(), "no directory") {
+		t.Errorf("a file: %v", err)
+	}
+	if _, err := Dir(filepath.Join(file, "dir"), false); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("in a file: %v", err)
 	}
 }
 

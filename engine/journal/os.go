@@ -17,10 +17,10 @@ import (
 const lockName = "LOCK"
 
 // Dir returns the directory at path, which is made if it isn't there and readOnly isn't
-// set.
+// set. Then its name is on disk.
 func Dir(path string, readOnly bool) (FS, error) {
 	if !readOnly {
-		if err := os.MkdirAll(path, 0o700); err != nil {
+		if err := makeDir(path, syncDir); err != nil {
 			return nil, fmt.Errorf("journal: %w", err)
 		}
 	}
@@ -32,6 +32,29 @@ func Dir(path string, readOnly bool) (FS, error) {
 		return nil, fmt.Errorf("journal: %s is no directory", path)
 	}
 	return osDir(path), nil
+}
+
+// makeDir makes a directory, and those that it is in, if they aren't there, and has the names of
+// those that it has made on disk: with the name of a directory all that was synced in it is lost.
+// That of one that is there is synced too, since whoever made it may have been killed before that;
+// but then there may be no right to, and it is left as it is.
+func makeDir(path string, sync func(path string) error) error {
+	path = filepath.Clean(path) // without a slash at its end, or it would be its own parent
+	parent := filepath.Dir(path)
+	err := os.Mkdir(path, 0o700)
+	if errors.Is(err, os.ErrNotExist) && parent != path {
+		if err = makeDir(parent, sync); err == nil {
+			err = os.Mkdir(path, 0o700)
+		}
+	}
+	if errors.Is(err, os.ErrExist) {
+		_ = sync(parent)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return sync(parent)
 }
 
 type osDir string
@@ -63,8 +86,10 @@ func (d osDir) List() ([]string, error) {
 	return names, err
 }
 
-func (d osDir) SyncDir() error {
-	f, err := os.Open(string(d))
+func (d osDir) SyncDir() error { return syncDir(string(d)) }
+
+func syncDir(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
