@@ -25,6 +25,7 @@ const (
 
 	segmentHeaderBytes = 80
 	groupHeaderBytes   = 32
+	mostGroupBytes     = 1<<32 - 1 // what its header has room for
 
 	maxShards = 1 << 16
 	maxBlock  = 1 << 16
@@ -176,6 +177,7 @@ const (
 	segmentPrefix  = "segment-"
 	snapshotPrefix = "snapshot-"
 	nameDigits     = 16
+	maxNumber      = 1e16 - 1
 	temporary      = ".tmp"
 )
 

@@ -240,10 +240,17 @@ func (j *Journal) makeNext() error {
 		w.Unlock()
 		return j.Err()
 	}
-	if w.numLeft.Load() >= mostLeft {
+	fault := error(nil)
+	switch {
+	case w.numLeft.Load() >= mostLeft:
+		fault = errBehind
+	case w.last >= maxNumber:
+		fault = errNoNumber
+	}
+	if fault != nil {
 		defer w.Unlock()
-		j.noteNextLocked(errBehind)
-		return errBehind
+		j.noteNextLocked(fault)
+		return fault
 	}
 	w.last++
 	s := &segment{segmentHeader: segmentHeader{number: w.last}, size: j.opts.SegmentBytes}
@@ -278,8 +285,13 @@ func (j *Journal) makeNext() error {
 // descriptors.
 const mostLeft = 256
 
-// errBehind is why there is no next segment then.
-var errBehind = errors.New("the disk takes too long to sync those before")
+// Why there is no next segment, though there may be room.
+var (
+	errBehind = errors.New("the disk takes too long to sync those before")
+	// errNoNumber is of a directory into which somebody has put a file of the last name: no recovery
+	// would know the next one for a segment.
+	errNoNumber = fmt.Errorf("there is none after %s", segmentName(maxNumber))
+)
 
 // noteNextLocked notes why the next segment is not ready, or that it is.
 func (j *Journal) noteNextLocked(err error) {
@@ -401,6 +413,9 @@ func (j *Journal) tryWriteLocked(group []byte, number uint64) error {
 	s := w.current
 	if s == nil {
 		return ErrFull // the run has not begun
+	}
+	if int64(len(group)) > mostGroupBytes {
+		return j.fail("write", fmt.Errorf("a group of %d bytes: its header has room for %d", len(group), int64(mostGroupBytes)))
 	}
 	if s.end+int64(len(group)) > s.size && s.end > s.fill(segmentHeaderBytes) && w.next != nil {
 		if err := j.goOnLocked(s.number, s.shards); err != nil {

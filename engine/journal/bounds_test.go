@@ -1,0 +1,65 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// This file is what is more than a number of the format has room for.
+
+// TestLastNumber: a server does not go on from a file that has the last name there is, since none
+// would know its segment again. With one name left it takes that, and refuses writes when it is full.
+func TestLastNumber(t *testing.T) {
+	fs := newMemFS()
+	fs.files[segmentName(maxNumber)] = &memFile{}
+	if _, err := tryOpen(fs, 2, small(EverySec)); !errors.Is(err, errNoNumber) {
+		t.Errorf("a server begins: %v", err)
+	}
+	fs = newMemFS()
+	fs.files[segmentName(maxNumber-1)] = &memFile{}
+	o := open(t, fs, 2, small(EverySec))
+	h := newHeld(o)
+	why, refused := "", false
+	for i := 0; !refused; i++ {
+		if _, err := h.set(o, fmt.Sprint("key", i), "value"); err != nil || i > 1000 {
+			t.Fatalf("write %d: %v", i, err)
+		}
+		o.Maintain()
+		why, refused = o.Refuses()
+	}
+	if !strings.Contains(why, segmentName(maxNumber)) {
+		t.Errorf("they are refused since %s", why)
+	}
+	if got, _, err := recovered(fs.copyOf(), 2, Options{}); err != nil || !maps.Equal(got, o.store.content()) {
+		t.Errorf("%d keys, want %d; %v", len(got), len(o.store.content()), err)
+	}
+}
+
+// TestLongGroup: what is too long for a group's header is the journal's end. It is not written with
+// a length that it hasn't, after which a recovery would find damage.
+func TestLongGroup(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector has memory of its own for all that is made")
+	}
+	fs := newMemFS()
+	o := open(t, fs, 2, small(EverySec))
+	l := o.NewLane(func(uint64, error) {})
+	wrote := false
+	fs.fail(func(op, _ string) error {
+		if op == "write" {
+			wrote = true
+			return syscall.EIO
+		}
+		return nil
+	})
+	l.Begin()
+	*l.Records() = make([]byte, mostGroupBytes+1) // of which nobody has touched a page
+	l.End()
+	if err := o.Err(); err == nil || !strings.Contains(err.Error(), "4294967296 bytes") || wrote {
+		t.Errorf("%v, written: %v", err, wrote)
+	}
+}
