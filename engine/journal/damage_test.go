@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -457,6 +458,57 @@ func TestNewerFormat(t *testing.T) {
 	var newer *VersionError
 	if _, _, err := recovered(l.fs, 2, Options{}); !errors.As(err, &newer) || newer.Name != name || newer.Version != version+1 {
 		t.Errorf("%v", err)
+	}
+
+	l = logGroups(t, 2, everyMode[1])
+	name = snapshotName(1)
+	h := snapshotHeader{run: 1, segment: 1, seqs: []uint64{0, 0}}
+	b = h.append(nil)
+	b[8] = versionSnapshot + 1
+	b = le.AppendUint32(b[:len(b)-4], sum(b[:len(b)-4]))
+	l.fs.files[name] = &memFile{data: b}
+	const want = "journal: snapshot-0000000000000001 has format 2, of a later version of the server than this one"
+	if _, _, err := recovered(l.fs, 2, Options{}); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSnapshotKeys: a store is not made to a number of keys that a snapshot has no room for.
+func TestSnapshotKeys(t *testing.T) {
+	r := newRand(t)
+	fs := newMemFS()
+	o := open(t, fs, 2, small(Always))
+	lane := o.NewLane(func(uint64, error) {})
+	var keys [2]uint64
+	for i := range keys {
+		work(r, o, lane, 10)
+		info, err := o.Snapshot(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[i] = info.Keys
+	}
+	want := o.store.content()
+	fs = fs.copyOf()
+	data := fs.files[snapshotName(o.snapshots.newest)].data
+	end := data[len(data)-blockHeaderBytes-24:]
+	for i, claimed := range []uint64{keys[1], 1 << 60} {
+		le.PutUint64(end[blockHeaderBytes:], claimed)
+		sealBlock(end, blockEnd, le.Uint32(end[12:]))
+		j, err := Open(fs, Options{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := j.Keys(); got != keys[1-i] {
+			t.Errorf("of %d keys a store is made for %d, want %d", claimed, got, keys[1-i])
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got, report, err := recovered(fs, 2, Options{})
+		if err != nil || len(report.Skipped) != i || !maps.Equal(got, want) {
+			t.Errorf("of %d keys: %v, skipped %v, %d keys, want %d", claimed, err, report.Skipped, len(got), len(want))
+		}
 	}
 }
 

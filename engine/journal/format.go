@@ -111,7 +111,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("journal: %s has format %d, and this server reads formats up to %d", e.Name, e.Version, version)
+	return fmt.Sprintf("journal: %s has format %d, of a later version of the server than this one", e.Name, e.Version)
 }
 
 // sealGroup fills in the header at the beginning of a group.

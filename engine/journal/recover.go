@@ -105,7 +105,7 @@ func (r *recovery) recoverFrom(n uint64) (damage *DamageError, err error) {
 	if errors.As(err, &damage) {
 		return damage, nil
 	} else if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, err
 	}
 	defer from.Close()
 	h := &from.header

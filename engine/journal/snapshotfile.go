@@ -293,10 +293,12 @@ func (r *snapshotReader) damage(at int64, what string) error {
 func openSnapshot(fs FS, name string) (*snapshotReader, error) {
 	f, err := fs.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("journal: %w", err)
 	}
 	r := &snapshotReader{f: f, name: name}
-	if r.size, err = f.Size(); err == nil {
+	if r.size, err = f.Size(); err != nil {
+		err = fmt.Errorf("journal: %w", err)
+	} else {
 		err = r.readHeader()
 	}
 	if err != nil {
@@ -358,8 +360,12 @@ func (r *snapshotReader) end() (e snapshotEnd, err error) {
 	if sum(b[4:]) != le.Uint32(b) || le.Uint32(b[8:]) != blockEnd {
 		return e, r.damage(at, "the end of a snapshot is missing or damaged")
 	}
-	b = b[blockHeaderBytes:]
-	return snapshotEnd{le.Uint64(b), le.Uint64(b[8:]), le.Uint64(b[16:])}, nil
+	body := b[blockHeaderBytes:]
+	e = snapshotEnd{le.Uint64(body), le.Uint64(body[8:]), le.Uint64(body[16:])}
+	if e.keys > uint64(at)/snapshotKeyBytes { // a store is made to their number before they are read
+		return e, r.damage(at, fmt.Sprintf("a snapshot of %d bytes does not have %d keys", r.size, e.keys))
+	}
+	return e, nil
 }
 
 // eachBlock reads the blocks of keys in order. take gets each, with its header, as its own
