@@ -91,6 +91,34 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
+// fails is a sink that takes nothing.
+type fails struct{ nowhere }
+
+func (fails) Apply([]Change) error { return os.ErrDeadlineExceeded }
+
+// TestSinkFails: when the store takes no more, as at a stop, what is left of the log is not read.
+func TestSinkFails(t *testing.T) {
+	fs := newMemFS()
+	for range 2 {
+		o := open(t, fs, 2, small(EverySec))
+		if _, err := newHeld(o).set(o, "key", "value"); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j, err := Open(fs, Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	// The second run waits until the store has what the first one did.
+	if report, err := j.Recover(fails{}); err != os.ErrDeadlineExceeded || report.Groups != 2 {
+		t.Errorf("%v after %d groups, want 2", err, report.Groups)
+	}
+}
+
 // TestReadOnly: looking at a directory changes nothing.
 func TestReadOnly(t *testing.T) {
 	r := newRand(t)

@@ -227,7 +227,10 @@ func (r *recovery) replay(from *snapshotHeader, needs uint64) error {
 			err = &DamageError{Name: r.end.name, Offset: int64(r.report.Position - r.end.begin + segmentHeaderBytes), What: faulty.Error()}
 		}
 	}
-	err = errors.Join(err, out.close())
+	out.close()
+	if fault := out.err(); fault != nil {
+		err = fault
+	}
 	r.report.Effects = out.count
 	return err
 }
@@ -281,6 +284,9 @@ func (r *recovery) segments(list []segmentFile, o *order, out *applier, from *sn
 			}
 			if err := o.group(g.body); err != nil {
 				return &DamageError{Name: s.name, Offset: int64(at), What: err.Error()}
+			}
+			if err := out.err(); err != nil {
+				return err // such as that the server is to stop: there may be gigabytes left
 			}
 			r.synced = max(r.synced, g.synced)
 			position = s.next(position + uint64(g.bytes))
@@ -404,12 +410,16 @@ func (a *applier) flush(i int) {
 	}
 }
 
-func (a *applier) close() error {
+func (a *applier) close() {
 	a.settle()
 	for _, work := range a.work {
 		close(work)
 	}
 	a.running.Wait()
+}
+
+// err returns what the sink has failed with, or nil.
+func (a *applier) err() error {
 	if err := a.failed.Load(); err != nil {
 		return *err
 	}
