@@ -187,6 +187,9 @@ func TestRoomToBegin(t *testing.T) {
 				return nil
 			})
 			o = open(t, fs, 2, small(mode.Mode))
+			if o.current == nil && len(o.wakeKeeper) > 0 {
+				t.Errorf("%s, %d writes: what had no room to begin is tried again at once, and so on", mode, n)
+			}
 			fs.fail(nil)
 			o.Maintain()
 			h = newHeld(o)

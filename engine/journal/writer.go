@@ -154,6 +154,7 @@ func (j *Journal) begin() error {
 	j.syncedSince.Store(&now)
 	j.removeFiles(w.cut)
 	w.begun, w.cut, w.had = true, nil, nil
+	wakeUp(j.wakeKeeper)
 	j.updateRefusingLocked()
 	return nil
 }
@@ -374,7 +375,9 @@ func (j *Journal) goOnLocked(previous uint64, shards int) error {
 	}
 	w.current, w.next, w.started = s, nil, 0
 	w.measureLocked()
-	wakeUp(j.wakeKeeper)
+	if w.begun { // else begin does, when that has come through
+		wakeUp(j.wakeKeeper)
+	}
 	return nil
 }
 
