@@ -113,3 +113,40 @@ func TestWrittenAfterFailure(t *testing.T) {
 		}
 	}
 }
+
+// TestFailedCloses: a journal that has failed in a sync, of what was left or of what is written, or
+// in a write, closes its files all the same.
+func TestFailedCloses(t *testing.T) {
+	for _, mode := range everyMode {
+		for _, fault := range []string{"left", "current", "write"} {
+			fs := mode.newFS()
+			o := open(t, fs, 2, small(mode.Mode))
+			h := newHeld(o)
+			written := 0
+			write := func() {
+				written++
+				_, _ = h.set(o, fmt.Sprint("key", written), strings.Repeat("v", 400))
+				_ = o.take(o.Position())
+				_ = o.prepare()
+			}
+			for o.numLeft.Load() < 3 && written < 100 {
+				write()
+			}
+			last := segmentName(o.current.number)
+			fs.fail(func(op, name string) error {
+				if fault == "write" && op == "write" || fault != "write" && op == "sync" && (name == last) == (fault == "current") {
+					return syscall.EIO
+				}
+				return nil
+			})
+			write()
+			_ = o.Sync()
+			if err := o.Close(); err == nil || o.Err() == nil {
+				t.Errorf("%s, %s: closed with %v", mode, fault, err)
+			}
+			if n := fs.numOpen(); n > 0 {
+				t.Errorf("%s, %s: %d files are open", mode, fault, n)
+			}
+		}
+	}
+}

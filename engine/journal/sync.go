@@ -52,16 +52,18 @@ func (j *Journal) Sync() error {
 	return nil
 }
 
-// syncRetired has segments that have been left on disk, and closes them.
-func (j *Journal) syncRetired(retired []*segment) error {
+// syncRetired has segments that have been left on disk, and closes them, after an error too.
+func (j *Journal) syncRetired(retired []*segment) (err error) {
 	for _, s := range retired {
-		if err := j.syncSegment(s); err != nil {
-			return j.fail("sync", err)
+		if err == nil {
+			if err = j.syncSegment(s); err != nil {
+				err = j.fail("sync", err)
+			}
 		}
-		_ = s.f.Close() // it is on disk
+		_ = s.close()
 		j.numLeft.Add(-1)
 	}
-	return nil
+	return err
 }
 
 // syncSegment returns when a segment, and its name, are on disk.

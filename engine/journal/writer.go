@@ -501,5 +501,9 @@ func (j *Journal) closeFiles() (err error) {
 		_ = w.next.close()
 		w.next = nil
 	}
+	for _, s := range w.retired { // after a failure: else they have been synced, and closed
+		_ = s.close()
+	}
+	w.retired = nil
 	return err
 }
