@@ -89,6 +89,29 @@ func TestBehind(t *testing.T) {
 	}
 }
 
+// TestWrittenBeforeFull: what was written before a group found no room is synced, and answered.
+func TestWrittenBeforeFull(t *testing.T) {
+	fs := newMemFS()
+	o := open(t, fs, 2, small(Always))
+	h := newHeld(o)
+	written, _ := h.set(o, "key1", "value")
+	if err := o.flush(written); err != nil {
+		t.Fatal(err)
+	}
+	fs.short = func(string, int) int { return 0 }
+	full, _ := h.set(o, "key2", "value")
+	if err := o.flush(full); !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	o.Maintain()
+	if upTo := h.upTo(); upTo < written || upTo >= full {
+		t.Errorf("released up to %d, want %d, and not %d", upTo, written, full)
+	}
+	if got, _, err := recovered(fs.powerCut(), 2, Options{}); err != nil || got["key1"] == "" {
+		t.Errorf("after a power cut: %v, %v", got, err)
+	}
+}
+
 // TestWrittenAfterFailure: a write that ends, and well, when the journal has failed meanwhile, as
 // by a sync of what was written before, is answered to nobody.
 func TestWrittenAfterFailure(t *testing.T) {

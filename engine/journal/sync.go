@@ -97,9 +97,11 @@ func (j *Journal) syncAlways() {
 	}
 }
 
-// writeAndSync writes what has been gathered, syncs it, and lets what waits for it go.
+// writeAndSync writes what has been gathered, syncs it, and lets what waits for it go. Without room
+// for that it is what was written before that is synced, as by a lane that had gathered too much.
 func (j *Journal) writeAndSync() {
-	if j.flush(j.Position()) == nil && j.Sync() == nil {
+	_ = j.flush(j.Position()) // an error is told by those who try it again
+	if j.Sync() == nil {
 		j.notify()
 	}
 }
