@@ -481,6 +481,18 @@ func TestDir(t *testing.T) {
 	}
 }
 
+// TestOpensNoDir: where there is no snapshot none is opened, whose name would be the directory's.
+func TestOpensNoDir(t *testing.T) {
+	fs := newMemFS()
+	fs.fail(func(op, name string) error {
+		if name == "" && op != "list" && op != "syncdir" {
+			t.Errorf("%s of a file without a name", op)
+		}
+		return nil
+	})
+	open(t, fs, 2, small(EverySec))
+}
+
 // TestSnapshotsAreMade: with what goes on in the background the log stays short.
 func TestSnapshotsAreMade(t *testing.T) {
 	r := newRand(t)

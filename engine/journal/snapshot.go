@@ -57,12 +57,15 @@ func (s *snapshots) continueFrom(r *recovery) {
 			s.previous = n
 		}
 	}
+	if s.newest == 0 {
+		return
+	}
 	for _, seg := range r.layout.segments {
 		if seg.number == s.newest {
 			s.position = seg.begin
 		}
 	}
-	if f, err := r.fs.Open(r.report.Snapshot); s.newest != 0 && err == nil {
+	if f, err := r.fs.Open(r.report.Snapshot); err == nil {
 		s.bytes, _ = f.Size() // it only decides when there is the next one
 		_ = f.Close()
 	}
