@@ -89,6 +89,62 @@ func TestBehind(t *testing.T) {
 	}
 }
 
+// TestSlowNext: while the next segment is being made ready, and that stands still, writes are refused
+// before the one that is written has grown too long, and taken again when it moves.
+func TestSlowNext(t *testing.T) {
+	for _, mode := range everyMode {
+		fs := mode.newFS()
+		opts := small(mode.Mode)
+		opts.SnapshotBytes = 1 << 40
+		o := open(t, fs, 2, opts)
+		h := newHeld(o)
+		stands, moves := make(chan struct{}), make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(moves) })
+		t.Cleanup(goOn)
+		fs.fail(func(op, _ string) error {
+			if op == "create" {
+				close(stands)
+				<-moves
+			}
+			return nil
+		})
+		made := make(chan error)
+		go func() { made <- o.prepare() }()
+		<-stands
+		written := 0
+		write := func() {
+			written++
+			_, _ = h.set(o, fmt.Sprint("key", written%100), strings.Repeat("v", 400))
+			if err := o.flush(o.Position()); err != nil {
+				t.Fatalf("%s, write %d: %v", mode, written, err)
+			}
+		}
+		why, refused := "", false
+		for !refused {
+			write()
+			if at := o.current.end; at > (mostGrown+1)*opts.SegmentBytes {
+				t.Fatalf("%s: a segment of %d bytes has grown to %d", mode, opts.SegmentBytes, at)
+			}
+			why, refused = o.Refuses()
+		}
+		if at := o.current.end; at < mostGrown*opts.SegmentBytes || !strings.Contains(why, errSlow.Error()) || o.Err() != nil {
+			t.Errorf("%s: refused at %d with %q, %v", mode, at, why, o.Err())
+		}
+		write() // what had been admitted before
+		goOn()
+		if err := <-made; err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
+		if why, refused := o.Refuses(); refused {
+			t.Errorf("%s: then %s", mode, why)
+		}
+		write()
+		if got, report, err := recovered(fs.copyOf(), 2, Options{}); err != nil || report.Cut != nil || !maps.Equal(got, o.store.content()) {
+			t.Errorf("%s: %d keys, cut %v, %v", mode, len(got), report.Cut, err)
+		}
+	}
+}
+
 // TestWrittenBeforeFull: what was written before a group found no room is synced, and answered.
 func TestWrittenBeforeFull(t *testing.T) {
 	fs := newMemFS()

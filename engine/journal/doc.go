@@ -96,10 +96,11 @@
 // The next segment is made ready ahead: of its full size, with zeros where each write is
 // synced, since a sync of what was only allocated takes 320 µs and not 129. A file whose
 // header isn't that of its name, and that has no groups, is such a spare. When none can be made, writes are refused
-// before this segment is full; see Refuses. A segment that has been left is synced, in every
-// mode, and closed. While 256 wait for that, as when a sync stands still and writes go on, none is
-// made ready either: so many files are open at most, and so much, 8 GiB of the usual segments and
-// the current one, can a power cut take with everysec.
+// before this segment is full; see Refuses. While one is being made, this one grows, and writes are
+// refused when it has 64 times its usual size, since a recovery has a segment in memory at once. A
+// segment that has been left is synced, in every mode, and closed. While 256 wait for that, as when
+// a sync stands still and writes go on, none is made ready either: so many files are open at most,
+// and so much, 8 GiB of the usual segments and the current one, can a power cut take with everysec.
 //
 // # Snapshots
 //

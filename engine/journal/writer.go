@@ -289,6 +289,7 @@ const mostLeft = 256
 // Why there is no next segment, though there may be room.
 var (
 	errBehind = errors.New("the disk takes too long to sync those before")
+	errSlow   = errors.New("the disk takes too long for it")
 	// errNoNumber is of a directory into which somebody has put a file of the last name: no recovery
 	// would know the next one for a segment.
 	errNoNumber = fmt.Errorf("there is none after %s", segmentName(maxNumber))
@@ -407,9 +408,18 @@ func (j *Journal) writeLocked(group []byte, number uint64) error {
 		j.counts.errors.Add(1)
 		j.log(true, "no room for a group of the journal: answers are held and writes refused until there is", "bytes", len(group))
 	}
+	if s := j.current; s != nil && j.next == nil && j.nextFault == nil && s.end > mostGrown*j.opts.SegmentBytes {
+		j.noteNextLocked(errSlow)
+	}
 	j.updateRefusingLocked()
 	return err
 }
+
+// mostGrown is how many times its usual size a segment may come to while the next one is being made
+// ready, which takes a sync where it is an old one. On a disk whose syncs stand still, and whose
+// writes don't, it would grow for ever; a recovery has a segment in memory at once, and two more. Of
+// the usual size it is 2 GiB.
+const mostGrown = 64
 
 func (j *Journal) tryWriteLocked(group []byte, number uint64) error {
 	w := &j.writer
