@@ -106,13 +106,13 @@ func (d *durable) add(s *segment, b []byte, size int, position, group uint64) er
 	if n := len(d.todo); n > 0 && s.end > 0 && d.todo[n-1].s == s && d.todo[n-1].at == 0 && int64(len(d.todo[n-1].bytes)) == s.end {
 		g := d.todo[n-1] // the header
 		head := g.bytes
-		g.bytes = d.take(len(head) + size)
+		g.bytes = d.buffer(len(head) + size)
 		clear(g.bytes[copy(g.bytes, head)+copy(g.bytes[len(head):], b):])
 		g.group, g.position = group, position
 		d.bytes += size
 		return nil
 	}
-	g := &durableGroup{s: s, bytes: d.take(size), at: s.end, began: time.Now(), group: group, position: position}
+	g := &durableGroup{s: s, bytes: d.buffer(size), at: s.end, began: time.Now(), group: group, position: position}
 	clear(g.bytes[copy(g.bytes, b):])
 	d.bytes += size
 	d.groups = append(d.groups, g)
@@ -149,8 +149,7 @@ func (j *Journal) writeOne() bool {
 		j.publish()
 	case isFull(err):
 		g.full, d.full = true, true
-		j.counts.errors.Add(1)
-		j.log(true, "no room for a group of the journal: answers are held and writes refused until there is", "bytes", len(g.bytes))
+		j.noteFull(len(g.bytes))
 	}
 	d.ended.Broadcast() // with any other error, too
 	d.Unlock()
@@ -277,7 +276,7 @@ func (j *Journal) writeFull() {
 		i := slices.IndexFunc(d.groups, func(g *durableGroup) bool { return g.full })
 		if i < 0 {
 			d.full = false
-			j.log(false, "there is room for the journal again")
+			j.noteRoom()
 			return
 		}
 		g := d.groups[i]
@@ -346,8 +345,8 @@ func (d *durable) isFull() bool {
 // leastBuffer is the memory of a small write, so that the next one finds it large enough.
 const leastBuffer = 64 << 10
 
-// take returns memory for a write of so many bytes.
-func (d *durable) take(n int) []byte {
+// buffer returns memory for a write of so many bytes.
+func (d *durable) buffer(n int) []byte {
 	if k := len(d.spare) - 1; k >= 0 {
 		b := d.spare[k]
 		d.spare = d.spare[:k]

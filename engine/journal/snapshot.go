@@ -144,7 +144,7 @@ func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 
 func (j *Journal) trySnapshot(gentle bool) (info SnapshotInfo, err error) {
 	began := time.Now()
-	h, err := j.cut()
+	h, err := j.rotate()
 	if err != nil {
 		return info, err
 	}
@@ -183,24 +183,24 @@ func (j *Journal) trySnapshot(gentle bool) (info SnapshotInfo, err error) {
 	return info, nil
 }
 
-// cut begins a segment, and returns the header of a snapshot of all that is before it.
-func (j *Journal) cut() (h snapshotHeader, err error) {
+// rotate begins a segment, and returns the header of a snapshot of all that is before it.
+func (j *Journal) rotate() (h snapshotHeader, err error) {
 	for {
 		if err := j.prepare(); err != nil {
 			return h, fmt.Errorf("journal: can't make a segment: %w", err)
 		}
-		cut, err := j.tryCut(&h)
+		rotated, err := j.tryRotate(&h)
 		if j.durable.on.Load() {
 			wakeUp(j.wake) // the segment's header waits to be written
 		}
-		if cut || err != nil {
+		if rotated || err != nil {
 			return h, err
 		}
 	}
 }
 
-// tryCut is cut, if the next segment is still there when all that was gathered is written.
-func (j *Journal) tryCut(h *snapshotHeader) (cut bool, err error) {
+// tryRotate is rotate, if the next segment is still there when all that was gathered is written.
+func (j *Journal) tryRotate(h *snapshotHeader) (rotated bool, err error) {
 	j.writer.Lock()
 	defer j.writer.Unlock()
 	if j.closed.Load() || j.current == nil {

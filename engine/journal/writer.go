@@ -225,7 +225,7 @@ func (j *Journal) prepare() error {
 		} else if err != nil {
 			return j.fail("begin", err)
 		}
-		j.log(false, "there is room for the journal again")
+		j.noteRoom()
 		if j.durable.on.Load() && !j.opts.Manual {
 			j.startOtherWriters()
 		}
@@ -405,8 +405,7 @@ func (j *Journal) writeLocked(group []byte, number uint64) error {
 	case ErrFull:
 		// What was written of it, if anything, is written over: the segment's end is where it was.
 		j.stuck, j.stuckGroup = append([]byte(nil), group...), number
-		j.counts.errors.Add(1)
-		j.log(true, "no room for a group of the journal: answers are held and writes refused until there is", "bytes", len(group))
+		j.noteFull(len(group))
 	}
 	if s := j.current; s != nil && j.next == nil && j.nextFault == nil && s.end > mostGrown*j.opts.SegmentBytes {
 		j.noteNextLocked(errSlow)
@@ -414,6 +413,14 @@ func (j *Journal) writeLocked(group []byte, number uint64) error {
 	j.updateRefusingLocked()
 	return err
 }
+
+// noteFull and noteRoom say that a group has found no room, and that there is some again.
+func (j *Journal) noteFull(bytes int) {
+	j.counts.errors.Add(1)
+	j.log(true, "no room for a group of the journal: answers are held and writes refused until there is", "bytes", bytes)
+}
+
+func (j *Journal) noteRoom() { j.log(false, "there is room for the journal again") }
 
 // mostGrown is how many times its usual size a segment may come to while the next one is being made
 // ready, which takes a sync where it is an old one. On a disk whose syncs stand still, and whose
@@ -454,7 +461,7 @@ func (j *Journal) retryLocked() error {
 		j.stuck = nil
 		j.written.Store(j.stuckGroup)
 		j.counts.countGroup(group)
-		j.log(false, "there is room for the journal again")
+		j.noteRoom()
 		j.updateRefusingLocked()
 	}
 	return err
