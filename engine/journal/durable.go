@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -188,7 +189,7 @@ func (j *Journal) writeDurably(g *durableGroup) error {
 	case isFull(err) || err == nil && n < len(g.bytes):
 		return ErrFull
 	case err != nil:
-		return j.fail("write", err)
+		return j.fail("write", fmt.Errorf("%s at byte %d: %w", segmentName(g.s.number), g.at, err))
 	}
 	j.counts.countSync(time.Since(began))
 	return nil

@@ -423,6 +423,9 @@ func TestFails(t *testing.T) {
 			if tries != 1 {
 				t.Errorf("%s, %s: it was tried %d times", fault, mode, tries)
 			}
+			if text := o.Err().Error(); fault == "sync" && !strings.Contains(text, segmentName(o.current.number)) {
+				t.Errorf("%s, %s: which file? %s", fault, mode, text)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"fmt"
 	"math/bits"
 	"sync/atomic"
 	"time"
@@ -76,6 +77,9 @@ func (j *Journal) syncSegment(s *segment) error {
 	}
 	err := s.f.Sync()
 	j.counts.steps.Add(1)
+	if err != nil { // of which the system says no more than what it is
+		err = fmt.Errorf("%s: %w", segmentName(s.number), err)
+	}
 	return err
 }
 
