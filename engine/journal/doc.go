@@ -29,9 +29,9 @@
 //
 // A group is taken while no batch is being applied, from all lanes at once. So it is
 // closed: of every effect in it, all effects before it in its shard are in it or in a group
-// before it. Nobody is answered before the group is written that holds everything that his
-// batch, or a read of it, can have seen. So whatever is lost after some position, what is
-// left is a state that the store was in, as far as anybody was told.
+// before it. No answer leaves before the group is written (with always: synced) that holds
+// everything that its batch, or a read, can have seen. So whatever is lost after some position,
+// what is left is a state that the store was in, as far as anybody was told.
 //
 // One lock is held from the choice of a group's place to the end of its write. To reserve a
 // place and write later would leave holes: a memory-mapped log of that kind lost 40

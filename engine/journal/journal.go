@@ -119,10 +119,10 @@ var (
 // called once each, in this order; Close may follow any of them. The other methods may be
 // called from any goroutine, after Start.
 //
-// Lock order: snapshots, syncing, writer, taking, the lanes' noting and the store's after it, durable.
-// A lane's noting is held while it applies a batch and notes its effects, and all lanes' while what
-// was noted is taken. So what is taken at a time is closed: of every effect in it, those before it in
-// its shard are in it too, or have been taken before.
+// Lock order: snapshots, then syncing or the writer's making; writer, taking, the lanes' noting and the
+// store's after it, durable. A lane's noting is held while it applies a batch and notes its effects,
+// and all lanes' while what was noted is taken. So what is taken at a time is closed: of every effect
+// in it, those before it in its shard are in it too, or have been taken before.
 type Journal struct {
 	fs     FS
 	opts   Options

@@ -19,11 +19,11 @@ type Lane struct {
 	release func(upTo uint64, err error)
 	waits   atomic.Uint64 // the position that release is wanted for; 0: none
 
-	// noting is held while the lane applies a batch and notes its effects, and by whoever takes
-	// what all lanes have noted: he, who has the writer's lock too, gives it spare for records.
+	// noting is held while the lane applies a batch and notes its effects. takeNotedLocked holds
+	// it, and the writer's lock, to swap records and spare.
 	noting  sync.Mutex
 	records []byte // what was noted and not taken: after the room for a group's header; noting
-	spare   []byte // for the next records; writer
+	spare   []byte // what was taken until it is written, then empty; writer
 
 	_ [48]byte // a lane has two cache lines, and shares none with another loop's
 }
@@ -72,8 +72,8 @@ func (l *Lane) End() {
 	}
 }
 
-// gatheredGroups bounds what a lane gathers, in groups, while Always waits for a sync. Who
-// is not answered, as by SETQ, waits for nothing: so the lane writes then, itself.
+// gatheredGroups bounds what a lane gathers, in groups, while Always waits for a sync. A client that
+// is not answered, as after SETQ, waits for nothing, so the lane writes then, itself.
 const gatheredGroups = 8
 
 // Done writes what has been gathered up to a position, if it has to, and returns the
@@ -150,8 +150,8 @@ const soon = 50 * time.Microsecond
 
 // askSoon calls try until it returns true, or soon is over. A mutex asks for about a microsecond and
 // then has the goroutine sleep, and where its processor has nothing else to do it takes some 100 µs to
-// wake up: an event loop would sleep for longer than it waits. On one CPU who holds the lock needs it
-// to go on. (There Go's scheduler may have several processors, see addProcessors.)
+// wake up: an event loop would sleep for longer than it waits. On one CPU nobody asks: the goroutine
+// that holds the lock needs that CPU, however many processors Go's scheduler has (see addProcessors).
 func askSoon(try func() bool) bool {
 	if try() {
 		return true
