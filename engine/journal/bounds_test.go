@@ -57,9 +57,30 @@ func TestLongGroup(t *testing.T) {
 		return nil
 	})
 	l.Begin()
-	*l.Records() = make([]byte, mostGroupBytes+1) // of which nobody has touched a page
+	*l.Records() = make([]byte, int64(mostGroupBytes)+1) // of which nobody has touched a page
 	l.End()
 	if err := o.Err(); err == nil || !strings.Contains(err.Error(), "4294967296 bytes") || wrote {
 		t.Errorf("%v, written: %v", err, wrote)
+	}
+}
+
+// TestMostWaiting: all that a group can hold may wait for its last record, and no more.
+func TestMostWaiting(t *testing.T) {
+	const each = mostGroupBytes / 4
+	_, o := replayed(1)
+	if err := errors.Join(o.begin(1), o.start([]uint64{0})); err != nil {
+		t.Fatal(err)
+	}
+	take := func(seq uint64) error {
+		rec, _, _ := readRecord(AppendSet(nil, 0, seq, []byte("key"), nil, 0, 0))
+		return o.take(rec, each)
+	}
+	for seq := uint64(2); seq <= 5; seq++ {
+		if err := take(seq); err != nil {
+			t.Fatalf("%d records of %d bytes may not wait: %v", seq-1, each, err)
+		}
+	}
+	if err := take(6); err == nil {
+		t.Error("more than a group waits")
 	}
 }

@@ -166,7 +166,7 @@
 //
 // The newest snapshot that is whole, then the log, each applied by as many goroutines as there
 // are CPUs: of the log each has some of the shards. A record that is ahead of its turn waits,
-// however far ahead; up to 1 GiB may wait. Since groups are closed, what waits at the end of
+// however far ahead; as much as a group can hold may wait. Since groups are closed, what waits at the end of
 // a run is damage.
 //
 // A place without a valid group is the end of the log if no group follows it. If something

@@ -7,7 +7,7 @@ import (
 
 // maxWaiting bounds the bytes of records that wait for their turn. A group holds all that
 // came before its records, so no more than a group of them can wait in a log of ours.
-const maxWaiting = 1 << 30
+const maxWaiting int64 = mostGroupBytes
 
 // order puts records into the order of their shards, and hands on what they come to. A
 // record that is ahead of its turn waits, however far. It belongs to one goroutine, and
@@ -16,7 +16,7 @@ type order struct {
 	shards  int                // of the run
 	next    []uint64           // the sequence that each shard goes on with; nil: no start yet
 	waiting map[turnOf]waiting // by the turn that they wait for
-	bytes   int                // in waiting
+	bytes   int64              // in waiting
 	moved   []int              // shards that have gone on, and may have been waited for
 
 	change func(shard int, c Change)
@@ -112,7 +112,7 @@ func (o *order) take(r record, bytes int) error {
 		return fmt.Errorf("two records follow effect %d of shard %d", at.seq-1, at.shard)
 	}
 	o.waiting[at] = waiting{r, bytes}
-	if o.bytes += bytes; o.bytes > maxWaiting {
+	if o.bytes += int64(bytes); o.bytes > maxWaiting {
 		return o.missing(at)
 	}
 	return nil
@@ -127,7 +127,7 @@ func (o *order) settle() error {
 		at := turnOf{shard, o.next[shard]}
 		if w, ok := o.waiting[at]; ok {
 			delete(o.waiting, at)
-			o.bytes -= w.bytes
+			o.bytes -= int64(w.bytes)
 			if err := o.take(w.r, w.bytes); err != nil {
 				return err
 			}
