@@ -84,3 +84,31 @@ func TestMostWaiting(t *testing.T) {
 		t.Error("more than a group waits")
 	}
 }
+
+// hugeFS is a directory whose files all say that they have more bytes than there is memory.
+type hugeFS struct{ *memFS }
+
+func (fs hugeFS) Open(name string) (File, error) {
+	f, err := fs.memFS.Open(name)
+	return hugeFile{f}, err
+}
+
+type hugeFile struct{ File }
+
+func (hugeFile) Size() (int64, error) { return 1 << 60, nil }
+
+// TestHugeSegment: no memory is made for the length of a file that can't be a segment's.
+func TestHugeSegment(t *testing.T) {
+	fs := newMemFS()
+	o := open(t, fs, 2, small(EverySec))
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"a segment", "one without a header"} {
+		var damage *DamageError
+		if _, _, err := recovered(hugeFS{fs}, 2, Options{}); !errors.As(err, &damage) || damage.Name != segmentName(1) {
+			t.Errorf("%s: %v", what, err)
+		}
+		fs.files[segmentName(1)].data[0] ^= 1
+	}
+}

@@ -163,7 +163,12 @@ func (l *layout) dropCut() {
 	l.segments = keep
 }
 
-// readFile returns the whole of a file.
+// mostSegmentFile is how long the file of a segment may be to be read: many times what one comes to
+// (see mostGrown). The length of one that is longer is the file system's fault, and to make memory for
+// it would end the process without a word of the file.
+const mostSegmentFile = 64 << 30
+
+// readFile returns the whole of a segment's file.
 func readFile(fs FS, name string) ([]byte, error) {
 	f, err := fs.Open(name)
 	if err != nil {
@@ -173,6 +178,9 @@ func readFile(fs FS, name string) ([]byte, error) {
 	size, err := f.Size()
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
+	}
+	if size > mostSegmentFile {
+		return nil, &DamageError{Name: name, Offset: mostSegmentFile, What: fmt.Sprintf("a segment does not have %d bytes", size)}
 	}
 	b := make([]byte, size)
 	n, err := f.ReadAt(b, 0)
