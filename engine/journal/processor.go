@@ -67,6 +67,14 @@ func setProcessors() {
 	}
 }
 
+// addProcessors is the function of this name, if the program allows it.
+func (j *Journal) addProcessors(n int) (remove func()) {
+	if !j.opts.AddProcessors {
+		return func() {}
+	}
+	return addProcessors(n)
+}
+
 // addProcessor gives the program a second processor where it has only one, until the func that it
 // returns is called by everybody who has asked for one.
 //
@@ -79,32 +87,20 @@ func setProcessors() {
 // more stops the program for some 20 µs, and once more when it goes. But with Always there is a
 // sync all the time: two give 1.19 times the throughput with one key at a time, 1.10 with 64,
 // 1.04 with 10 keys, 16 at a time (medians of two rounds).
-func addProcessor() (remove func()) {
-	x := &extraProcessors
-	x.Lock()
-	base := x.base
-	if len(x.asked) == 0 {
-		base = runtime.GOMAXPROCS(0)
-	}
-	x.Unlock()
-	if base > 1 {
+func (j *Journal) addProcessor() (remove func()) {
+	if !j.opts.AddProcessors || numBase() > 1 {
 		return func() {}
 	}
 	return addProcessors(1)
 }
 
-// addProcessors is the function of this name, if the program allows it.
-func (j *Journal) addProcessors(n int) (remove func()) {
-	if !j.opts.AddProcessors {
-		return func() {}
+// numBase is how many there are without those that were asked for.
+func numBase() int {
+	x := &extraProcessors
+	x.Lock()
+	defer x.Unlock()
+	if len(x.asked) > 0 {
+		return x.base
 	}
-	return addProcessors(n)
-}
-
-// addProcessor is the function of this name, if the program allows it.
-func (j *Journal) addProcessor() (remove func()) {
-	if !j.opts.AddProcessors {
-		return func() {}
-	}
-	return addProcessor()
+	return runtime.GOMAXPROCS(0)
 }

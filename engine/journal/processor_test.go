@@ -23,6 +23,7 @@ func withProcessors(t *testing.T, n int, env string, f func()) {
 // TestAddProcessor: one becomes two, once, and then what the environment says or, without it,
 // what Go would choose. More than one stay as they are.
 func TestAddProcessor(t *testing.T) {
+	j := &Journal{opts: Options{AddProcessors: true}}
 	was := runtime.GOMAXPROCS(0)
 	runtime.SetDefaultGOMAXPROCS()
 	chosen := runtime.GOMAXPROCS(was)
@@ -35,8 +36,8 @@ func TestAddProcessor(t *testing.T) {
 		{2, "1", 2, 2}, {5, "", 5, 5}, {5, "1", 5, 5},
 	} {
 		withProcessors(t, c.procs, c.env, func() {
-			remove := addProcessor()
-			addProcessor()() // nothing: there are two
+			remove := j.addProcessor()
+			j.addProcessor()() // nothing: there are two
 			during := runtime.GOMAXPROCS(0)
 			remove()
 			if after := runtime.GOMAXPROCS(0); during != c.during || after != c.after {
@@ -47,14 +48,14 @@ func TestAddProcessor(t *testing.T) {
 	withProcessors(t, 1, "1", func() {
 		var n []int
 		note := func() { n = append(n, runtime.GOMAXPROCS(0)) }
-		removeFirst := addProcessor()
-		removeSecond := addProcessor()
+		removeFirst := j.addProcessor()
+		removeSecond := j.addProcessor()
 		removeFirst()
 		note()
 		removeThree := addProcessors(3)
 		note()
 		removeSecond()
-		removeFourth := addProcessor()
+		removeFourth := j.addProcessor()
 		note()
 		removeThree()
 		note()
@@ -65,9 +66,9 @@ func TestAddProcessor(t *testing.T) {
 		}
 	})
 	withProcessors(t, 1, "1", func() {
-		remove := addProcessor()
+		remove := j.addProcessor()
 		runtime.GOMAXPROCS(1) // as a program that has its own mind
-		addProcessor()()
+		j.addProcessor()()
 		if n := runtime.GOMAXPROCS(0); n != 1 {
 			t.Errorf("%d processors while another has added one, want 1", n)
 		}
