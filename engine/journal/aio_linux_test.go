@@ -138,7 +138,7 @@ func TestReserveFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	var st unix.Statfs_t
-	if err := unix.Statfs(string(fs.(osDir)), &st); err != nil {
+	if err := unix.Statfs(fs.(*osDir).name, &st); err != nil {
 		t.Fatal(err)
 	}
 	room := int64(st.Bfree) * st.Bsize

@@ -31,7 +31,7 @@ func Dir(path string, readOnly bool) (FS, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("journal: %s is no directory", path)
 	}
-	return osDir(path), nil
+	return &osDir{name: path, boot: bootID()}, nil
 }
 
 // makeDir makes a directory, and those that it is in, if they aren't there, and has the names of
@@ -57,11 +57,21 @@ func makeDir(path string, sync func(path string) error) error {
 	return sync(parent)
 }
 
-type osDir string
+// osDir is a directory of the system's. While it is locked for a server it is open: when the system has
+// no more descriptors there is none for a sync of it, which would look like one that has failed,
+// and be the end of the journal. For the same reason, and since it is asked for with the writer's
+// lock held, the machine's start is looked up once.
+type osDir struct {
+	name string
+	dir  *os.File // or nil
+	boot uint64
+}
 
-func (d osDir) path(name string) string { return filepath.Join(string(d), name) }
+func (d *osDir) path(name string) string { return filepath.Join(d.name, name) }
 
-func (d osDir) open(name string, flags int) (File, error) {
+func (d *osDir) BootID() uint64 { return d.boot }
+
+func (d *osDir) open(name string, flags int) (File, error) {
 	f, err := os.OpenFile(d.path(name), flags, 0o600)
 	if err != nil {
 		return nil, err
@@ -69,16 +79,16 @@ func (d osDir) open(name string, flags int) (File, error) {
 	return &osFile{f}, nil
 }
 
-func (d osDir) Create(name string) (File, error) {
+func (d *osDir) Create(name string) (File, error) {
 	return d.open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 }
-func (d osDir) Open(name string) (File, error)  { return d.open(name, os.O_RDONLY) }
-func (d osDir) Reuse(name string) (File, error) { return d.open(name, os.O_RDWR) }
-func (d osDir) Rename(from, to string) error    { return os.Rename(d.path(from), d.path(to)) }
-func (d osDir) Remove(name string) error        { return os.Remove(d.path(name)) }
+func (d *osDir) Open(name string) (File, error)  { return d.open(name, os.O_RDONLY) }
+func (d *osDir) Reuse(name string) (File, error) { return d.open(name, os.O_RDWR) }
+func (d *osDir) Rename(from, to string) error    { return os.Rename(d.path(from), d.path(to)) }
+func (d *osDir) Remove(name string) error        { return os.Remove(d.path(name)) }
 
-func (d osDir) List() ([]string, error) {
-	entries, err := os.ReadDir(string(d))
+func (d *osDir) List() ([]string, error) {
+	entries, err := os.ReadDir(d.name)
 	names := make([]string, len(entries))
 	for i, e := range entries {
 		names[i] = e.Name()
@@ -86,7 +96,12 @@ func (d osDir) List() ([]string, error) {
 	return names, err
 }
 
-func (d osDir) SyncDir() error { return syncDir(string(d)) }
+func (d *osDir) SyncDir() error {
+	if d.dir != nil {
+		return d.dir.Sync()
+	}
+	return syncDir(d.name)
+}
 
 func syncDir(path string) error {
 	f, err := os.Open(path)
@@ -97,7 +112,7 @@ func syncDir(path string) error {
 	return f.Sync()
 }
 
-func (d osDir) Lock(readOnly bool) (io.Closer, error) {
+func (d *osDir) Lock(readOnly bool) (io.Closer, error) {
 	flags := os.O_RDWR | os.O_CREATE
 	if readOnly {
 		flags = os.O_RDONLY
@@ -113,7 +128,7 @@ func (d osDir) Lock(readOnly bool) (io.Closer, error) {
 		owner, _ := io.ReadAll(io.LimitReader(f, 20))
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %s, by process %s", ErrLocked, string(d), strings.TrimSpace(string(owner)))
+			return nil, fmt.Errorf("%w: %s, by process %s", ErrLocked, d.name, strings.TrimSpace(string(owner)))
 		}
 		return nil, fmt.Errorf("journal: can't lock %s: %w", d.path(lockName), err)
 	}
@@ -126,7 +141,23 @@ func (d osDir) Lock(readOnly bool) (io.Closer, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	return f, nil
+	if d.dir, err = os.Open(d.name); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	return dirLock{f, d}, nil
+}
+
+// dirLock is the lock of a directory that is open.
+type dirLock struct {
+	file *os.File
+	d    *osDir
+}
+
+func (l dirLock) Close() error {
+	err := errors.Join(l.d.dir.Close(), l.file.Close())
+	l.d.dir = nil
+	return err
 }
 
 // osFile is a file of the system's. What the systems differ in is in os_linux.go and

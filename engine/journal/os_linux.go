@@ -145,7 +145,7 @@ func (f *osFile) allocate(size int64) error {
 	}
 }
 
-func (osDir) BootID() uint64 {
+func bootID() uint64 {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return 0
@@ -163,7 +163,7 @@ func (osDir) BootID() uint64 {
 // A file system has to say what such writes need, as ext4 and XFS do since Linux 6.1. Others may
 // take them through the cache all the same, as btrfs does with sums, and tell one of two writers
 // of a fault that was the other's; or leave it to another process what is on disk, as FUSE does.
-func (d osDir) Durable(name string) (_ DurableFile, block int, err error) {
+func (d *osDir) Durable(name string) (_ DurableFile, block int, err error) {
 	var info unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, d.path(name), 0, unix.STATX_DIOALIGN, &info); err != nil {
 		return nil, 0, err

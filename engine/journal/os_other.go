@@ -12,4 +12,4 @@ func (f *osFile) warm(size int64) {}
 
 func (f *osFile) allocate(size int64) error { return errors.ErrUnsupported }
 
-func (osDir) BootID() uint64 { return 0 }
+func bootID() uint64 { return 0 }
