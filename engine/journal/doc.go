@@ -145,6 +145,10 @@
 // has one to stand in, and a copy of the directory that takes no longer than the time
 // between two has a whole one.
 //
+// A snapshot that finds no room has what waits to be used again removed, and then what stands in for
+// the newest one; and it is due as soon as there is no room for the log. Else a log that has filled
+// the disk alone, between two snapshots, would leave none for the snapshot that makes it short.
+//
 // # Copies
 //
 // Copy takes the snapshots and then the newest segments first: the log then ends in the

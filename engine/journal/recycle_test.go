@@ -1,12 +1,14 @@
 package journal
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestRecycled: segments that nothing needs are used again, and what was in them is not
@@ -163,6 +165,76 @@ func TestSnapshotWithoutRoom(t *testing.T) {
 	})
 	if _, err := o.Snapshot(false); !isFull(err) {
 		t.Errorf("without any room: %v", err)
+	}
+}
+
+// TestSnapshotMakesRoom: a log that has filled a small disk alone, between two snapshots, makes room
+// itself: writes are taken again, and at a restart too.
+func TestSnapshotMakesRoom(t *testing.T) {
+	for _, mode := range everyMode {
+		fs := mode.newFS()
+		o := open(t, fs, 2, small(mode.Mode))
+		h := newHeld(o)
+		room := 10
+		fs.fail(func(op, name string) error {
+			if _, segment := numberOf(name, segmentPrefix); segment && op == "remove" {
+				room++
+			} else if segment && op == "create" {
+				if room == 0 {
+					return syscall.ENOSPC
+				}
+				room--
+			}
+			return nil
+		})
+		write := func(i int) (refused bool) {
+			if _, err := h.set(o, fmt.Sprint("key", i%5), strings.Repeat("v", 400)); err != nil {
+				t.Fatalf("%s, write %d: %v", mode, i, err)
+			}
+			o.Maintain()
+			_, refused = o.Refuses()
+			return refused
+		}
+		hasRoom := func(what string) {
+			t.Helper()
+			if o.snapshotIsDue() {
+				o.snapshotInBackground()
+			}
+			o.Maintain()
+			if why, refuses := o.Refuses(); refuses {
+				t.Fatalf("%s, %s: %s", mode, what, why)
+			}
+		}
+		if _, err := o.Snapshot(false); err != nil {
+			t.Fatal(err)
+		}
+		refused := 0
+		for i := range 500 {
+			o.snapshots.last.Ended, o.snapshots.last.Duration = time.Now(), time.Hour // it rests
+			if write(i) {
+				refused++
+				hasRoom("with all segments used")
+			}
+		}
+		if refused < 3 {
+			t.Errorf("%s: there was no room %d times", mode, refused)
+		}
+		for i := 0; !write(i); i++ {
+		}
+		want := o.store.content()
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o = open(t, fs, 4, small(mode.Mode))
+		if !maps.Equal(o.store.content(), want) {
+			t.Errorf("%s: other keys", mode)
+		}
+		h = newHeld(o)
+		hasRoom("after a restart")
+		write(1)
+		if got, _, err := recovered(fs.copyOf(), 2, Options{}); err != nil || !maps.Equal(got, o.store.content()) {
+			t.Errorf("%s: %v: %d keys, want %d, or others", mode, err, len(got), len(o.store.content()))
+		}
 	}
 }
 

@@ -93,8 +93,8 @@ func (s *snapshots) ended(err error) {
 	s.running, s.failed = false, err != nil
 }
 
-// snapshotIsDue reports whether the log has grown past what it may hold, and marks a
-// snapshot as begun then.
+// snapshotIsDue reports whether the log has grown past what it may hold, or past what there is
+// room for, and marks a snapshot as begun then.
 func (j *Journal) snapshotIsDue() bool {
 	s := &j.snapshots
 	s.mu.Lock()
@@ -102,8 +102,9 @@ func (j *Journal) snapshotIsDue() bool {
 	position := j.position.Load() // it is never before one that s has
 	grown, most := position-s.position, uint64(max(j.opts.SnapshotBytes, s.bytes))
 	rested := time.Since(s.last.Ended) >= restParts*s.last.Duration || grown > max(mostParts*most, smallParts*uint64(j.opts.SnapshotBytes))
-	due := grown > most && rested && position >= s.retryAt
-	if s.busy || !due || j.Err() != nil {
+	why, _ := j.Refuses()
+	due := grown > most && rested || grown > 0 && why == noRoom
+	if s.busy || !due || position < s.retryAt || j.Err() != nil {
 		return false
 	}
 	s.busy = true
@@ -136,7 +137,8 @@ func (j *Journal) Snapshot(gentle bool) (info SnapshotInfo, err error) {
 	defer j.snapshots.making.Unlock()
 	j.snapshots.begun()
 	defer func() { j.snapshots.ended(err) }()
-	if info, err = j.trySnapshot(gentle); isFull(err) && j.removeRecycled() {
+	info, err = j.trySnapshot(gentle)
+	for isFull(err) && (j.removeRecycled() || j.removeStandIn()) {
 		info, err = j.trySnapshot(gentle)
 	}
 	return info, err
@@ -187,7 +189,7 @@ func (j *Journal) trySnapshot(gentle bool) (info SnapshotInfo, err error) {
 func (j *Journal) rotate() (h snapshotHeader, err error) {
 	for {
 		if err := j.prepare(); err != nil {
-			return h, fmt.Errorf("journal: can't make a segment: %w", err)
+			return h, err
 		}
 		rotated, err := j.tryRotate(&h)
 		if j.durable.on.Load() {
@@ -318,6 +320,26 @@ func (j *Journal) removeRecycled() bool {
 	j.writer.Unlock()
 	j.removeFiles(gone)
 	return len(gone) > 0
+}
+
+// removeStandIn removes what would stand in for the newest snapshot if that were damaged, and reports
+// whether there was anything. The newest one was read at the start, or has been written and synced
+// since; and on a disk that the log has filled alone nothing else makes room, ever.
+func (j *Journal) removeStandIn() bool {
+	j.snapshots.mu.Lock()
+	newest := j.snapshots.newest
+	j.snapshots.mu.Unlock()
+	w := &j.writer
+	w.making.Lock()
+	w.Lock()
+	any := len(w.unsure) == 0 && len(w.older) > 0 && w.older[0].number < newest
+	w.Unlock()
+	w.making.Unlock()
+	if any {
+		j.log(true, "no room for a snapshot: what stands in for the last one is removed", "segments before", newest)
+		j.removeOlder(newest)
+	}
+	return any
 }
 
 // removeOlder removes the snapshots before keep, and the segments that are only of use to

@@ -126,7 +126,7 @@ func (j *Journal) begin() error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	if err := j.makeNext(); err != nil {
-		return fmt.Errorf("journal: can't make a segment: %w", err)
+		return err
 	}
 	j.tryDurable(w.next)
 	w.Lock()
@@ -251,7 +251,7 @@ func (j *Journal) makeNext() error {
 	if fault != nil {
 		defer w.Unlock()
 		j.noteNextLocked(fault)
-		return fault
+		return fmt.Errorf("journal: can't make a segment: %w", fault)
 	}
 	w.last++
 	s := &segment{segmentHeader: segmentHeader{number: w.last}, size: j.opts.SegmentBytes}
@@ -276,6 +276,9 @@ func (j *Journal) makeNext() error {
 		w.next = s
 	}
 	j.noteNextLocked(err)
+	if err != nil {
+		err = fmt.Errorf("journal: can't make a segment: %w", err)
+	}
 	return err
 }
 
@@ -467,6 +470,9 @@ func (j *Journal) retryLocked() error {
 	return err
 }
 
+// noRoom is why writes are refused while the disk is full.
+const noRoom = "no room on the disk for the journal"
+
 // updateRefusingLocked decides whether writes have to be refused before they are done.
 func (j *Journal) updateRefusingLocked() {
 	w := &j.writer
@@ -484,7 +490,7 @@ func (j *Journal) updateRefusingLocked() {
 		}
 		return
 	}
-	why := "no room on the disk for the journal"
+	why := noRoom
 	if w.stuck == nil && w.nextFault != nil && !isFull(w.nextFault) {
 		why = "the journal's next segment can't be made: " + cause(w.nextFault).Error()
 	}
