@@ -22,8 +22,8 @@ type FS interface {
 	List() ([]string, error)
 	// SyncDir makes what Create, Rename and Remove have done survive a power cut.
 	SyncDir() error
-	// Lock keeps other processes out until it is closed; ErrLocked: one is in there. A
-	// reader of a directory that it may not write needs none.
+	// Lock keeps other processes out until it is closed, or, for a reader, those that write;
+	// ErrLocked: one is in there. A reader of a directory without a lock file needs none.
 	Lock(readOnly bool) (io.Closer, error)
 	// BootID is another number after each start of the machine; 0: it isn't known.
 	BootID() uint64

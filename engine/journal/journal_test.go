@@ -456,6 +456,28 @@ func TestDir(t *testing.T) {
 		}
 	}
 	fs, _ := Dir(path, true)
+	// Several may read; a server is told that it is they, and not the process that was the last to serve.
+	first, err := fs.Lock(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := fs.Lock(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fs.Lock(false); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "reads it") {
+		t.Errorf("a server beside readers: %v", err)
+	}
+	_ = first.Close()
+	_ = second.Close()
+	server, err := fs.Lock(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if _, err := fs.Lock(true); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		t.Errorf("a reader beside a server: %v", err)
+	}
 	names, _ := fs.List()
 	snapshots := 0
 	for _, name := range names {

@@ -113,9 +113,9 @@ func syncDir(path string) error {
 }
 
 func (d *osDir) Lock(readOnly bool) (io.Closer, error) {
-	flags := os.O_RDWR | os.O_CREATE
+	flags, how := os.O_RDWR|os.O_CREATE, unix.LOCK_EX
 	if readOnly {
-		flags = os.O_RDONLY
+		flags, how = os.O_RDONLY, unix.LOCK_SH
 	}
 	f, err := os.OpenFile(d.path(lockName), flags, 0o600)
 	if readOnly && errors.Is(err, os.ErrNotExist) {
@@ -124,11 +124,15 @@ func (d *osDir) Lock(readOnly bool) (io.Closer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err != nil {
 		owner, _ := io.ReadAll(io.LimitReader(f, 20))
+		by := "process " + strings.TrimSpace(string(owner))
+		if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
+			by = "one that reads it" // and has not said which it is: it changes nothing
+		}
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: %s, by process %s", ErrLocked, d.name, strings.TrimSpace(string(owner)))
+			return nil, fmt.Errorf("%w: %s, by %s", ErrLocked, d.name, by)
 		}
 		return nil, fmt.Errorf("journal: can't lock %s: %w", d.path(lockName), err)
 	}
