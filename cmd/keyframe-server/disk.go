@@ -65,7 +65,7 @@ func load(ctx context.Context, srv *netio.Server, dir string, log *slog.Logger, 
 	report, err := srv.Load(ctx)
 	done()
 	if err != nil {
-		return report, fmt.Errorf("%s: %w", dir, err)
+		return report, fmt.Errorf("%s: %w", dir, withAdvice(err))
 	}
 	for _, fault := range report.Skipped {
 		log.Error("a snapshot is damaged; the one before it, or the journal alone, stands in", "error", fault)

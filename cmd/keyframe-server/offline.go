@@ -34,7 +34,8 @@ var offlines = map[string]offline{
 
 Reads a --data-dir from beginning to end, changes nothing, and says what is there: keys,
 bytes, the age of the snapshot, and whether the journal's end is torn, as a crash leaves it.
-Exit status: 0 all is well, or torn; 1 damaged, or in use.
+Exit status: 0 all is well, or torn; 1 damaged, even if a server could start on it, in use,
+or no store.
 `},
 	"copy": {args: 2, run: copyDir, usage: `Usage: keyframe-server copy DIR TO
 
@@ -47,6 +48,10 @@ Exit status: 0 all is well; 1 there is no copy, or DIR is damaged, and TO is too
 
 Prints what is in a --data-dir as commands, a SETQ or SETEXQ a line, and changes nothing. A
 server reads them as they are: keyframe-server dump DIR | nc -N 127.0.0.1 1987
+It answers what it refuses. Give it the --values of the one before, --min-key 1 if there are
+keys of Redis's clients, and a --max-frame for the longest line.
+Exit status: 0 all is there; 1 some is not UTF-8, which no command can say, and is left out;
+or nothing could be read.
 `},
 }
 
@@ -61,10 +66,26 @@ func (o offline) main(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	if err := o.run(args, stdout); err != nil {
-		fmt.Fprintf(stderr, "keyframe-server: %s: %s\n", strings.Join(args, " to "), oneLine(err))
+		fmt.Fprintf(stderr, "keyframe-server: %s: %s\n", strings.Join(args, " to "), oneLine(withAdvice(err)))
 		return exitFailure
 	}
 	return exitOK
+}
+
+var (
+	// errNoStore is reported for a directory that no server has kept anything in: mostly it is another
+	// one than was meant.
+	errNoStore = errors.New("there is no store in it")
+	// errSnapshot is reported when a server could start, and there is damage all the same.
+	errSnapshot = errors.New("a snapshot is damaged; a server would start on what stands in for it")
+)
+
+// withAdvice adds to an error about damage what can be done.
+func withAdvice(err error) error {
+	if damage := (*journal.DamageError)(nil); errors.As(err, &damage) && damage.CanTruncate {
+		return fmt.Errorf("%w; a server with --recover truncate starts with what is before it: copy the directory first", err)
+	}
+	return err
 }
 
 // reading is what a command does that reads the store of a directory.
@@ -83,6 +104,9 @@ func reading(do func(e *engine.Engine, report *journal.Report, stdout io.Writer)
 		report, err := netio.Recover(context.Background(), j, store)
 		if err != nil {
 			return err
+		}
+		if report.Segments == 0 && report.Snapshot == "" {
+			return errNoStore
 		}
 		return do(store, &report, stdout)
 	}
@@ -103,12 +127,11 @@ func copyDir(dirs []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	printReport(&report, stdout)
-	return nil
+	return printReport(&report, stdout)
 }
 
-// printReport says what a recovery has found.
-func printReport(report *journal.Report, stdout io.Writer) {
+// printReport says what a recovery has found. It returns errSnapshot if not all is well.
+func printReport(report *journal.Report, stdout io.Writer) error {
 	for _, fault := range report.Skipped {
 		fmt.Fprintf(stdout, "damaged   %v; another stands in\n", fault)
 	}
@@ -119,17 +142,21 @@ func printReport(report *journal.Report, stdout io.Writer) {
 	if cut := report.Cut; cut != nil {
 		fmt.Fprintf(stdout, "torn      %s at byte %d: %s; %d groups after it\n", cut.Name, cut.Offset, cut.What, cut.Groups)
 	}
+	if len(report.Skipped) > 0 {
+		return errSnapshot
+	}
+	return nil
 }
 
 func check(e *engine.Engine, report *journal.Report, stdout io.Writer) error {
-	printReport(report, stdout)
+	err := printReport(report, stdout)
 	var bytes uint64
 	e.Range(func(key, value []byte) bool {
 		bytes += uint64(len(key) + len(value))
 		return true
 	})
 	fmt.Fprintf(stdout, "keys      %d, %s of keys and values\n", e.Len(), humanize.IBytes(bytes))
-	return nil
+	return err
 }
 
 // errNotText is reported by dump when something could not be printed.
