@@ -428,6 +428,11 @@ func TestLoading(t *testing.T) {
 	if got, err := io.ReadAll(c.in); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 503 ") {
 		t.Errorf("answered %s, %v", got, err)
 	}
+	c = dialDisk(t, s.addr)
+	c.send(t, "PING\r\n")
+	if got, err := io.ReadAll(c.in); err != nil || !strings.HasPrefix(string(got), "-LOADING the server reads ") {
+		t.Errorf("answered %s, %v", got, err)
+	}
 	if st := s.Stats(); st.Journal != nil || st.ConnsRefused != 0 {
 		t.Errorf("%+v", st)
 	}

@@ -3,6 +3,7 @@ package netio
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"keyframe/codec"
 	"keyframe/codec/resp"
@@ -46,7 +47,7 @@ func looksLikeRESP(first []byte) match {
 func refuseRESP(code codec.Status, reason string) []byte {
 	switch {
 	case code == codec.StatusUnavailable:
-		return resp.AppendError(nil, "LOADING "+reason)
+		return resp.AppendError(nil, "LOADING "+strings.TrimPrefix(reason, "LOADING: "))
 	case reason == tooManyConns:
 		reason = "max number of clients reached"
 	}

@@ -7,6 +7,7 @@ import (
 
 	"keyframe/codec"
 	"keyframe/codec/resp"
+	"keyframe/engine/journal"
 )
 
 // This file is the commands of Redis's protocol about the connection and the server.
@@ -297,11 +298,12 @@ func (p *pipeline) config(w *words) {
 // configs are the options of Redis that have a meaning here.
 func (p *pipeline) configs() [][2]string {
 	opts, st := p.service.opts, p.service.stats()
-	appendOnly := "no"
+	appendOnly, appendFsync := "no", journal.EverySec // as Redis says without, too
 	if opts.Journal != nil {
-		appendOnly = "yes"
+		appendOnly, appendFsync = "yes", opts.Journal.Mode()
 	}
 	return [][2]string{
+		{"appendfsync", appendFsync.String()},
 		{"appendonly", appendOnly},
 		{"databases", "1"},
 		{"maxclients", strconv.Itoa(opts.MaxConns)},

@@ -180,8 +180,8 @@ func TestAskedWhileStalled(t *testing.T) {
 				}
 			}
 			asker = dialDisk(t, s.addr)
-			asker.send(t, string(respCommands("INFO persistence", "LASTSAVE", "QUIT")))
-			if got, err := io.ReadAll(asker.in); err != nil || !bytes.Contains(got, []byte("aof_enabled:1")) || !bytes.HasSuffix(got, []byte("\r\n+OK\r\n")) {
+			asker.send(t, string(respCommands("INFO persistence", "LASTSAVE", "CONFIG GET appendfsync", "QUIT")))
+			if got, err := io.ReadAll(asker.in); err != nil || !bytes.Contains(got, []byte("aof_enabled:1")) || !bytes.Contains(got, []byte("\r\n"+stall.mode.String()+"\r\n")) || !bytes.HasSuffix(got, []byte("\r\n+OK\r\n")) {
 				t.Errorf("INFO: %s, %v", got, err)
 			}
 			goOn()
