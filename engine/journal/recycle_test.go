@@ -269,3 +269,24 @@ func TestRecycledIsKept(t *testing.T) {
 		})
 	}
 }
+
+// TestRecycledIsGone: segments that somebody has removed while they waited to be used again are not
+// asked for over and over, with all writes refused in the end.
+func TestRecycledIsGone(t *testing.T) {
+	r, fs, o, l := openRecycling(t)
+	for _, name := range o.recycled {
+		if err := fs.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for last := o.current.number; o.current.number < last+4; {
+		work(r, o, l, 1)
+		o.Maintain()
+		if why, refused := o.Refuses(); refused && o.current.end > o.opts.SegmentBytes {
+			t.Fatalf("writes are refused: %s", why)
+		}
+	}
+	if got, _, err := recovered(fs.copyOf(), 4, Options{}); err != nil || !maps.Equal(got, o.store.content()) {
+		t.Errorf("%v: %d keys, want %d, or others", err, len(got), len(o.store.content()))
+	}
+}

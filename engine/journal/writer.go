@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -268,7 +269,7 @@ func (j *Journal) makeNext() error {
 	if err != nil {
 		w.last--
 		j.counts.errors.Add(1)
-		if old != "" && s.f == nil {
+		if old != "" && s.f == nil && !errors.Is(err, os.ErrNotExist) {
 			w.recycled = append(w.recycled, old) // it could not be renamed or opened, and is there
 		}
 	} else {
