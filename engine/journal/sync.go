@@ -255,7 +255,6 @@ func (c *counts) countSync(d time.Duration) {
 
 // Stats are numbers about a journal.
 type Stats struct {
-	Mode   Mode
 	Groups uint64 // since the start
 	Bytes  uint64 // of them
 	Errors uint64 // operations that failed
@@ -289,7 +288,7 @@ type Stats struct {
 // that stands still is when they are asked for.
 func (j *Journal) Stats() Stats {
 	st := Stats{
-		Mode: j.opts.Mode, Groups: j.counts.groups.Load(), Bytes: j.counts.bytes.Load(), Errors: j.counts.errors.Load(),
+		Groups: j.counts.groups.Load(), Bytes: j.counts.bytes.Load(), Errors: j.counts.errors.Load(),
 		SyncTime: time.Duration(j.counts.syncTime.Load()), Recovery: j.counts.recovery,
 	}
 	st.Steps = st.Groups + j.counts.steps.Load()
