@@ -145,6 +145,33 @@ func TestSlowNext(t *testing.T) {
 	}
 }
 
+// TestBeginsLater: while a run waits for room to begin, that its first segment can't be made for
+// another reason is not the end.
+func TestBeginsLater(t *testing.T) {
+	for _, mode := range everyMode {
+		fs := mode.newFS()
+		fault := syscall.ENOSPC
+		fs.fail(func(op, _ string) error {
+			if op == "create" && fault != 0 {
+				return fault
+			}
+			return nil
+		})
+		o := open(t, fs, 2, small(mode.Mode))
+		for _, fault = range []syscall.Errno{syscall.EMFILE, syscall.ENOSPC} {
+			o.Maintain()
+			if _, refused := o.Refuses(); !refused || o.Err() != nil {
+				t.Errorf("%s, %v: refused %t, %v", mode, fault, refused, o.Err())
+			}
+		}
+		fault = 0
+		o.Maintain()
+		if why, refused := o.Refuses(); refused || o.current == nil {
+			t.Errorf("%s: then %s", mode, why)
+		}
+	}
+}
+
 // TestWrittenBeforeFull: what was written before a group found no room is synced, and answered.
 func TestWrittenBeforeFull(t *testing.T) {
 	fs := newMemFS()

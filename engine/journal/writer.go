@@ -221,6 +221,9 @@ func (j *Journal) prepare() error {
 		return err
 	}
 	if !w.begun {
+		if err := j.makeNext(); err != nil {
+			return err // as that of any other one it is tried again
+		}
 		if err := j.begin(); isFull(err) {
 			return err
 		} else if err != nil {
