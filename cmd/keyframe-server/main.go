@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,6 +158,7 @@ func serve(cfg *config, args, environ []string, stdout, stderr io.Writer) error 
 	cfg.logger(stdout, slog.LevelInfo).Info("ready",
 		"listen", strings.Join(addrs, " "),
 		"framings", strings.Join(netio.Framings(), ", "),
+		"data-dir", cmp.Or(cfg.dataDir, "none"), // an empty variable of the environment is easily missed
 		"version", version.String(),
 		"json", codec.Backend())
 

@@ -175,8 +175,16 @@ func TestReadyLine(t *testing.T) {
 
 func TestReadyLineAsJSON(t *testing.T) {
 	p := start(t, "--listen", "tcp://127.0.0.1:0", "--log-format", "json")
-	var line struct{ Msg, Listen, Version string }
-	if err := json.Unmarshal([]byte(p.ready), &line); err != nil || line.Msg != "ready" || line.Version == "" {
+	var line struct {
+		Msg, Listen, Version string
+		DataDir              string `json:"data-dir"`
+	}
+	if err := json.Unmarshal([]byte(p.ready), &line); err != nil || line.Msg != "ready" || line.Version == "" || line.DataDir != "none" {
+		t.Fatalf("%v: %s", err, p.ready)
+	}
+	dir := t.TempDir()
+	p = start(t, "--listen", "tcp://127.0.0.1:0", "--log-format", "json", "--data-dir", dir)
+	if err := json.Unmarshal([]byte(p.ready), &line); err != nil || line.DataDir != dir {
 		t.Fatalf("%v: %s", err, p.ready)
 	}
 }
