@@ -57,8 +57,7 @@ func TestContainerIsFilled(t *testing.T) {
 	cmd := exec.Command("sh", "-c", `echo $$ > "$1" && exec "$2" --listen 127.0.0.1:0 --max-memory auto`, "sh", procs, binary)
 	p := startCommand(t, cmd)
 	t.Cleanup(func() { // before the group is removed
-		_ = p.Process.Kill()
-		_ = p.Wait()
+		p.kill()
 	})
 	dial := func() (net.Conn, *bufio.Reader) {
 		c, err := net.Dial("tcp", p.addr)

@@ -118,8 +118,7 @@ func TestKillLinearizable(t *testing.T) {
 		for answered.Load() < enough && time.Now().Before(gone) {
 			time.Sleep(100 * time.Microsecond)
 		}
-		_ = p.Process.Kill()
-		_ = p.Wait()
+		p.kill()
 		wg.Wait()
 	}
 	if got := porcupine.CheckOperationsTimeout(killedModel, history, patience); got == porcupine.Illegal {

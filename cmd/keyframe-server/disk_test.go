@@ -169,8 +169,7 @@ func TestCopy(t *testing.T) {
 		<-saved
 		backups = append(backups, b)
 	}
-	_ = p.Process.Kill()
-	_ = p.Wait()
+	p.kill()
 	wg.Wait()
 	for _, b := range backups {
 		p := startOn(t, b.dir)
@@ -259,14 +258,25 @@ func TestRestart(t *testing.T) {
 			t.Errorf("it has %s", got)
 		}
 		mustAsk(t, p.addr, `{"CLEAR":{}}`)
-		_ = p.Process.Kill()
-		_ = p.Wait()
+		p.kill()
 		p = startOn(t, d)
 		if got := mustAsk(t, p.addr, `{"COUNT":{}}`); got != `{"COUNT_RSP":{"st":0,"cnt":0}}` {
 			t.Errorf("after a CLEAR it has %s", got)
 		}
-		_ = p.Process.Kill()
-		_ = p.Wait()
+		p.kill()
+	}
+}
+
+// damage flips a bit of a file, where text is.
+func damage(t *testing.T, file, text string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[bytes.Index(b, []byte(text))] ^= 1
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -278,17 +288,9 @@ func TestDamagedDir(t *testing.T) {
 	for i := range 20 {
 		mustAsk(t, p.addr, fmt.Sprintf(`{"SET":{"number-%d":%d}}`, i, i))
 	}
-	_ = p.Process.Kill()
-	_ = p.Wait()
+	p.kill()
 	segments, _ := filepath.Glob(filepath.Join(dir, "segment-*"))
-	b, err := os.ReadFile(segments[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[bytes.Index(b, []byte("number-10"))] ^= 1
-	if err := os.WriteFile(segments[0], b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	damage(t, segments[0], "number-10")
 	for _, args := range [][]string{{"check", dir}, {"--listen", "127.0.0.1:0", "--data-dir", dir}} {
 		status, _, stderr := runToEnd(t, args...)
 		if status != 1 || !strings.Contains(stderr, "damaged; 9 valid groups follow") || !strings.Contains(stderr, "--recover truncate") || !strings.Contains(stderr, filepath.Base(segments[0])) {
@@ -383,8 +385,7 @@ func TestFullDisk(t *testing.T) {
 			break
 		}
 	}
-	_ = p.Process.Kill()
-	_ = p.Wait()
+	p.kill()
 	p = startOn(t, filepath.Join(dir, "data"))
 	if got := mustAsk(t, p.addr, `{"COUNT":{}}`); got != `{"COUNT_RSP":{"st":0,"cnt":4}}` {
 		t.Errorf("it has %s", got)
@@ -419,8 +420,7 @@ func TestForbiddenDir(t *testing.T) {
 	}
 	p := startOn(t, filepath.Join(served, "data"))
 	mustAsk(t, p.addr, `{"SET":{"user1234_name":"bob"}}`)
-	_ = p.Process.Kill()
-	_ = p.Wait()
+	p.kill()
 	chmod := func(mode os.FileMode, pattern string) {
 		t.Helper()
 		names, err := filepath.Glob(filepath.Join(served, pattern))

@@ -418,8 +418,7 @@ func TestNoBegunWrites(t *testing.T) {
 		if least := int64(2*keys*1000 - c.after<<21); written.Load() < least {
 			t.Errorf("%s: %d bytes are written, want %d", name, written.Load(), least)
 		}
-		_ = p.Process.Kill()
-		_ = p.Wait()
+		p.kill()
 		if status, out, stderr := runToEnd(t, "check", dir); status != 0 || strings.Contains(out, "damaged") || !strings.Contains(out, fmt.Sprintf(": %d keys, of ", keys)) {
 			t.Errorf("%s: check: %d, %s%s", name, status, out, stderr)
 		}

@@ -244,8 +244,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Duration(20+r.IntN(300)) * time.Millisecond) // any moment: there is no event to wait for
-		_ = p.Process.Kill()
-		_ = p.Wait()
+		p.kill()
 		wg.Wait()
 	}
 	for _, c := range clients {

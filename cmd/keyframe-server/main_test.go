@@ -102,8 +102,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = p.Process.Kill()
-		_ = p.Wait() // for all that it has said
+		p.kill()
 		requireNoSecrets(t, p.stderr.String())
 	})
 	impatient := time.AfterFunc(patience, func() { _ = p.Process.Kill() }) // so that the read below ends
@@ -117,6 +116,12 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 		p.addr = m[1]
 	}
 	return p
+}
+
+// kill ends the process at once, and waits for all that it has said.
+func (p *process) kill() {
+	_ = p.Process.Kill()
+	_ = p.Wait()
 }
 
 // wait waits for the process to end and returns its exit status.

@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,8 +63,7 @@ func TestNoStore(t *testing.T) {
 		}
 	}
 	p := startOn(t, dir) // one that a server has begun with is, however
-	_ = p.Process.Kill()
-	_ = p.Wait()
+	p.kill()
 	if status, out, stderr := runToEnd(t, "check", dir); status != 0 || !strings.Contains(out, "keys      0,") {
 		t.Errorf("new: status %d, %s%s", status, out, stderr)
 	}
@@ -80,20 +78,12 @@ func TestDamagedSnapshot(t *testing.T) {
 		mustAsk(t, p.addr, fmt.Sprintf(`{"SET":{"number-%d":%d}}`, i, i))
 		mustAsk(t, p.addr, `{"SAVE":{}}`)
 	}
-	_ = p.Process.Kill()
-	_ = p.Wait()
+	p.kill()
 	snapshots, _ := filepath.Glob(filepath.Join(dir, "snapshot-*"))
 	if len(snapshots) != 2 {
 		t.Fatal(snapshots)
 	}
-	b, err := os.ReadFile(snapshots[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[bytes.Index(b, []byte("number-1"))] ^= 1
-	if err := os.WriteFile(snapshots[1], b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	damage(t, snapshots[1], "number-1")
 	for _, args := range [][]string{{"check", dir}, {"copy", dir, filepath.Join(t.TempDir(), "to")}} {
 		status, out, stderr := runToEnd(t, args...)
 		if status != 1 || !strings.Contains(out, "damaged ") || !strings.Contains(out, "journal ") || !strings.Contains(stderr, "stands in") {
