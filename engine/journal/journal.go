@@ -147,7 +147,7 @@ type Journal struct {
 	syncBegan   atomic.Pointer[time.Time] // when the last sync has
 	syncedSince atomic.Pointer[time.Time] // all that was written before is on disk
 
-	refusing atomic.Pointer[string]
+	refusing atomic.Pointer[refusal]
 	failure  atomic.Pointer[error]
 	failed   chan struct{} // closed with failure
 
@@ -162,6 +162,12 @@ type Journal struct {
 	removeProcessors []func()
 	otherWriters     sync.Once
 	closed           atomic.Bool
+}
+
+// refusal is why writes are refused.
+type refusal struct {
+	why    string
+	noRoom bool // the disk is full, as far as is known
 }
 
 // Open locks a directory and looks at what is in it.
@@ -395,8 +401,8 @@ func (j *Journal) notify() {
 
 // Refuses reports whether what may change the store must not be done, and why.
 func (j *Journal) Refuses() (why string, refuses bool) {
-	if p := j.refusing.Load(); p != nil {
-		return *p, true
+	if r := j.refusing.Load(); r != nil {
+		return r.why, true
 	}
 	return "", false
 }
@@ -418,8 +424,7 @@ func (j *Journal) Err() error {
 func (j *Journal) fail(what string, err error) error {
 	err = fmt.Errorf("journal: can't %s: %w", what, err)
 	if j.failure.CompareAndSwap(nil, &err) {
-		why := "the journal has failed"
-		j.refusing.Store(&why)
+		j.refusing.Store(&refusal{why: "the journal has failed"})
 		j.counts.errors.Add(1)
 		close(j.failed)
 		j.log(true, "the journal has failed: nothing more is acknowledged", "error", err)

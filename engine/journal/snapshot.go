@@ -102,8 +102,8 @@ func (j *Journal) snapshotIsDue() bool {
 	position := j.position.Load() // it is never before one that s has
 	grown, most := position-s.position, uint64(max(j.opts.SnapshotBytes, s.bytes))
 	rested := time.Since(s.last.Ended) >= restParts*s.last.Duration || grown > max(mostParts*most, smallParts*uint64(j.opts.SnapshotBytes))
-	why, _ := j.Refuses()
-	due := grown > most && rested || grown > 0 && why == noRoom
+	refused := j.refusing.Load()
+	due := grown > most && rested || grown > 0 && refused != nil && refused.noRoom
 	if s.busy || !due || position < s.retryAt || j.Err() != nil {
 		return false
 	}

@@ -334,9 +334,6 @@ func (j *Journal) retryLocked() error {
 	return err
 }
 
-// noRoom is why writes are refused while the disk is full.
-const noRoom = "no room on the disk for the journal"
-
 // updateRefusingLocked decides whether writes have to be refused before they are done.
 func (j *Journal) updateRefusingLocked() {
 	w := &j.writer
@@ -354,12 +351,12 @@ func (j *Journal) updateRefusingLocked() {
 		}
 		return
 	}
-	why := noRoom
+	r := refusal{"no room on the disk for the journal", true}
 	if w.stuck == nil && w.nextFault != nil && !isFull(w.nextFault) {
-		why = "the journal's next segment can't be made: " + cause(w.nextFault).Error()
+		r = refusal{"the journal's next segment can't be made: " + cause(w.nextFault).Error(), false}
 	}
-	if p := j.refusing.Load(); p == nil || *p != why {
-		j.refusing.Store(&why)
+	if was := j.refusing.Load(); was == nil || *was != r {
+		j.refusing.Store(&r)
 	}
 }
 
